@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * moat: reserve, commit, protect, decommit, release and query regions of pages.
+ *
+ * The native face. win32.h and mscoree.h are thin translations of it, so the rules here are the
+ * Win32 rules: page 4096 bytes, reservations start on multiples of 65536, addresses are rounded as
+ * VirtualAlloc rounds them, and every call either does the whole of what it says or changes nothing.
+ * The one exception is stated at moat_decommit and moat_release.
+ *
+ * Regions belong to the manager that reserved them. Freeing through another manager is refused with
+ * MOAT_NOT_OURS; moat_query and moat_protect answer for every address of the process.
+ *
+ * Threads: every call may run in any thread at any time. A call waits only for another call on the
+ * same 2 MiB stripe of the same region, or for a release of that region, and at most `timeout_ms`.
+ * Signals: moat_query is async-signal-safe; nothing else is.
+ */
+#ifndef MOAT_MOAT_H
+#define MOAT_MOAT_H
+
+#include <moat/export.h>
+#include <moat/options.h>
+#include <moat/status.h>
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MOAT_VERSION_MAJOR 0
+#define MOAT_VERSION_MINOR 1
+#define MOAT_VERSION_PATCH 0
+
+#define MOAT_PAGE_SIZE ((size_t)4096)
+#define MOAT_GRANULARITY ((size_t)65536)
+
+/* Protection of pages: exactly one of the first six, optionally with one modifier. The values are
+ * those of Win32, so that the faces translate nothing. */
+#define MOAT_PAGE_NOACCESS 0x01u
+#define MOAT_PAGE_READONLY 0x02u
+#define MOAT_PAGE_READWRITE 0x04u
+#define MOAT_PAGE_EXECUTE 0x10u
+#define MOAT_PAGE_EXECUTE_READ 0x20u
+#define MOAT_PAGE_EXECUTE_READWRITE 0x40u
+#define MOAT_PAGE_GUARD 0x100u        /* not with NOACCESS */
+#define MOAT_PAGE_NOCACHE 0x200u      /* belongs to the reservation: reported, kept, no effect */
+#define MOAT_PAGE_WRITECOMBINE 0x400u /* reported, no effect */
+
+/* How to reserve. */
+#define MOAT_RESERVE_COMMIT 0x1u   /* commit the whole region as well */
+#define MOAT_RESERVE_TOP_DOWN 0x2u /* a hint: prefer high addresses */
+
+struct moat_manager;
+
+/* What a run of pages is. */
+enum moat_page_state { MOAT_STATE_FREE, MOAT_STATE_RESERVED, MOAT_STATE_COMMITTED };
+
+enum moat_page_kind {
+    MOAT_KIND_NONE,    /* free */
+    MOAT_KIND_PRIVATE, /* regions, Moat's own books, anonymous memory of others */
+    MOAT_KIND_MAPPED,  /* a file or shared memory */
+    MOAT_KIND_IMAGE,   /* a file mapped with execute permission, or such a file's other parts */
+};
+
+struct moat_page_info {
+    void *base;                       /* the queried address, rounded down to a page */
+    size_t size;                      /* bytes from `base` to the end of the run of equal pages */
+    void *allocation_base;            /* of the region or mapping; NULL when free */
+    enum moat_page_state state;
+    enum moat_page_kind kind;
+    uint32_t protection;              /* MOAT_PAGE_*; 0 when reserved, NOACCESS when free */
+    uint32_t allocation_protection;   /* as given when the region was reserved */
+    const struct moat_manager *owner; /* NULL for memory that no manager reserved */
+};
+
+/* What a manager has done and holds; every counter since its creation, read without a lock and so
+ * exact only while nothing else runs. */
+struct moat_stats {
+    uint64_t regions_live;
+    uint64_t bytes_reserved;
+    uint64_t bytes_committed;
+    uint64_t reserves;             /* calls that succeeded */
+    uint64_t commits;
+    uint64_t decommits;
+    uint64_t releases;
+    uint64_t refused;              /* frees and decommits of memory that was not ours */
+    uint64_t guards_yielded;       /* guards given up to a reservation at exactly that address */
+    uint64_t guard_failures;       /* traps the kernel refused, each answered by the next rung */
+    uint64_t poison_damage;        /* pages found written after a decommit */
+    uint64_t stranded_bytes;       /* released address space that could not be made reusable */
+    uint64_t backend_fallbacks;    /* reservations the mimalloc backend handed to the kernel */
+};
+
+/*
+ * Create a manager: an owner of regions with its own options.
+ *
+ *   options   NULL for the defaults; MOAT_OPTIONS of the environment is applied on top
+ *
+ * Returns   MOAT_OK                 *manager is set
+ *           MOAT_INVALID_ARGUMENT   an option is out of range, struct_size is unknown, or
+ *                                   MOAT_OPTIONS does not parse (moat_last_error_text names the word)
+ *           MOAT_NOT_SUPPORTED      the trap or backend asked for is not to be had here
+ *           MOAT_NO_MEMORY          no address space for the books
+ *           MOAT_NO_ACCESS          manager is NULL
+ * After a failure nothing is held; *manager is NULL.
+ * Threads   any
+ * Since     0.1
+ */
+MOAT_API MOAT_CHECKED enum moat_status moat_manager_create(const struct moat_options *options,
+                                                           struct moat_manager **manager);
+
+/*
+ * Release every region of the manager, then the manager.
+ *
+ * No other call on this manager may be running or follow.
+ *
+ *   manager   NULL is allowed and does nothing
+ *
+ * Threads   any one
+ * Since     0.1
+ */
+MOAT_API void moat_manager_destroy(struct moat_manager *manager);
+
+/*
+ * The process-wide manager behind win32.h, created on first use with MOAT_OPTIONS.
+ *
+ * Returns   as moat_manager_create; a failure is tried again by the next call
+ * Threads   any, at once
+ * Since     0.1
+ */
+MOAT_API MOAT_CHECKED enum moat_status moat_manager_default(struct moat_manager **manager);
+
+/*
+ * Reserve a region, and commit it with MOAT_RESERVE_COMMIT.
+ *
+ *   address      NULL: Moat chooses, with a guard page or more on both sides.
+ *                Else the region starts at `address` rounded down to 64 KiB and ends at
+ *                `address + size` rounded up to a page; guards of other regions yield to it.
+ *   size         bytes, > 0; rounded up to a page
+ *   protection   MOAT_PAGE_*; of the pages if committed, and reported as allocation protection
+ *   flags        MOAT_RESERVE_*
+ *   base         receives the start of the region; NULL after a failure
+ *
+ * Returns   MOAT_OK
+ *           MOAT_INVALID_ARGUMENT   protection, flags, size, or a range outside user space
+ *           MOAT_INVALID_ADDRESS    a page of the granules of that range is not free
+ *           MOAT_NO_MEMORY          no room, or none for the books
+ *           MOAT_COMMIT_LIMIT, MOAT_MAP_LIMIT   the kernel refused to commit
+ *           MOAT_TIMEOUT            a competing reserve or release stayed unfinished
+ *           MOAT_NO_ACCESS          base is NULL
+ * After a failure nothing has changed.
+ * Since     0.1
+ * Contract  VirtualAlloc, MEM_RESERVE
+ */
+MOAT_API MOAT_CHECKED enum moat_status moat_reserve(struct moat_manager *manager, void *address,
+                                                    size_t size, uint32_t protection,
+                                                    uint32_t flags, void **base);
+
+/*
+ * Commit pages of one region, or change the protection of those already committed.
+ *
+ *   address      in a region of this manager; rounded down to a page
+ *   size         bytes, > 0; the end is rounded up to a page
+ *   protection   MOAT_PAGE_*
+ *   start        receives the rounded address; may be NULL
+ *
+ * Pages that were not committed read as zero; pages that were keep their content.
+ *
+ * Returns   MOAT_OK
+ *           MOAT_INVALID_ARGUMENT   protection, size, or a range that wraps
+ *           MOAT_INVALID_ADDRESS    not inside one region of this manager
+ *           MOAT_NO_MEMORY, MOAT_COMMIT_LIMIT, MOAT_MAP_LIMIT
+ *           MOAT_TIMEOUT            another call on these pages stayed unfinished
+ * After a failure nothing has changed; if the kernel also refuses to undo, the pages concerned stay
+ * inaccessible and uncommitted.
+ * Since     0.1
+ * Contract  VirtualAlloc, MEM_COMMIT
+ */
+MOAT_API MOAT_CHECKED enum moat_status moat_commit(struct moat_manager *manager, void *address,
+                                                   size_t size, uint32_t protection, void **start);
+
+/*
+ * Say that the content of committed pages is not needed; each page reads as before or as zero until
+ * it is written again. Uncommitted pages in the range stay as they are.
+ *
+ * Parameters and results as moat_commit; the protection must be valid and is ignored.
+ * Since     0.1
+ * Contract  VirtualAlloc, MEM_RESET
+ */
+MOAT_API MOAT_CHECKED enum moat_status moat_reset(struct moat_manager *manager, void *address,
+                                                  size_t size, uint32_t protection, void **start);
+
+/*
+ * Give pages back; they stay reserved and every access to them traps when this returns MOAT_OK.
+ *
+ *   address   in a region of this manager; rounded down to a page
+ *   size      bytes; the end is rounded up to a page. 0 with an address in the first page of the
+ *             region means all of it
+ *
+ * Returns   MOAT_OK
+ *           MOAT_INVALID_ARGUMENT   the range wraps
+ *           MOAT_NOT_OURS           address is in no region of this manager
+ *           MOAT_INVALID_ADDRESS    size is 0 and address is not in the first page
+ *           MOAT_LEAVES_REGION      the range runs past the end of the region
+ *           MOAT_MAP_LIMIT, MOAT_NO_MEMORY   the kernel would not make the pages trap
+ *           MOAT_TIMEOUT
+ * After MOAT_MAP_LIMIT or MOAT_NO_MEMORY the region is still owned; pages that already trap are
+ * reported as decommitted, the others keep their content.
+ * Since     0.1
+ * Contract  VirtualFree, MEM_DECOMMIT
+ */
+MOAT_API MOAT_CHECKED enum moat_status moat_decommit(struct moat_manager *manager, void *address,
+                                                     size_t size);
+
+/*
+ * Release a whole region; every access to it traps when this returns MOAT_OK.
+ *
+ *   address   in the first page of a region of this manager; never read
+ *
+ * Of several threads that release one region exactly one gets MOAT_OK and the others, once it is
+ * done, MOAT_NOT_OURS.
+ *
+ * Returns   MOAT_OK
+ *           MOAT_NOT_OURS    address is in no region of this manager, or not in its first page
+ *           MOAT_MAP_LIMIT, MOAT_NO_MEMORY   as moat_decommit: still owned, may be tried again
+ *           MOAT_TIMEOUT     calls on its pages, or another release, stayed unfinished
+ * Since     0.1
+ * Contract  VirtualFree, MEM_RELEASE
+ */
+MOAT_API MOAT_CHECKED enum moat_status moat_release(struct moat_manager *manager, void *address);
+
+/*
+ * Change the protection of committed pages.
+ *
+ *   manager      whose regions may be changed; NULL: any manager's
+ *   address      rounded down to a page
+ *   size         bytes, > 0; the end is rounded up to a page
+ *   protection   MOAT_PAGE_*
+ *   old          receives the protection of the first page
+ *
+ * Memory that no manager reserved is changed as mprotect does it; Moat's own books never.
+ *
+ * Returns   MOAT_OK
+ *           MOAT_INVALID_ARGUMENT   protection, size, or a range outside user space
+ *           MOAT_INVALID_ADDRESS    a page is not committed, or the range leaves the region
+ *           MOAT_NO_ACCESS          old is NULL
+ *           MOAT_MAP_LIMIT, MOAT_NO_MEMORY, MOAT_TIMEOUT
+ * After a failure nothing has changed.
+ * Since     0.1
+ * Contract  VirtualProtect
+ */
+MOAT_API MOAT_CHECKED enum moat_status moat_protect(struct moat_manager *manager, void *address,
+                                                    size_t size, uint32_t protection,
+                                                    uint32_t *old);
+
+/*
+ * Describe the run of equal pages that starts at the page of `address`, anywhere in the process.
+ *
+ * Returns   MOAT_OK
+ *           MOAT_INVALID_ARGUMENT   address is above user space
+ *           MOAT_NO_ACCESS          info is NULL
+ *           MOAT_NOT_SUPPORTED      foreign memory, and the kernel would not tell (no /proc)
+ * Threads   any, at once; async-signal-safe; takes no lock and waits for nobody
+ * Since     0.1
+ * Contract  VirtualQuery
+ */
+MOAT_API MOAT_CHECKED enum moat_status moat_query(const void *address,
+                                                  struct moat_page_info *info);
+
+/*
+ * Read the counters of a manager.
+ *
+ * Returns   MOAT_OK; MOAT_NO_ACCESS when stats is NULL
+ * Threads   any, at once; async-signal-safe
+ * Since     0.1
+ */
+MOAT_API MOAT_CHECKED enum moat_status moat_stats_read(const struct moat_manager *manager,
+                                                       struct moat_stats *stats);
+
+/* The options in force for a manager. Since 0.1. */
+MOAT_API const struct moat_options *moat_manager_options(const struct moat_manager *manager);
+
+/*
+ * A sentence on why the last call of this thread failed: the address, the cause, the limit that was
+ * hit and what to do. "" when none failed yet.
+ *
+ * Since     0.1
+ */
+MOAT_API const char *moat_last_error_text(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

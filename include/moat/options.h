@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * options: what a manager does where Win32 leaves it free. Safe and fast as they stand.
+ *
+ * Start from moat_options_init: a zeroed struct is not a valid set. The same names with the same
+ * values stand in the environment variable MOAT_OPTIONS ("guards=protect,timeout=500"), which wins
+ * over the program and is ignored in setuid programs. A word that does not parse is an error that
+ * names it; nothing starts half-configured.
+ */
+#ifndef MOAT_OPTIONS_H
+#define MOAT_OPTIONS_H
+
+#include <moat/export.h>
+#include <moat/status.h>
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* How pages are made to trap. */
+enum moat_trap {
+    MOAT_TRAP_AUTO,    /* markers where the kernel has them, else protect */
+    MOAT_TRAP_MARKERS, /* MADV_GUARD_INSTALL: no mapping is split; creation fails where missing */
+    MOAT_TRAP_PROTECT, /* PROT_NONE by mprotect: every kernel, at the price of mappings */
+};
+
+/* Who supplies pages. */
+enum moat_backend {
+    MOAT_BACKEND_OS,       /* the kernel */
+    MOAT_BACKEND_MIMALLOC, /* libmimalloc.so.2, loaded when asked for: a reference to compare with */
+};
+
+/* What a finding (write after decommit, a trap that could not be set) does besides its status. */
+enum moat_report {
+    MOAT_REPORT_STDERR, /* one block of text on standard error */
+    MOAT_REPORT_OFF,
+};
+
+struct moat_options {
+    size_t struct_size;           /* sizeof(struct moat_options), set by moat_options_init */
+    enum moat_trap trap;          /* trap=auto|markers|protect */
+    enum moat_backend backend;    /* backend=os|mimalloc */
+    enum moat_report report;      /* report=stderr|off */
+    uint32_t timeout_ms;          /* timeout=MS: longest wait for a busy region; 0 waits never */
+    uint32_t quarantine_regions;  /* quarantine=N: releases of one processor before an address is
+                                     placed again; 0..4096 */
+    uint8_t poison;               /* poison=BYTE: fills pages that stay resident after a decommit */
+};
+
+/*
+ * Fill `options` with the defaults.
+ *
+ * Threads   any; async-signal-safe
+ * Since     0.1
+ */
+MOAT_API void moat_options_init(struct moat_options *options);
+
+/*
+ * Change `options` as `text` says: comma-separated name=value words, as in MOAT_OPTIONS.
+ *
+ *   text         NULL or "" changes nothing
+ *   error        receives a sentence that names the offending word; may be NULL
+ *   error_size   bytes at `error`; the sentence is cut to fit
+ *
+ * Returns   MOAT_OK
+ *           MOAT_INVALID_ARGUMENT   an unknown name or a bad value; `options` is unchanged
+ *           MOAT_NO_ACCESS          options is NULL
+ * Threads   any
+ * Since     0.1
+ */
+MOAT_API MOAT_CHECKED enum moat_status moat_options_parse(struct moat_options *options,
+                                                          const char *text, char *error,
+                                                          size_t error_size);
+
+/*
+ * Write `options` in the form moat_options_parse reads: what a benchmark prints as "in force".
+ *
+ * Returns   the length of the whole text, which was cut if it is not below `size`
+ * Since     0.1
+ */
+MOAT_API size_t moat_options_print(const struct moat_options *options, char *text, size_t size);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

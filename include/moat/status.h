@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * status: every way a Moat call can end, and what it is called on the other faces.
+ *
+ * One table (moat_status_describe) maps a status to its Win32 error and its HRESULT. The same status
+ * means different codes only where Win32 and the hosting interface differ; nothing else decides codes.
+ */
+#ifndef MOAT_STATUS_H
+#define MOAT_STATUS_H
+
+#include <moat/export.h>
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* clang-format off */
+enum moat_status {
+    MOAT_OK = 0,
+    MOAT_INVALID_ARGUMENT, /* a flag, protection, size or option that no state could make right   */
+    MOAT_INVALID_ADDRESS,  /* the wrong place, or pages in the wrong state                        */
+    MOAT_NOT_OURS,         /* free of an address in no region of this manager, or not its base    */
+    MOAT_LEAVES_REGION,    /* a decommit range that runs past the region it starts in             */
+    MOAT_NO_ACCESS,        /* an output pointer is NULL                                           */
+    MOAT_BAD_LENGTH,       /* a query buffer too short for what is to be written                  */
+    MOAT_NO_MEMORY,        /* no address range, or no memory for one                              */
+    MOAT_COMMIT_LIMIT,     /* the kernel or a quota refused to back the pages                     */
+    MOAT_MAP_LIMIT,        /* vm.max_map_count: the kernel will not split another mapping         */
+    MOAT_NOT_SUPPORTED,    /* a power this build, kernel or machine does not have                 */
+    MOAT_NO_PRIVILEGE,     /* large pages without the right to lock memory                        */
+    MOAT_TIMEOUT,          /* the region or its pages stayed busy past the manager's deadline     */
+    MOAT_NOT_OWNER,        /* another thread holds the region lock                                */
+    MOAT_ABANDONED,        /* the wait was cancelled                                              */
+    MOAT_UNAVAILABLE,      /* the runtime was declared unloaded, or corruption has latched        */
+    MOAT_CORRUPT,          /* the books or the kernel contradict themselves; latches              */
+    MOAT_STATUS_COUNT
+};
+/* clang-format on */
+
+/* What one status is called elsewhere. */
+struct moat_status_info {
+    const char *name;       /* the enumerator, for logs: "MOAT_NOT_OURS" */
+    const char *text;       /* one lower-case sentence without a full stop */
+    uint32_t win32_error;   /* what GetLastError answers; 0 for MOAT_OK */
+    uint32_t hresult;       /* what the hosting interface returns; 0 (S_OK) for MOAT_OK */
+};
+
+/*
+ * The row of the status table for `status`.
+ *
+ * Returns   never NULL: a value outside the enumeration gets the row of MOAT_CORRUPT
+ * Threads   any, at once; async-signal-safe
+ * Since     0.1
+ */
+MOAT_API const struct moat_status_info *moat_status_describe(enum moat_status status);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

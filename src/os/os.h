@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * os: the only code that maps memory, waits, or draws entropy.
+ *
+ * What holds for every call below unless it says otherwise: addresses and sizes are multiples of
+ * the page size, sizes are > 0, the result is 0 or a positive errno value as the kernel gave it,
+ * and a call never logs, never retries (but for EINTR and EAGAIN of marker calls, which the kernel
+ * asks to repeat), never calls up and keeps no state. errno of the caller is preserved. Every call
+ * but moat_os_probe is async-signal-safe.
+ */
+#ifndef MOAT_OS_H
+#define MOAT_OS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Access rights of mapped pages, as a set. */
+enum { MOAT_OS_NONE = 0, MOAT_OS_READ = 1, MOAT_OS_WRITE = 2, MOAT_OS_EXECUTE = 4 };
+
+/* What this kernel and process can do, found by trying. */
+struct moat_os_powers {
+    bool guard_markers;       /* MADV_GUARD_INSTALL is accepted on private memory, and traps */
+    bool discard_zeroes;      /* MADV_DONTNEED really gives zero pages back */
+    bool map_query;           /* PROCMAP_QUERY answers */
+    bool strict_overcommit;   /* vm.overcommit_memory is 2 */
+    uint64_t map_limit;       /* vm.max_map_count */
+};
+
+/* A mapping that covers an address, or the hole that does. */
+struct moat_os_mapping {
+    uintptr_t start;
+    uintptr_t end;        /* of a hole: the start of the next mapping, or the end of user space */
+    bool mapped;
+    unsigned access;      /* MOAT_OS_* */
+    bool shared;
+    bool file;            /* backed by a file */
+};
+
+/* One past the last address a caller may ask for: 0x7FFFFFFF0000, as on Windows x64. */
+#define MOAT_OS_USER_END ((uintptr_t)0x7FFFFFFF0000)
+
+/* Try each power once. Not thread-safe; leaves nothing behind. */
+void moat_os_probe(struct moat_os_powers *powers);
+
+/* Reserve address space with no access and no charge; `*base` is a multiple of `alignment`. */
+int moat_os_reserve(size_t size, size_t alignment, void **base);
+
+/* The same at exactly `base`. EEXIST when any page of it is mapped already. */
+int moat_os_reserve_at(void *base, size_t size);
+
+/* Give address space back. The range is one that moat_os_reserve* gave, whole. */
+int moat_os_unreserve(void *base, size_t size);
+
+/* Set access rights. ENOMEM: the mapping limit, the commit limit, or page tables; on failure a
+ * prefix of the range may have changed. */
+int moat_os_protect(void *start, size_t size, unsigned access);
+
+/* Make pages trap and drop their content, whatever their access rights, without splitting a
+ * mapping. On failure a prefix may have changed. EINVAL: not on this mapping (locked). */
+int moat_os_guard_install(void *start, size_t size);
+
+/* Undo that: pages have their access rights again and read as zero. */
+int moat_os_guard_remove(void *start, size_t size);
+
+/* Drop the content of pages: they read as zero at their next touch. Also on locked memory. */
+int moat_os_discard(void *start, size_t size);
+
+/* Let the kernel drop the content of pages when it likes, until each is written again. */
+int moat_os_reset(void *start, size_t size);
+
+/* Keep the range out of core dumps (or in them again). Splits mappings: whole reservations only. */
+int moat_os_dump_exclude(void *start, size_t size);
+
+/* Describe the mapping or hole at `address` (any alignment). ENOSYS: no way to ask (no /proc). */
+int moat_os_query(uintptr_t address, struct moat_os_mapping *mapping);
+
+/* Number of mappings of this process right now; 0 if unknown. For error texts: reads /proc. */
+uint64_t moat_os_map_count(void);
+
+/* Fill `bytes` from the kernel's generator. EIO when it has none to give. */
+int moat_os_entropy(void *bytes, size_t size);
+
+/* Nanoseconds of a clock that never goes back. */
+uint64_t moat_os_clock(void);
+
+/* Sleep while *word == value, at most until moat_os_clock() reaches `deadline`. 0 when woken or the
+ * value differs, ETIMEDOUT. Wakes by spurious reasons too. */
+int moat_os_wait(const void *word, uint32_t value, uint64_t deadline);
+
+/* Wake every sleeper on `word`. */
+void moat_os_wake(const void *word);
+
+/* A small number that differs between processors running at once; cheap. */
+unsigned moat_os_processor(void);
+
+/* Id of the calling thread. */
+uint32_t moat_os_thread(void);
+
+/* Whether environment variables may be trusted (not setuid). */
+bool moat_os_environment_trusted(void);
+
+/* Write text to standard error; never fails visibly. */
+void moat_os_complain(const char *text, size_t length);
+
+#endif
