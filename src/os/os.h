@@ -27,14 +27,18 @@ struct moat_os_powers {
     uint64_t map_limit;       /* vm.max_map_count */
 };
 
-/* A mapping that covers an address, or the hole that does. */
+/* A mapping that covers an address, or the hole that does. Both end at MOAT_OS_USER_END at most,
+ * also where the kernel's mapping goes on (a stack without address randomisation does). */
 struct moat_os_mapping {
-    uintptr_t start;
-    uintptr_t end;        /* of a hole: the start of the next mapping, or the end of user space */
-    bool mapped;
+    uintptr_t start;      /* of a hole: the page of the address asked for */
+    uintptr_t end;        /* of a hole: the start of the next mapping, or MOAT_OS_USER_END */
+    bool mapped;          /* false: a hole, and what follows is 0 */
     unsigned access;      /* MOAT_OS_* */
     bool shared;
-    bool file;            /* backed by a file */
+    bool file;            /* backed by a file; the kernel keeps shared anonymous memory in one too */
+    uint64_t device;      /* of the file: with the inode, the same for all mappings of one file */
+    uint64_t inode;
+    uint64_t offset;      /* bytes into the file at `start` */
 };
 
 /* One past the last address a caller may ask for: 0x7FFFFFFF0000, as on Windows x64. */
@@ -63,16 +67,21 @@ int moat_os_guard_install(void *start, size_t size);
 /* Undo that: pages have their access rights again and read as zero. */
 int moat_os_guard_remove(void *start, size_t size);
 
-/* Drop the content of pages: they read as zero at their next touch. Also on locked memory. */
+/* Drop the content of pages: they read as zero at their next touch. Also on locked memory, where
+ * the kernel is 5.18 or later; EINVAL before. */
 int moat_os_discard(void *start, size_t size);
 
-/* Let the kernel drop the content of pages when it likes, until each is written again. */
+/* Let the kernel drop the content of pages when it likes, until each is written again. EINVAL:
+ * not on this mapping (locked) or kernel; keeping the content is then all one can do. */
 int moat_os_reset(void *start, size_t size);
 
-/* Keep the range out of core dumps (or in them again). Splits mappings: whole reservations only. */
+/* Keep the range out of core dumps, or have it in them again. Splits mappings, which fails with
+ * EAGAIN at the mapping limit: whole reservations, or where a protect splits anyway. */
 int moat_os_dump_exclude(void *start, size_t size);
+int moat_os_dump_include(void *start, size_t size);
 
-/* Describe the mapping or hole at `address` (any alignment). ENOSYS: no way to ask (no /proc). */
+/* Describe the mapping or hole at `address` (any alignment). EINVAL: not below MOAT_OS_USER_END.
+ * ENOSYS: no way to ask (no /proc). Else the error of opening or reading it, EMFILE for instance. */
 int moat_os_query(uintptr_t address, struct moat_os_mapping *mapping);
 
 /* Number of mappings of this process right now; 0 if unknown. For error texts: reads /proc. */
@@ -85,7 +94,8 @@ int moat_os_entropy(void *bytes, size_t size);
 uint64_t moat_os_clock(void);
 
 /* Sleep while *word == value, at most until moat_os_clock() reaches `deadline`. 0 when woken or the
- * value differs, ETIMEDOUT. Wakes by spurious reasons too. */
+ * value differs, ETIMEDOUT. Wakes by spurious reasons too. A deadline of UINT64_MAX never comes.
+ * Words are private to the process. */
 int moat_os_wait(const void *word, uint32_t value, uint64_t deadline);
 
 /* Wake every sleeper on `word`. */
@@ -94,7 +104,7 @@ void moat_os_wake(const void *word);
 /* A small number that differs between processors running at once; cheap. */
 unsigned moat_os_processor(void);
 
-/* Id of the calling thread. */
+/* Id of the calling thread, as the kernel numbers it; cheap, and right in a forked child. */
 uint32_t moat_os_thread(void);
 
 /* Whether environment variables may be trusted (not setuid). */

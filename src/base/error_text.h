@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * error_text: why the last call of this thread failed, in a sentence.
+ *
+ * One buffer a thread, in static TLS: no allocation, and safe in a signal handler. A handler that
+ * sets a text while its own thread was setting one may leave a mixture, always terminated. Read by
+ * moat_last_error_text.
+ */
+#ifndef MOAT_BASE_ERROR_TEXT_H
+#define MOAT_BASE_ERROR_TEXT_H
+
+#include "base/format.h"
+
+/* Bytes kept of a text, its NUL included. Static TLS of a loaded library is scarce. */
+#define MOAT_ERROR_TEXT_SIZE 384
+
+/*
+ * Set the text of this thread; formats are those of base/format.h, the rest is cut. The text has
+ * no full stop and no newline at its end.
+ */
+void moat_error_set(const char *format, ...) MOAT_PRINTF(1, 2);
+
+#endif
