@@ -15,9 +15,9 @@
 
 /* MOAT_PRINTF lets the compiler check the arguments against the format. */
 #if defined(__GNUC__)
-#define MOAT_PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define MOAT_PRINTF(position, first) __attribute__((format(printf, position, first)))
 #else
-#define MOAT_PRINTF(format, first)
+#define MOAT_PRINTF(position, first)
 #endif
 
 /*
