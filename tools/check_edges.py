@@ -7,8 +7,8 @@ A file that orders memory lists its edges under the word "Edges" in a comment, o
      publish   insert writes the record, then the slot -> find reads the slot, then record
 
 The comment directly above an operation begins with R(publish) at the releasing end, A(publish) at
-the acquiring end, both for acq_rel, or "relaxed: reason". A name belongs to one folder of src, where
-it is listed once and has both ends.
+the acquiring end, both for acq_rel, or "relaxed: reason". A name belongs to one folder of src: it
+is listed there once, and has both ends there.
 """
 
 import re
