@@ -12,31 +12,26 @@
 #include <stdint.h>
 
 /* Whether `value` is a power of two; 0 is none. */
-static inline bool moat_is_power_of_two(uintptr_t value)
-{
+static inline bool moat_is_power_of_two(uintptr_t value) {
     return value != 0 && (value & (value - 1)) == 0;
 }
 
 /* Whether `value` is a multiple of `alignment`. */
-static inline bool moat_is_aligned(uintptr_t value, uintptr_t alignment)
-{
+static inline bool moat_is_aligned(uintptr_t value, uintptr_t alignment) {
     return (value & (alignment - 1)) == 0;
 }
 
-static inline uintptr_t moat_round_down(uintptr_t value, uintptr_t alignment)
-{
+static inline uintptr_t moat_round_down(uintptr_t value, uintptr_t alignment) {
     return value & ~(alignment - 1);
 }
 
 /* Only for values known to be at most UINTPTR_MAX - alignment + 1. */
-static inline uintptr_t moat_round_up(uintptr_t value, uintptr_t alignment)
-{
+static inline uintptr_t moat_round_up(uintptr_t value, uintptr_t alignment) {
     return (value + (alignment - 1)) & ~(alignment - 1);
 }
 
 /* a + b; false, and *sum unchanged, when it wraps. */
-static inline bool moat_add_checked(uintptr_t a, uintptr_t b, uintptr_t *sum)
-{
+static inline bool moat_add_checked(uintptr_t a, uintptr_t b, uintptr_t *sum) {
     if (b > UINTPTR_MAX - a)
         return false;
     *sum = a + b;
@@ -44,8 +39,7 @@ static inline bool moat_add_checked(uintptr_t a, uintptr_t b, uintptr_t *sum)
 }
 
 /* a * b; false, and *product unchanged, when it wraps. */
-static inline bool moat_multiply_checked(uintptr_t a, uintptr_t b, uintptr_t *product)
-{
+static inline bool moat_multiply_checked(uintptr_t a, uintptr_t b, uintptr_t *product) {
     if (b != 0 && a > UINTPTR_MAX / b)
         return false;
     *product = a * b;
@@ -53,8 +47,7 @@ static inline bool moat_multiply_checked(uintptr_t a, uintptr_t b, uintptr_t *pr
 }
 
 /* `value` rounded up; false, and *rounded unchanged, when it wraps. */
-static inline bool moat_round_up_checked(uintptr_t value, uintptr_t alignment, uintptr_t *rounded)
-{
+static inline bool moat_round_up_checked(uintptr_t value, uintptr_t alignment, uintptr_t *rounded) {
     uintptr_t sum;
     if (!moat_add_checked(value, alignment - 1, &sum))
         return false;

@@ -4,9 +4,9 @@
  *
  * What holds for every call below unless it says otherwise: addresses and sizes are multiples of
  * the page size, sizes are > 0, the result is 0 or a positive errno value as the kernel gave it,
- * and a call never logs, never retries (but for EINTR and EAGAIN of marker calls, which the kernel
- * asks to repeat), never calls up and keeps no state. errno of the caller is preserved. Every call
- * but moat_os_probe is async-signal-safe.
+ * and a call never logs, never retries (but for EINTR, and a bounded number of times for EAGAIN of
+ * marker calls, where the kernel asks for it), never calls up and keeps no state. errno of the
+ * caller is preserved. Every call but moat_os_probe is async-signal-safe.
  */
 #ifndef MOAT_OS_H
 #define MOAT_OS_H
@@ -20,25 +20,25 @@ enum { MOAT_OS_NONE = 0, MOAT_OS_READ = 1, MOAT_OS_WRITE = 2, MOAT_OS_EXECUTE = 
 
 /* What this kernel and process can do, found by trying. */
 struct moat_os_powers {
-    bool guard_markers;       /* MADV_GUARD_INSTALL is accepted on private memory, and traps */
-    bool discard_zeroes;      /* MADV_DONTNEED really gives zero pages back */
-    bool map_query;           /* PROCMAP_QUERY answers */
-    bool strict_overcommit;   /* vm.overcommit_memory is 2 */
-    uint64_t map_limit;       /* vm.max_map_count */
+    bool guard_markers;     /* MADV_GUARD_INSTALL is accepted on private memory, and traps */
+    bool discard_zeroes;    /* MADV_DONTNEED really gives zero pages back */
+    bool map_query;         /* PROCMAP_QUERY answers */
+    bool strict_overcommit; /* vm.overcommit_memory is 2 */
+    uint64_t map_limit;     /* vm.max_map_count */
 };
 
 /* A mapping that covers an address, or the hole that does. Both end at MOAT_OS_USER_END at most,
  * also where the kernel's mapping goes on (a stack without address randomisation does). */
 struct moat_os_mapping {
-    uintptr_t start;      /* of a hole: the page of the address asked for */
-    uintptr_t end;        /* of a hole: the start of the next mapping, or MOAT_OS_USER_END */
-    bool mapped;          /* false: a hole, and what follows is 0 */
-    unsigned access;      /* MOAT_OS_* */
+    uintptr_t start; /* of a hole: the page of the address asked for */
+    uintptr_t end;   /* of a hole: the start of the next mapping, or MOAT_OS_USER_END */
+    bool mapped;     /* false: a hole, and what follows is 0 */
+    unsigned access; /* MOAT_OS_* */
     bool shared;
-    bool file;            /* backed by a file; the kernel keeps shared anonymous memory in one too */
-    uint64_t device;      /* of the file: with the inode, the same for all mappings of one file */
+    bool file;       /* backed by a file; the kernel keeps shared anonymous memory in one too */
+    uint64_t device; /* of the file: with the inode, the same for all mappings of one file */
     uint64_t inode;
-    uint64_t offset;      /* bytes into the file at `start` */
+    uint64_t offset; /* bytes into the file at `start` */
 };
 
 /* One past the last address a caller may ask for: 0x7FFFFFFF0000, as on Windows x64. */

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * linux_internal: what the files of the Linux os layer share, and what its tests force.
+ *
+ * Nothing outside src/os and its tests includes this.
+ */
+#ifndef MOAT_OS_LINUX_INTERNAL_H
+#define MOAT_OS_LINUX_INTERNAL_H
+
+#include "os/os.h"
+
+#include <errno.h>
+
+#define MOAT_LINUX_PAGE ((size_t)4096)
+
+/* Turn the outcome of a system call (negative: see errno) into the result of an os call, and give
+ * the caller its errno back. */
+static inline int moat_linux_result(long outcome, int saved_errno) {
+    int error = outcome < 0 ? errno : 0;
+    errno = saved_errno;
+    return error;
+}
+
+/* Open the maps file of this process for one answer. The result is a file descriptor, or a negative
+ * errno value, ENOSYS when there is no such file. Changes errno. */
+int moat_linux_maps_open(void);
+
+/* The two rungs of moat_os_query, on a file just opened. Both change errno.
+ *
+ * query_ask   PROCMAP_QUERY; ENOTTY or EINVAL when this kernel does not have it
+ * query_read  reads the text, from the start of the file */
+int moat_linux_query_ask(int maps, uintptr_t address, struct moat_os_mapping *mapping);
+int moat_linux_query_read(int maps, uintptr_t address, struct moat_os_mapping *mapping);
+
+/* Shape an answer: the mapping that the kernel named, or the hole before it. `mapping` holds what
+ * was found at or after `address`; with `mapped` false, nothing was. */
+void moat_linux_query_finish(uintptr_t address, struct moat_os_mapping *mapping);
+
+#endif

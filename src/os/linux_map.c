@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * linux_map: reserve, protect, drop and give back pages by mmap and its kin.
+ *
+ * Reservations are made without MAP_NORESERVE: no access means no charge anyway, and a commit that
+ * the machine could never back is then refused when it is asked for, as on Windows, instead of
+ * killing the process when the pages are touched.
+ */
+#define _GNU_SOURCE
+#include "base/align.h"
+#include "os/linux_internal.h"
+
+#include <sys/mman.h>
+
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
+static void *map_nothing(void *hint, size_t size, int flags) {
+    return mmap(hint, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+}
+
+/* Cut [start, start + size) down to [keep, keep + keep_size). On failure nothing is kept. */
+static int trim(char *start, size_t size, char *keep, size_t keep_size) {
+    size_t head = (size_t)(keep - start);
+    size_t tail = size - head - keep_size;
+    if (head != 0 && munmap(start, head) != 0)
+        goto fail;
+    start += head;
+    size -= head;
+    if (tail != 0 && munmap(keep + keep_size, tail) != 0)
+        goto fail;
+    return 0;
+
+fail:;
+    /* At the mapping limit, when the kernel merged the range with a neighbour. Unmapping all of it
+     * may then fail too: inaccessible address space is lost, nothing else. */
+    int error = errno;
+    munmap(start, size);
+    return error;
+}
+
+int moat_os_reserve(size_t size, size_t alignment, void **base) {
+    int saved = errno;
+    size_t slack = alignment > MOAT_LINUX_PAGE ? alignment - MOAT_LINUX_PAGE : 0;
+    uintptr_t padded;
+    if (!moat_add_checked(size, slack, &padded))
+        return ENOMEM;
+    char *start = map_nothing(NULL, padded, 0);
+    if (start == MAP_FAILED)
+        return moat_linux_result(-1, saved);
+    char *aligned = start + (moat_round_up((uintptr_t)start, alignment) - (uintptr_t)start);
+    int error = trim(start, padded, aligned, size);
+    if (error == 0)
+        *base = aligned;
+    errno = saved;
+    return error;
+}
+
+int moat_os_reserve_at(void *base, size_t size) {
+    int saved = errno;
+    void *start = map_nothing(base, size, MAP_FIXED_NOREPLACE);
+    if (start == MAP_FAILED)
+        return moat_linux_result(-1, saved);
+    if (start == base)
+        return 0;
+    /* Before Linux 4.17 the flag is unknown and the address a hint that was not taken. */
+    munmap(start, size);
+    errno = saved;
+    return EEXIST;
+}
+
+int moat_os_unreserve(void *base, size_t size) {
+    int saved = errno;
+    return moat_linux_result(munmap(base, size), saved);
+}
+
+int moat_os_protect(void *start, size_t size, unsigned access) {
+    int saved = errno;
+    int protection = PROT_NONE;
+    if ((access & MOAT_OS_READ) != 0)
+        protection |= PROT_READ;
+    if ((access & MOAT_OS_WRITE) != 0)
+        protection |= PROT_WRITE;
+    if ((access & MOAT_OS_EXECUTE) != 0)
+        protection |= PROT_EXEC;
+    return moat_linux_result(mprotect(start, size, protection), saved);
+}
+
+int moat_os_discard(void *start, size_t size) {
+    int saved = errno;
+    int outcome = madvise(start, size, MADV_DONTNEED);
+    /* Plain MADV_DONTNEED refuses locked memory. */
+    if (outcome != 0 && errno == EINVAL)
+        outcome = madvise(start, size, MADV_DONTNEED_LOCKED);
+    return moat_linux_result(outcome, saved);
+}
+
+int moat_os_reset(void *start, size_t size) {
+    int saved = errno;
+    return moat_linux_result(madvise(start, size, MADV_FREE), saved);
+}
+
+int moat_os_dump_exclude(void *start, size_t size) {
+    int saved = errno;
+    return moat_linux_result(madvise(start, size, MADV_DONTDUMP), saved);
+}
+
+int moat_os_dump_include(void *start, size_t size) {
+    int saved = errno;
+    return moat_linux_result(madvise(start, size, MADV_DODUMP), saved);
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * linux_probe: what can this kernel do? Found by doing it, never by its version.
+ *
+ * Distributions backport, and emulators and filters answer 0 to advice they ignore. So each power
+ * is exercised on a scratch page and its effect looked at. Traps are looked for with calls that
+ * report EFAULT, never by touching: no signal handler is needed and a lie cannot crash the process.
+ */
+#define _GNU_SOURCE
+#include "os/linux_internal.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+
+enum { PATTERN = 0x5A, MAP_LIMIT_DEFAULT = 65530 };
+
+static bool reads_as_zero(const volatile unsigned char *page) {
+    for (size_t i = 0; i < MOAT_LINUX_PAGE; i++)
+        if (page[i] != 0)
+            return false;
+    return true;
+}
+
+/* Whether the kernel itself can store to a page. The C library's clock_gettime would not enter the
+ * kernel and fault in user space. */
+static bool kernel_can_write(void *page) {
+    return syscall(SYS_clock_gettime, CLOCK_MONOTONIC, page) == 0;
+}
+
+/* Whether a marker on this writable page, already installed, traps, goes away, and took the content
+ * with it. */
+static bool marker_works(unsigned char *page) {
+    if (madvise(page, MOAT_LINUX_PAGE, MADV_POPULATE_READ) == 0 || errno != EFAULT)
+        return false;
+    if (kernel_can_write(page))
+        return false;
+    if (moat_os_guard_remove(page, MOAT_LINUX_PAGE) != 0)
+        return false;
+    return madvise(page, MOAT_LINUX_PAGE, MADV_POPULATE_READ) == 0 && reads_as_zero(page);
+}
+
+/* On pages with content, and on pages that are inaccessible when marked and opened later: both
+ * occur, and the first kernels with markers take only the former. */
+static bool try_markers(unsigned char *filled, unsigned char *closed) {
+    memset(filled, PATTERN, MOAT_LINUX_PAGE);
+    if (moat_os_guard_install(filled, MOAT_LINUX_PAGE) != 0 || !marker_works(filled))
+        return false;
+    if (moat_os_guard_install(closed, MOAT_LINUX_PAGE) != 0)
+        return false;
+    if (moat_os_protect(closed, MOAT_LINUX_PAGE, MOAT_OS_READ | MOAT_OS_WRITE) != 0)
+        return false;
+    return marker_works(closed);
+}
+
+static bool try_discard(unsigned char *page) {
+    memset(page, PATTERN, MOAT_LINUX_PAGE);
+    return moat_os_discard(page, MOAT_LINUX_PAGE) == 0 && reads_as_zero(page);
+}
+
+static bool try_query(const unsigned char *page) {
+    int maps = moat_linux_maps_open();
+    if (maps < 0)
+        return false;
+    struct moat_os_mapping mapping;
+    uintptr_t address = (uintptr_t)page;
+    bool works = moat_linux_query_ask(maps, address, &mapping) == 0 && mapping.mapped &&
+                 mapping.start <= address && mapping.end >= address + MOAT_LINUX_PAGE &&
+                 mapping.access == (MOAT_OS_READ | MOAT_OS_WRITE) && !mapping.file;
+    close(maps);
+    return works;
+}
+
+/* The decimal number in a file of one line; `otherwise` when it cannot be read. */
+static uint64_t read_setting(const char *path, uint64_t otherwise) {
+    char text[24];
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return otherwise;
+    ssize_t length = read(file, text, sizeof text);
+    close(file);
+    uint64_t value = 0;
+    ssize_t i = 0;
+    for (; i < length && text[i] >= '0' && text[i] <= '9'; i++)
+        value = value * 10 + (uint64_t)(text[i] - '0');
+    return i > 0 ? value : otherwise;
+}
+
+void moat_os_probe(struct moat_os_powers *powers) {
+    int saved = errno;
+    *powers = (struct moat_os_powers){
+        .strict_overcommit = read_setting("/proc/sys/vm/overcommit_memory", 0) == 2,
+        .map_limit = read_setting("/proc/sys/vm/max_map_count", MAP_LIMIT_DEFAULT),
+    };
+    /* Three pages, apart from each other in access rights, so that none merges with another. */
+    void *base;
+    if (moat_os_reserve(3 * MOAT_LINUX_PAGE, MOAT_LINUX_PAGE, &base) == 0) {
+        unsigned char *first = base;
+        unsigned char *closed = first + MOAT_LINUX_PAGE;
+        unsigned char *last = closed + MOAT_LINUX_PAGE;
+        unsigned access = MOAT_OS_READ | MOAT_OS_WRITE;
+        if (moat_os_protect(last, MOAT_LINUX_PAGE, access) == 0) {
+            powers->map_query = try_query(last);
+            powers->discard_zeroes = try_discard(last);
+        }
+        if (moat_os_protect(first, MOAT_LINUX_PAGE, access) == 0)
+            powers->guard_markers = try_markers(first, closed);
+        (void)moat_os_unreserve(base, 3 * MOAT_LINUX_PAGE);
+    }
+    errno = saved;
+}

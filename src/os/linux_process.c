@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * linux_process: who is running, what may be trusted, and how to say something.
+ */
+#define _GNU_SOURCE
+#include "os/linux_internal.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/auxv.h>
+#include <time.h>
+#include <unistd.h>
+
+/* 0: not asked yet. Initial-exec, because lazy TLS could allocate in a signal handler. */
+static _Thread_local uint32_t thread_id __attribute__((tls_model("initial-exec")));
+
+/* The one thread of a forked child has a number of its own. */
+static void forget_thread_id(void) {
+    thread_id = 0;
+}
+
+__attribute__((constructor)) static void watch_forks(void) {
+    /* Can fail only for want of memory at load time, when nothing else would start either. */
+    (void)pthread_atfork(NULL, NULL, forget_thread_id);
+}
+
+uint32_t moat_os_thread(void) {
+    if (thread_id == 0)
+        thread_id = (uint32_t)gettid();
+    return thread_id;
+}
+
+unsigned moat_os_processor(void) {
+    int saved = errno;
+    int processor = sched_getcpu();
+    errno = saved;
+    /* Where the kernel does not tell, threads are told apart instead. */
+    return processor >= 0 ? (unsigned)processor : moat_os_thread();
+}
+
+bool moat_os_environment_trusted(void) {
+    int saved = errno;
+    bool trusted = getauxval(AT_SECURE) == 0;
+    errno = saved;
+    return trusted;
+}
+
+static void write_all(const char *text, size_t length) {
+    while (length > 0) {
+        ssize_t written = write(STDERR_FILENO, text, length);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            return;
+        text += written;
+        length -= (size_t)written;
+    }
+}
+
+void moat_os_complain(const char *text, size_t length) {
+    /* A reader of standard error that went away must not kill the process: SIGPIPE is held back,
+     * and the one that this write made is taken away again. */
+    int saved = errno;
+    sigset_t pipe, before, pending;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    sigemptyset(&pending);
+    sigpending(&pending);
+    bool was_pending = sigismember(&pending, SIGPIPE) == 1;
+    if (pthread_sigmask(SIG_BLOCK, &pipe, &before) == 0) {
+        write_all(text, length);
+        if (!was_pending)
+            while (sigtimedwait(&pipe, NULL, &(struct timespec){0}) < 0 && errno == EINTR)
+                continue;
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
+    errno = saved;
+}
