@@ -39,6 +39,8 @@ def check_include(layer, form, name):
     if form == '"':
         if ".." in name:
             return f'"{name}": name the layer, as in "os/os.h"'
+        if name.startswith("moat/"):
+            return f"write <{name}>, as users of the library do"
         target = name.split("/")[0] if "/" in name else layer
         if target == layer or target in BELOW[layer]:
             return None
@@ -103,6 +105,7 @@ PLANTED = [
     ("<unistd.h> is not for face", {"src/face/p.c": "#include <unistd.h>\n"}),
     ("<dlfcn.h> is not for region", {"src/region/p.c": "#include <dlfcn.h>\n"}),
     ("name the layer", {"src/vm/p.c": '#include "../os/os.h"\n'}),
+    ("write <moat/moat.h>", {"src/vm/p.c": '#include "moat/moat.h"\n'}),
     ("is not a layer", {"src/util/p.c": "\n"}),
     ("_GNU_SOURCE belongs in src/os", {"src/base/p.c": "#define _GNU_SOURCE\n"}),
     ("_WIN32 outside src/os", {"src/vm/p.c": "#if defined(_WIN32)\n#endif\n"}),
