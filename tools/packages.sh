@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# shellcheck shell=sh
 # Sourced by tools/test and tools/bench, which run from a fresh Debian machine.
 
 # need <package>...: install the Debian packages that are missing, or say how and stop.
