@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mscoree: the CLR hosting interfaces for memory, and a manager that implements them with Moat.
+ *
+ * Binary compatible with Microsoft's mscoree.h: the order of the methods, the IIDs and the values
+ * are the contract, the names are for people. Where the system's own mscoree.h declares an
+ * interface, that declaration is used; not every one does (mingw-w64's has none of these). C sees
+ * structs with an lpVtbl (and call macros with COBJMACROS), C++ abstract classes, which have no
+ * virtual destructor because that would take a slot.
+ */
+#ifndef MOAT_MSCOREE_H
+#define MOAT_MSCOREE_H
+
+#include <moat/export.h>
+#include <moat/options.h>
+#include <moat/win32_types.h>
+
+#ifdef _WIN32
+#include <corerror.h>
+#include <mscoree.h>
+#include <unknwn.h>
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#ifndef _WIN32
+
+/* Results. HRESULT is signed: failures are negative. */
+/* clang-format off */
+#define S_OK           ((HRESULT)0x00000000)
+#define S_FALSE        ((HRESULT)0x00000001)
+#define E_NOTIMPL      ((HRESULT)0x80004001)
+#define E_NOINTERFACE  ((HRESULT)0x80004002)
+#define E_POINTER      ((HRESULT)0x80004003)
+#define E_FAIL         ((HRESULT)0x80004005)
+#define E_UNEXPECTED   ((HRESULT)0x8000FFFF)
+#define E_ACCESSDENIED ((HRESULT)0x80070005)
+#define E_OUTOFMEMORY  ((HRESULT)0x8007000E)
+#define E_INVALIDARG   ((HRESULT)0x80070057)
+
+#define HOST_E_DEADLOCK                  ((HRESULT)0x80131020)
+#define HOST_E_INTERRUPTED               ((HRESULT)0x80131021)
+#define HOST_E_INVALIDOPERATION          ((HRESULT)0x80131022) /* memory that this manager did not give */
+#define HOST_E_CLRNOTAVAILABLE           ((HRESULT)0x80131023)
+#define HOST_E_TIMEOUT                   ((HRESULT)0x80131024)
+#define HOST_E_NOT_OWNER                 ((HRESULT)0x80131025)
+#define HOST_E_ABANDONED                 ((HRESULT)0x80131026)
+#define HOST_E_EXITPROCESS_THREADABORT   ((HRESULT)0x80131027)
+#define HOST_E_EXITPROCESS_ADUNLOAD      ((HRESULT)0x80131028)
+#define HOST_E_EXITPROCESS_TIMEOUT       ((HRESULT)0x80131029)
+#define HOST_E_EXITPROCESS_OUTOFMEMORY   ((HRESULT)0x8013102A)
+#define HOST_E_EXITPROCESS_STACKOVERFLOW ((HRESULT)0x8013102B)
+/* clang-format on */
+
+#define SUCCEEDED(result) ((HRESULT)(result) >= 0)
+#define FAILED(result)    ((HRESULT)(result) < 0)
+
+/* A Win32 error as a result; 0 stays S_OK. */
+#define HRESULT_FROM_WIN32(error)                                                                  \
+    ((HRESULT)(error) <= 0 ? (HRESULT)(error) : (HRESULT)(((error)&0xFFFFu) | 0x80070000u))
+
+/* As on Windows, tables of methods can be asked to be constant. */
+#ifdef CONST_VTABLE
+#define CONST_VTBL const
+#else
+#define CONST_VTBL
+#endif
+
+extern MOAT_API const IID IID_IUnknown;
+
+#ifndef __IUnknown_INTERFACE_DEFINED__
+#define __IUnknown_INTERFACE_DEFINED__
+typedef struct IUnknown IUnknown;
+#ifdef __cplusplus
+struct IUnknown {
+    virtual HRESULT STDMETHODCALLTYPE QueryInterface(REFIID riid, void **ppvObject) = 0;
+    virtual ULONG STDMETHODCALLTYPE AddRef() = 0;
+    virtual ULONG STDMETHODCALLTYPE Release() = 0;
+};
+#else
+typedef struct IUnknownVtbl {
+    HRESULT(STDMETHODCALLTYPE *QueryInterface)(IUnknown *This, REFIID riid, void **ppvObject);
+    ULONG(STDMETHODCALLTYPE *AddRef)(IUnknown *This);
+    ULONG(STDMETHODCALLTYPE *Release)(IUnknown *This);
+} IUnknownVtbl;
+struct IUnknown {
+    CONST_VTBL struct IUnknownVtbl *lpVtbl;
+};
+#endif
+#endif
+
+#endif /* !_WIN32 */
+
+/* Microsoft's mscoree.h declares the interfaces and their enumerations together. */
+#ifndef __IHostMemoryManager_INTERFACE_DEFINED__
+#define __IHostMemoryManager_INTERFACE_DEFINED__
+#define __IHostMalloc_INTERFACE_DEFINED__
+#define __ICLRMemoryNotificationCallback_INTERFACE_DEFINED__
+
+/* How much memory there is. */
+typedef enum {
+    eMemoryAvailableLow = 1,
+    eMemoryAvailableNeutral = 2,
+    eMemoryAvailableHigh = 3
+} EMemoryAvailable;
+
+/* What a failed allocation would cost the runtime. */
+typedef enum {
+    eTaskCritical = 0,
+    eAppDomainCritical = 1,
+    eProcessCritical = 2
+} EMemoryCriticalLevel;
+
+/* Bits of dwMallocType of CreateMalloc. */
+typedef enum { MALLOC_THREADSAFE = 0x1, MALLOC_EXECUTABLE = 0x2 } MALLOC_TYPE;
+
+extern MOAT_API const IID IID_IHostMemoryManager;
+extern MOAT_API const IID IID_IHostMalloc;
+extern MOAT_API const IID IID_ICLRMemoryNotificationCallback;
+
+typedef struct IHostMemoryManager IHostMemoryManager;
+typedef struct IHostMalloc IHostMalloc;
+typedef struct ICLRMemoryNotificationCallback ICLRMemoryNotificationCallback;
+
+#ifdef __cplusplus
+
+struct ICLRMemoryNotificationCallback : public IUnknown {
+    virtual HRESULT STDMETHODCALLTYPE OnMemoryNotification(EMemoryAvailable eMemoryAvailable) = 0;
+};
+
+struct IHostMalloc : public IUnknown {
+    virtual HRESULT STDMETHODCALLTYPE Alloc(SIZE_T cbSize, EMemoryCriticalLevel eCriticalLevel,
+                                            void **ppMem) = 0;
+    virtual HRESULT STDMETHODCALLTYPE DebugAlloc(SIZE_T cbSize, EMemoryCriticalLevel eCriticalLevel,
+                                                 char *pszFileName, int iLineNo, void **ppMem) = 0;
+    virtual HRESULT STDMETHODCALLTYPE Free(void *pMem) = 0;
+};
+
+struct IHostMemoryManager : public IUnknown {
+    virtual HRESULT STDMETHODCALLTYPE CreateMalloc(DWORD dwMallocType, IHostMalloc **ppMalloc) = 0;
+    virtual HRESULT STDMETHODCALLTYPE VirtualAlloc(void *pAddress, SIZE_T dwSize,
+                                                   DWORD flAllocationType, DWORD flProtect,
+                                                   EMemoryCriticalLevel eCriticalLevel,
+                                                   void **ppMem) = 0;
+    virtual HRESULT STDMETHODCALLTYPE VirtualFree(LPVOID lpAddress, SIZE_T dwSize,
+                                                  DWORD dwFreeType) = 0;
+    virtual HRESULT STDMETHODCALLTYPE VirtualQuery(void *lpAddress, void *lpBuffer, SIZE_T dwLength,
+                                                   SIZE_T *pResult) = 0;
+    virtual HRESULT STDMETHODCALLTYPE VirtualProtect(void *lpAddress, SIZE_T dwSize,
+                                                     DWORD flNewProtect, DWORD *pflOldProtect) = 0;
+    virtual HRESULT STDMETHODCALLTYPE GetMemoryLoad(DWORD *pMemoryLoad,
+                                                    SIZE_T *pAvailableBytes) = 0;
+    virtual HRESULT STDMETHODCALLTYPE
+    RegisterMemoryNotificationCallback(ICLRMemoryNotificationCallback *pCallback) = 0;
+    virtual HRESULT STDMETHODCALLTYPE NeedsVirtualAddressSpace(LPVOID startAddress,
+                                                               SIZE_T size) = 0;
+    virtual HRESULT STDMETHODCALLTYPE AcquiredVirtualAddressSpace(LPVOID startAddress,
+                                                                  SIZE_T size) = 0;
+    virtual HRESULT STDMETHODCALLTYPE ReleasedVirtualAddressSpace(LPVOID startAddress) = 0;
+};
+
+#else
+
+/* clang-format off */
+typedef struct ICLRMemoryNotificationCallbackVtbl {
+    HRESULT (STDMETHODCALLTYPE *QueryInterface)(ICLRMemoryNotificationCallback *This, REFIID riid,
+                                                void **ppvObject);
+    ULONG (STDMETHODCALLTYPE *AddRef)(ICLRMemoryNotificationCallback *This);
+    ULONG (STDMETHODCALLTYPE *Release)(ICLRMemoryNotificationCallback *This);
+    HRESULT (STDMETHODCALLTYPE *OnMemoryNotification)(ICLRMemoryNotificationCallback *This,
+                                                      EMemoryAvailable eMemoryAvailable);
+} ICLRMemoryNotificationCallbackVtbl;
+
+struct ICLRMemoryNotificationCallback {
+    CONST_VTBL struct ICLRMemoryNotificationCallbackVtbl *lpVtbl;
+};
+
+typedef struct IHostMallocVtbl {
+    HRESULT (STDMETHODCALLTYPE *QueryInterface)(IHostMalloc *This, REFIID riid, void **ppvObject);
+    ULONG (STDMETHODCALLTYPE *AddRef)(IHostMalloc *This);
+    ULONG (STDMETHODCALLTYPE *Release)(IHostMalloc *This);
+    HRESULT (STDMETHODCALLTYPE *Alloc)(IHostMalloc *This, SIZE_T cbSize,
+                                       EMemoryCriticalLevel eCriticalLevel, void **ppMem);
+    HRESULT (STDMETHODCALLTYPE *DebugAlloc)(IHostMalloc *This, SIZE_T cbSize,
+                                            EMemoryCriticalLevel eCriticalLevel,
+                                            char *pszFileName, int iLineNo, void **ppMem);
+    HRESULT (STDMETHODCALLTYPE *Free)(IHostMalloc *This, void *pMem);
+} IHostMallocVtbl;
+
+struct IHostMalloc {
+    CONST_VTBL struct IHostMallocVtbl *lpVtbl;
+};
+
+typedef struct IHostMemoryManagerVtbl {
+    HRESULT (STDMETHODCALLTYPE *QueryInterface)(IHostMemoryManager *This, REFIID riid,
+                                                void **ppvObject);
+    ULONG (STDMETHODCALLTYPE *AddRef)(IHostMemoryManager *This);
+    ULONG (STDMETHODCALLTYPE *Release)(IHostMemoryManager *This);
+    HRESULT (STDMETHODCALLTYPE *CreateMalloc)(IHostMemoryManager *This, DWORD dwMallocType,
+                                              IHostMalloc **ppMalloc);
+    HRESULT (STDMETHODCALLTYPE *VirtualAlloc)(IHostMemoryManager *This, void *pAddress,
+                                              SIZE_T dwSize, DWORD flAllocationType,
+                                              DWORD flProtect,
+                                              EMemoryCriticalLevel eCriticalLevel, void **ppMem);
+    HRESULT (STDMETHODCALLTYPE *VirtualFree)(IHostMemoryManager *This, LPVOID lpAddress,
+                                             SIZE_T dwSize, DWORD dwFreeType);
+    HRESULT (STDMETHODCALLTYPE *VirtualQuery)(IHostMemoryManager *This, void *lpAddress,
+                                              void *lpBuffer, SIZE_T dwLength, SIZE_T *pResult);
+    HRESULT (STDMETHODCALLTYPE *VirtualProtect)(IHostMemoryManager *This, void *lpAddress,
+                                                SIZE_T dwSize, DWORD flNewProtect,
+                                                DWORD *pflOldProtect);
+    HRESULT (STDMETHODCALLTYPE *GetMemoryLoad)(IHostMemoryManager *This, DWORD *pMemoryLoad,
+                                               SIZE_T *pAvailableBytes);
+    HRESULT (STDMETHODCALLTYPE *RegisterMemoryNotificationCallback)(
+        IHostMemoryManager *This, ICLRMemoryNotificationCallback *pCallback);
+    HRESULT (STDMETHODCALLTYPE *NeedsVirtualAddressSpace)(IHostMemoryManager *This,
+                                                          LPVOID startAddress, SIZE_T size);
+    HRESULT (STDMETHODCALLTYPE *AcquiredVirtualAddressSpace)(IHostMemoryManager *This,
+                                                             LPVOID startAddress, SIZE_T size);
+    HRESULT (STDMETHODCALLTYPE *ReleasedVirtualAddressSpace)(IHostMemoryManager *This,
+                                                             LPVOID startAddress);
+} IHostMemoryManagerVtbl;
+
+struct IHostMemoryManager {
+    CONST_VTBL struct IHostMemoryManagerVtbl *lpVtbl;
+};
+
+#ifdef COBJMACROS
+#define IHostMemoryManager_QueryInterface(This, riid, object) \
+    ((This)->lpVtbl->QueryInterface((This), (riid), (object)))
+#define IHostMemoryManager_AddRef(This) ((This)->lpVtbl->AddRef((This)))
+#define IHostMemoryManager_Release(This) ((This)->lpVtbl->Release((This)))
+#define IHostMemoryManager_CreateMalloc(This, type, malloc) \
+    ((This)->lpVtbl->CreateMalloc((This), (type), (malloc)))
+#define IHostMemoryManager_VirtualAlloc(This, address, size, type, protect, level, memory) \
+    ((This)->lpVtbl->VirtualAlloc((This), (address), (size), (type), (protect), (level), (memory)))
+#define IHostMemoryManager_VirtualFree(This, address, size, type) \
+    ((This)->lpVtbl->VirtualFree((This), (address), (size), (type)))
+#define IHostMemoryManager_VirtualQuery(This, address, buffer, length, result) \
+    ((This)->lpVtbl->VirtualQuery((This), (address), (buffer), (length), (result)))
+#define IHostMemoryManager_VirtualProtect(This, address, size, protect, old) \
+    ((This)->lpVtbl->VirtualProtect((This), (address), (size), (protect), (old)))
+#define IHostMemoryManager_GetMemoryLoad(This, load, available) \
+    ((This)->lpVtbl->GetMemoryLoad((This), (load), (available)))
+#define IHostMemoryManager_RegisterMemoryNotificationCallback(This, callback) \
+    ((This)->lpVtbl->RegisterMemoryNotificationCallback((This), (callback)))
+#define IHostMemoryManager_NeedsVirtualAddressSpace(This, start, size) \
+    ((This)->lpVtbl->NeedsVirtualAddressSpace((This), (start), (size)))
+#define IHostMemoryManager_AcquiredVirtualAddressSpace(This, start, size) \
+    ((This)->lpVtbl->AcquiredVirtualAddressSpace((This), (start), (size)))
+#define IHostMemoryManager_ReleasedVirtualAddressSpace(This, start) \
+    ((This)->lpVtbl->ReleasedVirtualAddressSpace((This), (start)))
+#endif
+/* clang-format on */
+
+#define MOAT_SLOT(table, method, index)                                                            \
+    MOAT_LAYOUT(offsetof(table, method) == (index) * sizeof(void *), #table " " #method)
+MOAT_SLOT(ICLRMemoryNotificationCallbackVtbl, OnMemoryNotification, 3);
+MOAT_SLOT(IHostMallocVtbl, Alloc, 3);
+MOAT_SLOT(IHostMallocVtbl, DebugAlloc, 4);
+MOAT_SLOT(IHostMallocVtbl, Free, 5);
+MOAT_SLOT(IHostMemoryManagerVtbl, CreateMalloc, 3);
+MOAT_SLOT(IHostMemoryManagerVtbl, VirtualAlloc, 4);
+MOAT_SLOT(IHostMemoryManagerVtbl, VirtualFree, 5);
+MOAT_SLOT(IHostMemoryManagerVtbl, VirtualQuery, 6);
+MOAT_SLOT(IHostMemoryManagerVtbl, VirtualProtect, 7);
+MOAT_SLOT(IHostMemoryManagerVtbl, GetMemoryLoad, 8);
+MOAT_SLOT(IHostMemoryManagerVtbl, RegisterMemoryNotificationCallback, 9);
+MOAT_SLOT(IHostMemoryManagerVtbl, NeedsVirtualAddressSpace, 10);
+MOAT_SLOT(IHostMemoryManagerVtbl, AcquiredVirtualAddressSpace, 11);
+MOAT_SLOT(IHostMemoryManagerVtbl, ReleasedVirtualAddressSpace, 12);
+#undef MOAT_SLOT
+
+#endif /* __cplusplus */
+
+MOAT_LAYOUT(sizeof(EMemoryAvailable) == 4 && sizeof(EMemoryCriticalLevel) == 4, "enums are ints");
+
+#endif /* __IHostMemoryManager_INTERFACE_DEFINED__ */
+
+/*
+ * Create a memory manager for a host to hand to the CLR, over a moat_manager of its own.
+ *
+ *   options   NULL for the defaults; MOAT_OPTIONS of the environment is applied on top
+ *   out       receives the manager with one reference; NULL after a failure
+ *
+ * The methods, beyond the documented contract of IHostMemoryManager:
+ *   - Success is exactly S_OK. A failure also sets the thread's Win32 last error, whose code is the
+ *     one win32.h documents; bad arguments are E_INVALIDARG, no memory of any kind E_OUTOFMEMORY,
+ *     and codes without a documented result HRESULT_FROM_WIN32.
+ *   - VirtualAlloc: *ppMem is NULL after a failure; ppMem NULL is E_POINTER. The critical level is
+ *     accepted and does not change the outcome so far.
+ *   - VirtualFree accepts only what this very manager reserved: anything else, NULL and memory of
+ *     another manager included, is HOST_E_INVALIDOPERATION. Invalid types and sizes come first.
+ *   - VirtualQuery and VirtualProtect answer for the whole process. *pResult is always set, to 0
+ *     after a failure; pResult NULL is E_POINTER.
+ *   - CreateMalloc, GetMemoryLoad, RegisterMemoryNotificationCallback and the three notices of
+ *     address space are E_NOTIMPL in 0.1: *ppMalloc is NULL, the numbers are 0, the callback is
+ *     not kept. The CLR itself needs CreateMalloc to succeed before it uses a manager.
+ *   - QueryInterface knows IUnknown and IHostMemoryManager. The last Release releases every region
+ *     that the manager still holds; no other call on it may be running or follow.
+ *
+ * Returns   S_OK
+ *           E_POINTER       out is NULL
+ *           E_INVALIDARG    an option is out of range or MOAT_OPTIONS does not parse
+ *           E_OUTOFMEMORY   no memory for the manager or its books
+ *           other           as the status of moat_manager_create maps (moat_status_describe)
+ * After a failure nothing is held.
+ * Threads   any; the manager's methods too, at once
+ * Since     0.1
+ * Contract  learn.microsoft.com, .NET Framework unmanaged API, hosting, IHostMemoryManager
+ */
+MOAT_API HRESULT moat_create_host_memory_manager(const struct moat_options *options,
+                                                 IHostMemoryManager **out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

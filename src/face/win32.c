@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * win32: VirtualAlloc and its family on the manager of the process, and the thread's last error.
+ */
+#include "face/win32_calls.h"
+
+#include <moat/win32.h>
+
+#include <unistd.h>
+
+#define ADDRESS_LOWEST  ((uintptr_t)0x10000)
+#define ADDRESS_HIGHEST ((uintptr_t)0x7FFFFFFEFFFF)
+
+static _Thread_local DWORD last_error;
+
+/* Whether the call succeeded; if not, its error is the thread's last. */
+static BOOL conclude(enum moat_status status) {
+    if (status == MOAT_OK)
+        return TRUE;
+    last_error = moat_status_describe(status)->win32_error;
+    return FALSE;
+}
+
+LPVOID WINAPI VirtualAlloc(LPVOID lpAddress, SIZE_T dwSize, DWORD flAllocationType,
+                           DWORD flProtect) {
+    struct moat_manager *manager;
+    void *start = NULL;
+
+    enum moat_status status = moat_manager_default(&manager);
+    if (status == MOAT_OK)
+        status = moat_win32_alloc(manager, lpAddress, dwSize, flAllocationType, flProtect, &start);
+    return conclude(status) ? start : NULL;
+}
+
+BOOL WINAPI VirtualFree(LPVOID lpAddress, SIZE_T dwSize, DWORD dwFreeType) {
+    struct moat_manager *manager;
+
+    /* Natively such an address is merely not ours; Win32 calls it a bad argument. */
+    if ((uintptr_t)lpAddress > ADDRESS_HIGHEST)
+        return conclude(MOAT_INVALID_ARGUMENT);
+    enum moat_status status = moat_manager_default(&manager);
+    if (status == MOAT_OK)
+        status = moat_win32_free(manager, lpAddress, dwSize, dwFreeType);
+    return conclude(status);
+}
+
+SIZE_T WINAPI VirtualQuery(LPCVOID lpAddress, PMEMORY_BASIC_INFORMATION lpBuffer, SIZE_T dwLength) {
+    size_t written;
+
+    (void)conclude(moat_win32_query(lpAddress, lpBuffer, dwLength, &written));
+    return written;
+}
+
+BOOL WINAPI VirtualProtect(LPVOID lpAddress, SIZE_T dwSize, DWORD flNewProtect,
+                           PDWORD lpflOldProtect) {
+    return conclude(moat_win32_protect(lpAddress, dwSize, flNewProtect, lpflOldProtect));
+}
+
+DWORD WINAPI GetLastError(VOID) {
+    return last_error;
+}
+
+VOID WINAPI SetLastError(DWORD dwErrCode) {
+    last_error = dwErrCode;
+}
+
+static WORD architecture(void) {
+#if defined(__x86_64__)
+    return PROCESSOR_ARCHITECTURE_AMD64;
+#elif defined(__aarch64__)
+    return PROCESSOR_ARCHITECTURE_ARM64;
+#else
+    return PROCESSOR_ARCHITECTURE_UNKNOWN;
+#endif
+}
+
+VOID WINAPI GetSystemInfo(LPSYSTEM_INFO lpSystemInfo) {
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    DWORD processors = online > 0 ? (DWORD)online : 1;
+    const DWORD mask_bits = sizeof(DWORD_PTR) * 8;
+
+    *lpSystemInfo = (SYSTEM_INFO){
+        .dwPageSize = (DWORD)MOAT_PAGE_SIZE,
+        .lpMinimumApplicationAddress = (LPVOID)ADDRESS_LOWEST,
+        .lpMaximumApplicationAddress = (LPVOID)ADDRESS_HIGHEST,
+        .dwActiveProcessorMask =
+            processors < mask_bits ? ((DWORD_PTR)1 << processors) - 1 : ~(DWORD_PTR)0,
+        .dwNumberOfProcessors = processors,
+        .dwAllocationGranularity = (DWORD)MOAT_GRANULARITY,
+    };
+    lpSystemInfo->wProcessorArchitecture = architecture();
+    if (lpSystemInfo->wProcessorArchitecture == PROCESSOR_ARCHITECTURE_AMD64)
+        lpSystemInfo->dwProcessorType = 8664;
+}

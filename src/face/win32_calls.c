@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * win32_calls: decode, then the native call. The order of checks is Win32's: flags, then pointers,
+ * then ranges (here only where no native call follows), then the state of pages (native).
+ */
+#include "face/win32_calls.h"
+
+#include "face/win32_flags.h"
+
+#include <moat/win32.h>
+
+#include <string.h>
+
+/* One past the last address of user space on 64-bit Windows. */
+#define USER_END ((uintptr_t)0x7FFFFFFF0000)
+
+static bool range_is_valid(const void *address, size_t size) {
+    return size != 0 && size <= USER_END && (uintptr_t)address <= USER_END - size;
+}
+
+enum moat_status moat_win32_alloc(struct moat_manager *manager, void *address, size_t size,
+                                  uint32_t type, uint32_t protection, void **start) {
+    struct moat_win32_request request;
+
+    *start = NULL;
+    enum moat_status status = moat_win32_decode_alloc(address != NULL, type, protection, &request);
+    if (status != MOAT_OK)
+        return status;
+
+    switch (request.action) {
+    case MOAT_WIN32_RESERVE:
+        return moat_reserve(manager, address, size, protection, request.reserve_flags, start);
+    case MOAT_WIN32_COMMIT:
+        status = moat_commit(manager, address, size, protection, start);
+        break;
+    case MOAT_WIN32_RESET:
+        status = moat_reset(manager, address, size, protection, start);
+        break;
+    case MOAT_WIN32_LARGE_PAGES:
+        /* The right to lock memory is looked at after the range and before its alignment. */
+        return range_is_valid(address, size) ? MOAT_NO_PRIVILEGE : MOAT_INVALID_ARGUMENT;
+    default:
+        return MOAT_INVALID_ARGUMENT;
+    }
+    if (status != MOAT_OK)
+        *start = NULL;
+    return status;
+}
+
+static bool is_ours(const struct moat_manager *manager, const void *address) {
+    struct moat_page_info info;
+    return moat_query(address, &info) == MOAT_OK && info.owner == manager;
+}
+
+enum moat_status moat_win32_free(struct moat_manager *manager, void *address, size_t size,
+                                 uint32_t type) {
+    struct moat_win32_request request;
+
+    enum moat_status status = moat_win32_decode_free(size, type, &request);
+    if (status != MOAT_OK)
+        return status;
+
+    switch (request.action) {
+    case MOAT_WIN32_DECOMMIT:
+        return moat_decommit(manager, address, size);
+    case MOAT_WIN32_RELEASE:
+        return moat_release(manager, address);
+    case MOAT_WIN32_PLACEHOLDER:
+        return is_ours(manager, address) ? MOAT_INVALID_ADDRESS : MOAT_NOT_OURS;
+    default:
+        return MOAT_INVALID_ARGUMENT;
+    }
+}
+
+static DWORD state_of(const struct moat_page_info *info) {
+    switch (info->state) {
+    case MOAT_STATE_RESERVED:
+        return MEM_RESERVE;
+    case MOAT_STATE_COMMITTED:
+        return MEM_COMMIT;
+    case MOAT_STATE_FREE:
+    default:
+        return MEM_FREE;
+    }
+}
+
+static DWORD type_of(const struct moat_page_info *info) {
+    switch (info->kind) {
+    case MOAT_KIND_PRIVATE:
+        return MEM_PRIVATE;
+    case MOAT_KIND_MAPPED:
+        return MEM_MAPPED;
+    case MOAT_KIND_IMAGE:
+        return MEM_IMAGE;
+    case MOAT_KIND_NONE:
+    default:
+        return 0;
+    }
+}
+
+enum moat_status moat_win32_query(const void *address, void *buffer, size_t length,
+                                  size_t *written) {
+    MEMORY_BASIC_INFORMATION *out = buffer;
+    struct moat_page_info info;
+
+    *written = 0;
+    if (length < sizeof *out)
+        return MOAT_BAD_LENGTH;
+    if (out == NULL)
+        return MOAT_NO_ACCESS;
+    enum moat_status status = moat_query(address, &info);
+    if (status != MOAT_OK)
+        return status;
+
+    /* Padding too: a caller may compare or store the bytes, and it must not show our stack. */
+    memset(out, 0, sizeof *out);
+    out->BaseAddress = info.base;
+    out->AllocationBase = info.allocation_base;
+    out->AllocationProtect = info.allocation_protection;
+    out->RegionSize = info.size;
+    out->State = state_of(&info);
+    out->Protect = info.protection;
+    out->Type = type_of(&info);
+    *written = sizeof *out;
+    return MOAT_OK;
+}
+
+enum moat_status moat_win32_protect(void *address, size_t size, uint32_t protection,
+                                    uint32_t *old) {
+    if (!moat_win32_protection_is_valid(protection))
+        return MOAT_INVALID_ARGUMENT;
+    if (old == NULL)
+        return MOAT_NO_ACCESS;
+    return moat_protect(NULL, address, size, protection, old);
+}
