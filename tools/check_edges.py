@@ -7,19 +7,19 @@ A file that orders memory lists its edges under the word "Edges" in a comment, o
      publish   insert writes the record, then the slot -> find reads the slot, then record
 
 The comment directly above an operation begins with R(publish) at the releasing end, A(publish) at
-the acquiring end, both for acq_rel, or "relaxed: reason". A name belongs to one folder of src: it
-is listed there once, and has both ends there.
+the acquiring end, both for acq_rel, or "relaxed: reason". The name is listed in the same file or in
+a header that this file includes, and each listed edge has both ends.
 """
 
 import re
 
 import check_common
 
-# The wrappers themselves have no ends; their callers do.
+# Functions that are one atomic step each: they have no ends, their callers do.
 WRAPPERS = "src/lockfree/atomic.h"
 
 ORDERS = "relaxed|acquire|release|acq_rel|seq_cst"
-WRAPPED = re.compile(rf"\bmoat_\w+?_({ORDERS})\s*\(")
+WRAPPER = re.compile(rf"^static inline .*\b(moat_\w+_(?:{ORDERS}))\(", re.M)
 EXPLICIT = re.compile(r"\batomic_(?:\w+_explicit|thread_fence|signal_fence)\s*\(")
 IMPLICIT = re.compile(
     r"\batomic_(?:load|store|exchange|fetch_\w+|compare_exchange_\w+|flag_\w+)\s*\("
@@ -27,6 +27,7 @@ IMPLICIT = re.compile(
 ORDER = re.compile(rf"\bmemory_order_({ORDERS})\b")
 END = re.compile(r"\b([RA])\(([\w-]+)\)")
 BEGINS = re.compile(r"\s*(?:[RA]\([\w-]+\)|relaxed: \S)")
+INCLUDE = re.compile(r'^#include "([^"]+)"', re.M)
 LISTED = re.compile(r" \*\s{2,6}([a-z][\w-]*)\s{2,}\S")
 COMMENT = re.compile(r"/\*.*?\*/", re.S)
 
@@ -60,17 +61,20 @@ def arguments(code, start):
     return code[start:]
 
 
-def operations(code):
+def operations(code, wrappers):
     """(line, orders) of every atomic operation; no orders when it does not say."""
-    found_all = [(found.start(), {found[1]}) for found in WRAPPED.finditer(code)]
+    found_all = []
+    for found in re.finditer(r"\bmoat_\w+(?=\()", code):
+        if found[0] in wrappers:
+            found_all.append((found.start(), {re.search(rf"_({ORDERS})$", found[0])[1]}))
     for found in EXPLICIT.finditer(code):
         orders = set(ORDER.findall(arguments(code, found.end() - 1)))
         # The failing half of a compare-and-exchange is a load that decides nothing more.
         found_all.append((found.start(), orders - {"relaxed"} or orders))
     found_all += [(found.start(), set()) for found in IMPLICIT.finditer(code)
                   if not EXPLICIT.match(code, found.start())]
-    return [(code.count("\n", 0, start) + 1, orders) for start, orders in sorted(
-        found_all, key=lambda item: item[0])]
+    found_all.sort(key=lambda item: item[0])
+    return [(code.count("\n", 0, start) + 1, orders) for start, orders in found_all]
 
 
 def comment_above(lines, comments, line):
@@ -98,18 +102,18 @@ def listed_edges(text):
     return edges
 
 
-def check_sites(path, text):
-    """Findings at the operations of one file, and the set of (end, edge) that it names."""
-    findings, ends = [], set()
+def check_sites(path, text, wrappers):
+    """Findings at the operations of one file, and (line, end, edge) of what they name."""
+    findings, ends = [], []
     code, comments = split_comments(text)
     lines = code.splitlines()
-    for number, orders in operations(code):
+    for number, orders in operations(code, wrappers):
         if not orders:
             findings.append((path, number, "spell the memory order of this atomic operation"))
             continue
         comment = comment_above(lines, comments, number)
         named = END.findall(comment)
-        ends.update(named)
+        ends += [(number, end, edge) for end, edge in named]
         has = {end for end, _ in named} | ({"relaxed"} if "relaxed: " in comment else set())
         needs = set().union(*(NEEDS[order] for order in orders))
         if not BEGINS.match(comment) or not needs <= has:
@@ -120,31 +124,43 @@ def check_sites(path, text):
 
 
 def check(files):
-    findings, listed, ends = [], {}, {}
+    findings, met = [], {}
+    listed = {path: listed_edges(text) for path, text in files.items()}
+    wrappers = set(WRAPPER.findall(files.get(WRAPPERS, "")))
     for path, text in files.items():
-        folder = path.split("/")[1]
-        for edge, number in listed_edges(text).items():
-            if (folder, edge) in listed:
-                findings.append((path, number, f"edge {edge} is already listed in "
-                                 f"{listed[folder, edge][0]}; give it a name of its own"))
-            listed.setdefault((folder, edge), (path, number))
+        sites, ends = check_sites(path, text, wrappers if path != WRAPPERS else set())
         if path == WRAPPERS:
+            findings += [site for site in sites if site[2].startswith("spell")]
             continue
-        sites, named = check_sites(path, text)
         findings += sites
-        for end, edge in named:
-            ends.setdefault((folder, edge), {})[end] = path
-    for (folder, edge), where in ends.items():
-        if (folder, edge) not in listed:
-            path = next(iter(where.values()))
-            findings.append((path, 1, f'edge {edge} is not listed under "Edges" in a file header'))
-    for (folder, edge), (path, number) in listed.items():
-        for end in {"R", "A"} - ends.get((folder, edge), {}).keys():
-            findings.append((path, number, f"no operation is marked {end}({edge})"))
+        visible = [path] + ["src/" + name if "/" in name else f"{path.rpartition('/')[0]}/{name}"
+                            for name in INCLUDE.findall(text)]
+        for number, end, edge in ends:
+            owners = [owner for owner in visible if edge in listed.get(owner, {})]
+            if not owners:
+                findings.append((path, number, f'list edge {edge} under "Edges" in the header '
+                                 "comment of this file, or of one that it includes"))
+            elif len(owners) > 1:
+                findings.append((path, number, f"edge {edge} is listed in {' and '.join(owners)}; "
+                                 "rename one"))
+            for owner in owners:
+                met.setdefault((owner, edge), set()).add(end)
+    for path, edges in listed.items():
+        for edge, number in edges.items():
+            for end in sorted({"R", "A"} - met.get((path, edge), set())):
+                findings.append((path, number, f"no operation is marked {end}({edge})"))
     return findings
 
 
-CLEAN = {"src/lockfree/a.c": """\
+CLEAN = {
+    WRAPPERS: """\
+static inline uint64_t moat_load_relaxed(const _Atomic uint64_t *at)
+static inline uint64_t moat_load_acquire(const _Atomic uint64_t *at)
+static inline void moat_store_release(_Atomic uint64_t *at, uint64_t value)
+static inline bool moat_cas_acq_rel(_Atomic uint64_t *at, uint64_t *expected, uint64_t desired)
+    return atomic_load_explicit(at, memory_order_relaxed);
+""",
+    "src/lockfree/a.h": """\
 /*
  * a: an example.
  *
@@ -155,6 +171,10 @@ CLEAN = {"src/lockfree/a.c": """\
  *
  * Anything else  follows.
  */
+""",
+    "src/lockfree/a.c": """\
+#include "lockfree/a.h"
+    moat_region_release(region);
     /* R(publish) */
     moat_store_release(&slot->key, key);
     /* A(publish): and more
@@ -167,11 +187,13 @@ CLEAN = {"src/lockfree/a.c": """\
         /* R(publish) A(publish) */
     } while (!atomic_compare_exchange_weak_explicit(&a, &b, c, memory_order_acq_rel,
                                                     memory_order_relaxed));
-"""}
+""",
+}
+HALF = ("/*", " * Edges", " *", " *   half   a -> b", " */")
 
 
 def planted(*lines):
-    return {"src/lockfree/p.c": "\n".join(lines) + "\n"}
+    return {"src/lockfree/p.c": "\n".join(('#include "a.h"',) + lines) + "\n"}
 
 
 PLANTED = [
@@ -185,12 +207,13 @@ PLANTED = [
     ("above with relaxed: reason", planted("/* A(publish) */", "moat_load_relaxed(&x);")),
     ("above with relaxed: reason", planted("/* relaxed: */", "moat_load_relaxed(&x);")),
     ("above with A(edge), R(edge)", planted("atomic_thread_fence(memory_order_seq_cst);")),
-    ("gone is not listed", planted("/* R(gone) */", "moat_store_release(&x, 1);")),
-    ("already listed", planted("/*", " * Edges", " *", " *   publish   a -> b", " */")),
-    ("marked A(half)", planted("/*", " * Edges", " *", " *   half   a -> b", " */",
-                               "/* R(half) */", "moat_store_release(&x, 1);")),
-    ("marked R(half)", planted("/*", " * Edges", " *", " *   half   a -> b", " */",
-                               "/* A(half) */", "moat_load_acquire(&x);")),
+    ("list edge gone", planted("/* R(gone) */", "moat_store_release(&x, 1);")),
+    ("list edge publish", {"src/vm/p.c": "/* R(publish) */\nmoat_store_release(&x, 1);\n"}),
+    ("rename one", planted("/*", " * Edges", " *", " *   publish   a -> b", " */",
+                           "/* R(publish) */", "moat_store_release(&x, 1);")),
+    ("marked A(half)", planted(*HALF, "/* R(half) */", "moat_store_release(&x, 1);")),
+    ("marked R(half)", planted(*HALF, "/* A(half) */", "moat_load_acquire(&x);")),
+    ("spell the memory order", {WRAPPERS: "    atomic_load(at);\n"}),
 ]
 
 if __name__ == "__main__":
