@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * region_life: who works on a region, and who may free it? One 64-bit word in the record decides.
+ *
+ * High 32 bits: generation, odd while the record belongs to a region, even while it is free. Low 32
+ * bits, which a futex can sleep on: closing, waiters and MOAT_LIFE_STRIPES stripe bits. Every step
+ * compares the generation in the same word that it changes, so a caller that kept a record over the
+ * region's death learns MOAT_LIFE_GONE and changes nothing.
+ *
+ * Easy to get wrong: between finding a handle and entering, the record may pass to another region.
+ *
+ *     handle = find(page);  generation = moat_life_generation(record of handle);
+ *     find(page) == handle again, or start over;  moat_life_enter(..., generation, ...)
+ *
+ * If the last step succeeds the generation did not change since it was read, so the second find
+ * fell into that one life: the page belongs to it. MOAT_LIFE_GONE means: start over.
+ *
+ * Sleeping: whoever gets BUSY or CLOSING also gets the low word to compare with, in which the
+ * waiters bit is set. That bit is never cleared without somebody being told to wake all sleepers.
+ *
+ * Limits     a generation returns after 2^31 lives of one record: a caller stopped for exactly a
+ *            multiple of that many is not told apart.
+ * Progress   lock-free; leave, reopen and death are wait-free.
+ *
+ * Edges. R() marks the releasing end, A() the acquiring end.
+ *
+ *   birth   the owner fills the record, then gives it life -> whoever enters sees it filled
+ *   stripe  who leaves a stripe -> who enters it next, or closes, sees what was done under it
+ *   close   who closed gives the region back or reopens it -> who comes after sees all of it
+ */
+#ifndef MOAT_LOCKFREE_REGION_LIFE_H
+#define MOAT_LOCKFREE_REGION_LIFE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lockfree/atomic.h"
+
+#define MOAT_LIFE_STRIPES     30
+#define MOAT_LIFE_STRIPES_ALL ((UINT32_C(1) << MOAT_LIFE_STRIPES) - 1)
+#define MOAT_LIFE_WAITERS_BIT (UINT32_C(1) << 30)
+#define MOAT_LIFE_CLOSING_BIT (UINT32_C(1) << 31)
+
+enum moat_life_status {
+    MOAT_LIFE_OK = 0,
+    MOAT_LIFE_BUSY,    /* a stripe is held by another thread */
+    MOAT_LIFE_CLOSING, /* another thread is closing: its outcome is not known yet */
+    MOAT_LIFE_GONE     /* that life is over; the record may live another one */
+};
+
+/* The generation of this moment; even: the record is free. A generation is never 0 while alive. */
+uint32_t moat_life_generation(const _Atomic uint64_t *life);
+
+/*
+ * Give a free record its next life.
+ *
+ * Threads   the record's one owner, who took it from the pool and has filled it
+ */
+void moat_life_birth(_Atomic uint64_t *life, uint32_t *generation);
+
+/*
+ * Take all of these stripes, or none.
+ *
+ *   stripes   at least one of the low MOAT_LIFE_STRIPES bits
+ *   seen      BUSY and CLOSING: the low word to sleep on, waiters bit set
+ */
+enum moat_life_status moat_life_enter(_Atomic uint64_t *life, uint32_t generation, uint32_t stripes,
+                                      uint32_t *seen);
+
+/* Give back stripes that this thread took. True: somebody sleeps on the low word, wake all. */
+bool moat_life_leave(_Atomic uint64_t *life, uint32_t stripes);
+
+/*
+ * Begin to close: nobody enters from now on, and of racing closers one goes on.
+ *
+ * Returns   MOAT_LIFE_OK        this thread closes, and is alone with the region
+ *           MOAT_LIFE_BUSY      this thread closes, but stripes are held: sleep on *seen, then call
+ *                               moat_life_close_again; or give up with moat_life_reopen
+ *           MOAT_LIFE_CLOSING   another thread closes: sleep on *seen, then start over
+ *           MOAT_LIFE_GONE      that life is over
+ */
+enum moat_life_status moat_life_close(_Atomic uint64_t *life, uint32_t generation, uint32_t *seen);
+
+/* Are the stripes free by now? For the closing thread only: OK, or BUSY with a fresh *seen. */
+enum moat_life_status moat_life_close_again(_Atomic uint64_t *life, uint32_t *seen);
+
+/* Roll a close back. For the closing thread only. True: wake all sleepers. */
+bool moat_life_reopen(_Atomic uint64_t *life);
+
+/* End this life, all stripes being free. For the closing thread only. True: wake all sleepers. */
+bool moat_life_death(_Atomic uint64_t *life);
+
+#endif

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * region_table: which record owns the region that starts at this page? Answered without locks.
+ *
+ * A precise map from a page number (36 bits, not 0) to a handle (24 bits, not 0): open addressing
+ * in lines of 64 bytes, with a seeded hash and cooperative growth. The caller owns all storage; the
+ * table never allocates, never waits and never dies. README.md has the picture, the proofs and the
+ * limits.
+ *
+ * Easy to get wrong: one page is never inserted by two threads at once, nor while it is present
+ * (the operating system gives an address to one caller only). Every other pair of calls may race.
+ *
+ * Progress   find    wait-free while no growth runs; lock-free always
+ *            insert  lock-free, and helps a running growth a bounded amount
+ *            erase   lock-free, and helps a running growth a bounded amount
+ *
+ * Edges. R() marks the releasing end, A() the acquiring end.
+ *
+ *   publish   insert writes the slot word -> whoever reads it sees the record too
+ *   retract   erase empties the slot word -> whoever reuses the slot comes after the erase
+ *   point     a pointer enters a meta word -> whoever follows it sees the slot it names reserved
+ *   birth     a helper writes the slots of a line -> whoever sees its meta word born sees them born
+ *   grow      the caller clears an array and publishes it -> whoever loads it sees it clear
+ *   freeze    a helper saw a newer array, then froze -> whoever reads a frozen word sees that array
+ *   settle    every line of an array was seen born -> whoever sees it settled sees that too
+ *   quiesce   a writer leaves -> the array it may have touched is handed out; and the scan that saw
+ *             nobody -> a writer that enters later sees the array settled
+ */
+#ifndef MOAT_LOCKFREE_REGION_TABLE_H
+#define MOAT_LOCKFREE_REGION_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lockfree/atomic.h"
+#include "lockfree/shard.h"
+
+#define MOAT_TABLE_LINE_BYTES     64
+#define MOAT_TABLE_SLOTS          7
+#define MOAT_TABLE_LINES_LOG2_MIN 1
+#define MOAT_TABLE_LINES_LOG2_MAX 27
+#define MOAT_TABLE_PAGE_BITS      36
+#define MOAT_TABLE_HANDLE_BITS    24
+
+/* Slot word: page in bits 28..63, handle in bits 4..27, flags in bits 0..3; 0: not yet born. */
+#define MOAT_TABLE_PAGE_SHIFT   28
+#define MOAT_TABLE_HANDLE_SHIFT 4
+#define MOAT_TABLE_FROZEN       UINT64_C(1)
+#define MOAT_TABLE_BORN         UINT64_C(2)
+#define MOAT_TABLE_SHIFT_MASK   UINT64_C(63)
+
+enum moat_table_status {
+    MOAT_TABLE_OK = 0,
+    MOAT_TABLE_FULL /* no room near the home line: grow, then retry */
+};
+
+struct moat_region_line {
+    _Atomic uint64_t slot[MOAT_TABLE_SLOTS];
+    _Atomic uint64_t meta; /* flags as in a slot, then seven pointers of six bits; born last */
+};
+
+_Static_assert(sizeof(struct moat_region_line) == MOAT_TABLE_LINE_BYTES, "a line is a cache line");
+_Static_assert(sizeof(void *) == 8, "an array word holds a pointer");
+
+struct moat_region_table {
+    /* Read by every call, written only by growth. */
+    _Alignas(MOAT_TABLE_LINE_BYTES) uint64_t seed[3];
+    _Atomic uint64_t current; /* array word: address of the lines | 64 - log2 of their number */
+    _Atomic uint64_t
+        settled;             /* newest array whose lines are all born; == current: no growth runs */
+    _Atomic uint64_t wanted; /* the array that somebody found too full; compared with current */
+
+    /* Written by calls that help a growth. Indexed by log2 of the parent's lines: used once. */
+    _Alignas(MOAT_TABLE_LINE_BYTES) struct {
+        _Atomic uint64_t cursor;   /* parent lines that some thread has taken on */
+        _Atomic uint64_t frontier; /* parent lines before this one have all moved */
+    } progress[MOAT_TABLE_LINES_LOG2_MAX + 1];
+
+    _Atomic uint64_t array[MOAT_TABLE_LINES_LOG2_MAX + 1]; /* array words by log2 of their lines */
+    _Atomic uint64_t retiring; /* log2 of the next array to hand out << 32 | shards seen quiet */
+
+    /* One line per shard: writers in flight << 48, plus the signed number of live entries. */
+    struct {
+        _Alignas(MOAT_TABLE_LINE_BYTES) _Atomic uint64_t tally;
+    } shard[MOAT_SHARD_COUNT];
+};
+
+/*
+ * Start an empty table in storage of 2^lines_log2 lines: zero-filled, 64-byte aligned, kept for
+ * ever.
+ *
+ *   seed        from the operating system; it decides where entries lie, so it must not leak
+ *   lines_log2  MOAT_TABLE_LINES_LOG2_MIN to _MAX
+ *
+ * Threads   none but the caller
+ */
+void moat_region_table_init(struct moat_region_table *table, const uint64_t seed[2], void *storage,
+                            unsigned lines_log2);
+
+/*
+ * Enter a page that is not in the table.
+ *
+ * Returns   MOAT_TABLE_OK     find returns the handle from now on
+ *           MOAT_TABLE_FULL   nothing changed; call moat_region_table_grow, then try again
+ */
+enum moat_table_status moat_region_table_insert(struct moat_region_table *table, uint64_t page,
+                                                uint32_t handle);
+
+/*
+ * Remove the entry page -> handle. Of racing erases of one entry exactly one returns true; false
+ * means that the entry was not there at some moment during the call.
+ */
+bool moat_region_table_erase(struct moat_region_table *table, uint64_t page, uint32_t handle);
+
+/* Should the caller get storage for twice the lines and call grow? Reads one cache line. */
+bool moat_region_table_wants_growth(const struct moat_region_table *table);
+
+/* log2 of the lines of the current array. */
+unsigned moat_region_table_lines_log2(const struct moat_region_table *table);
+
+/*
+ * Publish an array of twice the lines; entries move later, a few with every insert and erase.
+ *
+ *   storage     zero-filled, 64-byte aligned, kept for ever if the call succeeds
+ *   lines_log2  moat_region_table_lines_log2() + 1, as the caller saw it when it sized the storage
+ *
+ * Returns true when this array was published. false: another thread was first, the size no longer
+ * fits, or the previous growth still runs (the call then helps it, a bounded amount); the storage
+ * is untouched and belongs to the caller.
+ */
+bool moat_region_table_grow(struct moat_region_table *table, void *storage, unsigned lines_log2);
+
+/*
+ * Get an old array that nobody writes to any more, at most once per array, oldest first. Its pages
+ * may be dropped so that they read as zero, but never unmapped or reused: a reader may still look
+ * at them.
+ *
+ * Returns false when there is none, or when a writer that may still touch it is in flight: try
+ * again later. A writer that is stopped for ever keeps pages from being dropped, and nothing else.
+ */
+bool moat_region_table_take_retired(struct moat_region_table *table, void **storage, size_t *size);
+
+/* The part of find that is rarely needed: displaced entries, and lines not yet moved by growth. */
+uint32_t moat_region_table_find_far(struct moat_region_table *table, uint64_t page);
+
+/* Two rounds: one multiply-shift would map keys at a regular stride to clusters of lines. */
+static inline uint64_t moat_region_table_hash(const struct moat_region_table *table,
+                                              uint64_t page) {
+    uint64_t hash = (page ^ table->seed[0]) * table->seed[1];
+
+    hash ^= hash >> 32;
+    return hash * table->seed[2];
+}
+
+static inline struct moat_region_line *moat_region_table_lines(uint64_t array) {
+    return (struct moat_region_line *)(uintptr_t)(array & ~MOAT_TABLE_SHIFT_MASK);
+}
+
+/*
+ * The handle of the region that starts at this page, or 0.
+ *
+ *   page   any value; only 1 to 2^36 - 1 can be present
+ *
+ * One cache line in the usual case, and the seven slots are compared without a branch between them:
+ * a mispredicted branch costs more than seven compares.
+ *
+ * Threads   any, at once; also in a signal handler and in a forked child
+ */
+static inline uint32_t moat_region_table_find(struct moat_region_table *table, uint64_t page) {
+    /* Checked before the shift below can cut it off: no address aliases onto a live one. */
+    if (page >> MOAT_TABLE_PAGE_BITS != 0)
+        return 0;
+
+    /* A(grow) */
+    uint64_t array = moat_load_acquire(&table->current);
+    uint64_t hash = moat_region_table_hash(table, page);
+    struct moat_region_line *line =
+        &moat_region_table_lines(array)[hash >> (array & MOAT_TABLE_SHIFT_MASK)];
+    uint64_t probe = page << MOAT_TABLE_PAGE_SHIFT;
+    uint64_t hit = 0;
+    /* A(birth): read before the slots, so that a born meta word vouches for what they showed. */
+    uint64_t meta = moat_load_acquire(&line->meta);
+
+    for (unsigned i = 0; i < MOAT_TABLE_SLOTS; i++) {
+        /* A(publish) A(freeze) */
+        uint64_t differ = moat_load_acquire(&line->slot[i]) ^ probe;
+
+        hit = differ >> MOAT_TABLE_PAGE_SHIFT == 0 ? differ : hit;
+    }
+    if (hit != 0)
+        return (uint32_t)(hit >> MOAT_TABLE_HANDLE_SHIFT);
+
+    /* relaxed: the acquiring loads above order it; an array not current may have been cleared. */
+    if (meta == MOAT_TABLE_BORN && moat_load_relaxed(&table->current) == array)
+        return 0;
+    return moat_region_table_find_far(table, page);
+}
+
+#endif
