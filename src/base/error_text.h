@@ -11,12 +11,12 @@
 
 #include "base/format.h"
 
-/* Bytes kept of a text, its NUL included. Static TLS of a loaded library is scarce. */
+/* Bytes kept of a text, its NUL included. Static TLS of a library loaded late is scarce. */
 #define MOAT_ERROR_TEXT_SIZE 384
 
 /*
- * Set the text of this thread; formats are those of base/format.h, the rest is cut. The text has
- * no full stop and no newline at its end.
+ * Set the text of this thread: a sentence without a full stop or newline at its end. Formats are
+ * those of base/format.h, what is too long is cut, and the last text may be among the arguments.
  */
 void moat_error_set(const char *format, ...) MOAT_PRINTF(1, 2);
 

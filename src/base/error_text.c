@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * error_text: the buffer of each thread.
+ *
+ * The build gives all thread-local storage of the library the initial-exec model, so that the first
+ * use in a thread does not allocate.
+ */
+#include "base/error_text.h"
+
+#include <moat/moat.h>
+
+#include <string.h>
+
+static _Thread_local char text[MOAT_ERROR_TEXT_SIZE];
+
+void moat_error_set(const char *format, ...) {
+    /* Made aside, because the last text may be among the arguments. */
+    char next[MOAT_ERROR_TEXT_SIZE];
+    va_list list;
+    va_start(list, format);
+    moat_format_list(next, sizeof next, format, list);
+    va_end(list);
+    memcpy(text, next, sizeof next);
+}
+
+const char *moat_last_error_text(void) {
+    return text;
+}

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * options: reading, checking and printing options from one table.
+ *
+ * A new option is one field in <moat/options.h> and one row here. Text comes from the environment:
+ * it is quoted cut and without control characters, numbers have one spelling (digits, or 0x and
+ * digits), and a name given twice counts the last time, so that a script can append.
+ */
+#include "base/options.h"
+
+#include "base/error_text.h"
+#include "base/format.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+/* How much of a wrong word is quoted, and compared to find the name that was meant. */
+enum { QUOTE_MAX = 40 };
+
+struct row {
+    const char *name;
+    const char *const *words; /* of the values 0, 1, ... ; NULL: the value is a number */
+    size_t offset;            /* in struct moat_options */
+    size_t size;              /* of the field: 1 or 4 */
+    uint32_t maximum;
+    uint32_t initial;
+    bool hexadecimal; /* how it is printed */
+};
+
+static const char *const trap_words[] = {"auto", "markers", "protect", NULL};
+static const char *const backend_words[] = {"os", "mimalloc", NULL};
+static const char *const report_words[] = {"stderr", "off", NULL};
+
+#define FIELD(field) offsetof(struct moat_options, field), sizeof(((struct moat_options *)0)->field)
+
+/* clang-format off */
+static const struct row rows[] = {
+    {"trap",       trap_words,    FIELD(trap),               MOAT_TRAP_PROTECT,
+     MOAT_TRAP_AUTO,     false},
+    {"backend",    backend_words, FIELD(backend),            MOAT_BACKEND_MIMALLOC,
+     MOAT_BACKEND_OS,    false},
+    {"report",     report_words,  FIELD(report),             MOAT_REPORT_OFF,
+     MOAT_REPORT_STDERR, false},
+    {"timeout",    NULL,          FIELD(timeout_ms),         UINT32_MAX, 10000, false},
+    {"quarantine", NULL,          FIELD(quarantine_regions), 4096,       64,    false},
+    {"poison",     NULL,          FIELD(poison),             UINT8_MAX,  0xDB,  true},
+};
+/* clang-format on */
+
+enum { ROW_COUNT = sizeof rows / sizeof rows[0] };
+
+_Static_assert(sizeof(enum moat_trap) == sizeof(uint32_t), "fields are read as 1 or 4 bytes");
+_Static_assert(sizeof(enum moat_backend) == sizeof(uint32_t), "the same");
+_Static_assert(sizeof(enum moat_report) == sizeof(uint32_t), "the same");
+
+/* A piece of the text that is parsed; not terminated. */
+struct piece {
+    const char *start;
+    size_t length;
+};
+
+static uint32_t get(const struct moat_options *options, const struct row *row) {
+    const char *field = (const char *)options + row->offset;
+    uint32_t value;
+    if (row->size == 1)
+        return *(const uint8_t *)field;
+    memcpy(&value, field, sizeof value);
+    return value;
+}
+
+static void set(struct moat_options *options, const struct row *row, uint32_t value) {
+    char *field = (char *)options + row->offset;
+    if (row->size == 1)
+        *(uint8_t *)field = (uint8_t)value;
+    else
+        memcpy(field, &value, sizeof value);
+}
+
+void moat_options_init(struct moat_options *options) {
+    memset(options, 0, sizeof *options);
+    options->struct_size = sizeof *options;
+    for (size_t i = 0; i < ROW_COUNT; i++)
+        set(options, &rows[i], rows[i].initial);
+}
+
+static bool piece_is(struct piece piece, const char *word) {
+    return strlen(word) == piece.length && memcmp(word, piece.start, piece.length) == 0;
+}
+
+/* Fit a piece for a message. */
+static const char *quote(struct piece piece, char text[static QUOTE_MAX + 1]) {
+    size_t length = piece.length < QUOTE_MAX ? piece.length : QUOTE_MAX;
+    for (size_t i = 0; i < length; i++) {
+        char character = piece.start[i];
+        text[i] = character >= ' ' && character <= '~' ? character : '?';
+    }
+    text[length] = '\0';
+    return text;
+}
+
+static size_t smallest(size_t a, size_t b, size_t c) {
+    size_t least = a < b ? a : b;
+    return least < c ? least : c;
+}
+
+/* How many letters must be changed, put in or taken out to make `word` of `text` (Levenshtein's
+ * distance, one row at a time). */
+static size_t distance(const char *text, const char *word) {
+    size_t costs[QUOTE_MAX + 1];
+    size_t length = strlen(text);
+    for (size_t i = 0; i <= length; i++)
+        costs[i] = i;
+    for (size_t j = 0; word[j] != '\0'; j++) {
+        size_t diagonal = costs[0];
+        costs[0] = j + 1;
+        for (size_t i = 0; i < length; i++) {
+            size_t above = costs[i + 1];
+            costs[i + 1] =
+                smallest(above + 1, costs[i] + 1, diagonal + (text[i] == word[j] ? 0 : 1));
+            diagonal = above;
+        }
+    }
+    return costs[length];
+}
+
+/* Say that a name is unknown, which one was probably meant, and which there are. */
+static void complain_name(struct piece name, char *error, size_t size) {
+    char text[QUOTE_MAX + 1];
+    const char *nearest = rows[0].name;
+    quote(name, text);
+    for (size_t i = 1; i < ROW_COUNT; i++)
+        if (distance(text, rows[i].name) < distance(text, nearest))
+            nearest = rows[i].name;
+    size_t used =
+        moat_format(error, size, "unknown option \"%s\"; nearest is \"%s\", of", text, nearest);
+    for (size_t i = 0; i < ROW_COUNT && used < size; i++)
+        used += moat_format(error + used, size - used, i == 0 ? " %s" : ", %s", rows[i].name);
+}
+
+static void complain_value(const struct row *row, struct piece value, char *error, size_t size) {
+    char text[QUOTE_MAX + 1];
+    size_t used = moat_format(error, size, "option \"%s\" cannot be \"%s\": it is ", row->name,
+                              quote(value, text));
+    if (row->words == NULL && used < size)
+        moat_format(error + used, size - used, "a number from 0 to %u", row->maximum);
+    for (uint32_t i = 0; row->words != NULL && i <= row->maximum && used < size; i++)
+        used += moat_format(error + used, size - used, i == 0 ? "%s" : " or %s", row->words[i]);
+}
+
+static int digit_of(char character) {
+    if (character >= '0' && character <= '9')
+        return character - '0';
+    if (character >= 'a' && character <= 'f')
+        return character - 'a' + 10;
+    if (character >= 'A' && character <= 'F')
+        return character - 'A' + 10;
+    return 16;
+}
+
+static bool parse_number(struct piece text, uint32_t maximum, uint32_t *number) {
+    uint64_t value = 0;
+    int radix = 10;
+    if (text.length > 2 && text.start[0] == '0' && (text.start[1] == 'x' || text.start[1] == 'X')) {
+        radix = 16;
+        text.start += 2;
+        text.length -= 2;
+    }
+    for (size_t i = 0; i < text.length; i++) {
+        int digit = digit_of(text.start[i]);
+        if (digit >= radix)
+            return false;
+        value = value * (uint64_t)radix + (uint64_t)digit;
+        if (value > maximum)
+            return false;
+    }
+    *number = (uint32_t)value;
+    return text.length > 0;
+}
+
+static bool parse_value(const struct row *row, struct piece text, uint32_t *value) {
+    if (row->words == NULL)
+        return parse_number(text, row->maximum, value);
+    for (uint32_t i = 0; i <= row->maximum; i++) {
+        if (piece_is(text, row->words[i])) {
+            *value = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* One name=value. False with `error` set. */
+static bool parse_word(struct moat_options *options, struct piece word, char *error, size_t size) {
+    const char *equals = memchr(word.start, '=', word.length);
+    char text[QUOTE_MAX + 1];
+    if (equals == NULL) {
+        moat_format(error, size, "\"%s\" is not name=value", quote(word, text));
+        return false;
+    }
+    struct piece name = {word.start, (size_t)(equals - word.start)};
+    struct piece rest = {equals + 1, word.length - name.length - 1};
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        if (!piece_is(name, rows[i].name))
+            continue;
+        uint32_t value;
+        if (parse_value(&rows[i], rest, &value)) {
+            set(options, &rows[i], value);
+            return true;
+        }
+        complain_value(&rows[i], rest, error, size);
+        return false;
+    }
+    complain_name(name, error, size);
+    return false;
+}
+
+enum moat_status moat_options_parse(struct moat_options *options, const char *text, char *error,
+                                    size_t error_size) {
+    char sentence[MOAT_ERROR_TEXT_SIZE] = "";
+    if (error != NULL && error_size > 0)
+        error[0] = '\0';
+    if (options == NULL) {
+        moat_error_set("there is no set of options to change: the pointer is NULL");
+        return MOAT_NO_ACCESS;
+    }
+    if (text == NULL || text[0] == '\0')
+        return MOAT_OK;
+    struct moat_options next = *options;
+    for (const char *at = text;; at++) {
+        struct piece word = {at, strcspn(at, ",")};
+        if (!parse_word(&next, word, sentence, sizeof sentence)) {
+            moat_error_set("%s", sentence);
+            if (error != NULL)
+                moat_format(error, error_size, "%s", sentence);
+            return MOAT_INVALID_ARGUMENT;
+        }
+        at += word.length;
+        if (*at == '\0')
+            break;
+    }
+    *options = next;
+    return MOAT_OK;
+}
+
+size_t moat_options_print(const struct moat_options *options, char *text, size_t size) {
+    size_t used = 0;
+    if (size > 0)
+        text[0] = '\0';
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        const struct row *row = &rows[i];
+        uint32_t value = get(options, row);
+        char *rest = used < size ? text + used : NULL;
+        size_t room = used < size ? size - used : 0;
+        const char *comma = i == 0 ? "" : ",";
+        if (row->words == NULL)
+            used += moat_format(rest, room, row->hexadecimal ? "%s%s=0x%02X" : "%s%s=%u", comma,
+                                row->name, value);
+        else
+            used += moat_format(rest, room, "%s%s=%s", comma, row->name,
+                                value <= row->maximum ? row->words[value] : "?");
+    }
+    return used;
+}
+
+enum moat_status moat_options_check(const struct moat_options *options) {
+    if (options == NULL) {
+        moat_error_set("there is no set of options: the pointer is NULL");
+        return MOAT_NO_ACCESS;
+    }
+    if (options->struct_size != sizeof *options) {
+        moat_error_set("struct_size of the options is %zu, not %zu: they were not made by "
+                       "moat_options_init of this library",
+                       options->struct_size, sizeof *options);
+        return MOAT_INVALID_ARGUMENT;
+    }
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        uint32_t value = get(options, &rows[i]);
+        if (value > rows[i].maximum) {
+            moat_error_set("option \"%s\" is %u, its greatest value is %u", rows[i].name, value,
+                           rows[i].maximum);
+            return MOAT_INVALID_ARGUMENT;
+        }
+    }
+    return MOAT_OK;
+}
+
+const char *moat_trap_name(enum moat_trap trap) {
+    return (unsigned)trap <= MOAT_TRAP_PROTECT ? trap_words[trap] : "?";
+}
+
+const char *moat_backend_name(enum moat_backend backend) {
+    return (unsigned)backend <= MOAT_BACKEND_MIMALLOC ? backend_words[backend] : "?";
+}
