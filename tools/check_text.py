@@ -19,7 +19,6 @@ FORBIDDEN = [
      "not about the project"),
 ]
 
-SOURCE = (".c", ".h", ".cpp", ".py", ".sh")
 CODE = (".c", ".h", ".cpp")
 SPDX = re.compile(r"(?:/\*|#|//) SPDX-License-Identifier: MIT")
 FUNCTION_OPENS = re.compile(r"\)[^;=]*\{$")
@@ -47,22 +46,23 @@ def check(files):
     findings = []
     for path, text in files.items():
         lines = text.splitlines()
-        if path.endswith(CODE) or path.endswith(".py"):
+        source = path.endswith(CODE + (".py", ".sh")) or text.startswith("#!")
+        if source:
             if len(lines) > FILE_LINES_MAX:
                 findings.append((path, len(lines), f"{len(lines)} lines (at most "
                                  f"{FILE_LINES_MAX}): split the file by what it is about"))
-        if path.endswith(SOURCE) and not any(SPDX.match(line) for line in lines[:2]):
+        if source and not any(SPDX.match(line) for line in lines[:2]):
             findings.append((path, 1, "begin with the line SPDX-License-Identifier: MIT"))
         if path.endswith(CODE):
             findings += check_functions(path, lines)
         if text and not text.endswith("\n"):
             findings.append((path, len(lines), "end the last line"))
         for number, line in enumerate(lines, 1):
-            if path.endswith(SOURCE) and len(line) > LINE_COLUMNS_MAX:
+            if source and len(line) > LINE_COLUMNS_MAX:
                 findings.append((path, number, f"{len(line)} columns (at most {LINE_COLUMNS_MAX})"))
             if line != line.rstrip():
                 findings.append((path, number, "remove the space at the end of the line"))
-            if "\t" in line and path.endswith(SOURCE):
+            if source and "\t" in line:
                 findings.append((path, number, "indent with spaces, not a tab"))
             for pattern, why in FORBIDDEN:
                 if found := pattern.search(line):
@@ -81,6 +81,7 @@ PLANTED = [
     ("split the file", {"src/vm/p.c": HEAD + "int a;\n" * FILE_LINES_MAX}),
     ("lines in one function", {"src/vm/p.c": HEAD + LONG}),
     ("SPDX-License-Identifier", {"src/vm/p.c": "int a;\n"}),
+    ("SPDX-License-Identifier", {"tools/p": "#!/bin/sh\n"}),
     ("end the last line", {"README.md": "Moat"}),
     ("101 columns", {"src/vm/p.c": HEAD + "/" * 101 + "\n"}),
     ("space at the end", {"README.md": "Moat \n"}),
