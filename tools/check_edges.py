@@ -81,7 +81,7 @@ def comment_above(lines, comments, line):
     """The comment above the statement that `line` belongs to, or the empty string."""
     while line > 1:
         line -= 1
-        if line in comments:
+        if line in comments and not lines[line - 1].strip():
             return comments[line]
         if re.search(r"[;{}:]\s*$", lines[line - 1]) or not lines[line - 1].strip():
             return ""
@@ -204,6 +204,7 @@ PLANTED = [
     ("above with A(edge)", planted("/* R(publish) */", "moat_cas_acq_rel(&x, 1, 2);")),
     ("above with R(edge)", planted("/* As A(publish) says. */", "moat_store_release(&x, 1);")),
     ("above with R(edge)", planted("/* R(publish) */", "y();", "moat_store_release(&x, 1);")),
+    ("above with R(edge)", planted("y(); /* R(publish) */", "moat_store_release(&x, 1);")),
     ("above with relaxed: reason", planted("/* A(publish) */", "moat_load_relaxed(&x);")),
     ("above with relaxed: reason", planted("/* relaxed: */", "moat_load_relaxed(&x);")),
     ("above with A(edge), R(edge)", planted("atomic_thread_fence(memory_order_seq_cst);")),

@@ -21,7 +21,7 @@ FORBIDDEN = [
 
 CODE = (".c", ".h", ".cpp")
 SPDX = re.compile(r"(?:/\*|#|//) SPDX-License-Identifier: MIT")
-FUNCTION_OPENS = re.compile(r"\)[^;=]*\{$")
+FUNCTION_OPENS = re.compile(r"^\{$|\)[^;=]*\{$")
 
 
 def check_functions(path, lines):
