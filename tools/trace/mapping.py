@@ -17,6 +17,9 @@ READ, WRITE, EXEC = 1, 2, 4
 MAP_SHARED, MAP_FIXED, MAP_ANONYMOUS, MAP_GROWSDOWN = 0x01, 0x10, 0x20, 0x100
 MAP_POPULATE, MAP_HUGETLB, MAP_FIXED_NOREPLACE = 0x8000, 0x40000, 0x100000
 MREMAP_DONTUNMAP = 4
+ADVICE_NAMES = {3: "WILLNEED", 10: "DONTFORK", 14: "HUGEPAGE", 15: "NOHUGEPAGE", 16: "DONTDUMP",
+                17: "DODUMP", 18: "WIPEONFORK", 20: "COLD", 21: "PAGEOUT", 25: "COLLAPSE",
+                102: "GUARD_INSTALL", 103: "GUARD_REMOVE"}
 DISCARDS = {4: "DONTNEED", 8: "FREE", 9: "REMOVE", 24: "DONTNEED_LOCKED"}
 POPULATES = {22: "POPULATE_READ", 23: "POPULATE_WRITE"}
 
@@ -137,7 +140,7 @@ class Mapper:
         else:
             self.touch(thread, region, piece.at(page))
 
-    # The calls. Each returns why nothing was written, or None.
+    # The calls. Each returns why it became no operation, or None.
 
     def own_pieces(self, space, start, end):
         """(pieces of this process's regions, why not if there are none)."""
@@ -214,7 +217,7 @@ class Mapper:
         start >>= PAGE_SHIFT
         end = start + pages_of(length)
         if advice not in DISCARDS and advice not in POPULATES:
-            return "other advice"
+            return ADVICE_NAMES.get(advice, "other advice")
         own, why = self.own_pieces(space, start, end)
         before = len(self.trace.ops)
         populated = False
@@ -233,6 +236,29 @@ class Mapper:
         if populated or len(self.trace.ops) > before:
             return None
         return "no effect" if own else why
+
+    def brk(self, thread, space, args, result):
+        """The heap of a process is a region as large as it ever gets; the break commits it."""
+        old, space.heap_break = space.heap_break, result
+        if old is None or args[0] == 0:
+            return "query"
+        old, new = pages_of(old), pages_of(result)
+        if old == new:
+            return "failed" if result != args[0] else "no effect"
+        if space.heap is None and new > old:
+            end = pages_of(space.heap_end)
+            self.unmap(thread, space, old, end)
+            space.heap = self.reserve(thread, space, old, end, 0)
+        before = len(self.trace.ops)
+        for piece in space.within(min(old, new), max(old, new)):
+            if piece.region is not space.heap:
+                continue
+            first, last = piece.first, piece.at(piece.end)
+            self.decommit(thread, piece.region, first, last)
+            if new > old:
+                self.emit(thread, COMMIT, piece.region, first, last, READ | WRITE)
+                piece.region.fill(first, last, COMMITTED | READ | WRITE)
+        return None if len(self.trace.ops) > before else "inherited"
 
     def mremap(self, thread, space, args, result):
         old, old_length, new_length, flags, _ = args
@@ -266,7 +292,7 @@ class Mapper:
         return None
 
     def copy(self, thread, space, start, state, copied):
-        """A new region in a given state, of whose first `copied` pages the touched ones are touched."""
+        """A new region in a given state; of its first `copied` pages, the touched are touched."""
         runs = runs_of(state)
         whole = runs[0][0] & PROT if len(runs) == 1 else 0
         region = self.reserve(thread, space, start, start + len(state), whole)

@@ -68,13 +68,17 @@ class Piece:
 class Space:
     """The regions of one process by address: pieces, sorted, never overlapping."""
 
-    def __init__(self):
+    def __init__(self, heap_end):
         self.starts = []
         self.pieces = []
         self.threads = set()
+        self.heap = None
+        self.heap_break = None  # bytes, as brk returned it last
+        self.heap_end = heap_end  # the highest break until the process ends or executes another
 
-    def fork(self):
-        child = Space()
+    def fork(self, heap_end):
+        child = Space(heap_end)
+        child.heap_break = self.heap_break
         child.starts = list(self.starts)
         child.pieces = [Piece(p.start, p.end, p.region, p.first, True) for p in self.pieces]
         return child
@@ -112,6 +116,8 @@ class Space:
         del self.pieces[low : low + len(pieces)]
         return pieces
 
-    def clear(self):
+    def clear(self, heap_end=0):
+        """The process ends or executes another program; returns the pieces it had."""
         pieces, self.starts, self.pieces = self.pieces, [], []
+        self.heap, self.heap_break, self.heap_end = None, None, heap_end
         return pieces

@@ -60,7 +60,8 @@ def encode(trace):
     out = bytearray(MAGIC) + varint(trace.page_shift) + string(trace.name)
     for number in (trace.thread_count, trace.region_count, len(trace.ops), *trace.counts()):
         out += varint(number)
-    for seen, drops in ((trace.calls_seen, trace.call_drops), (trace.faults_seen, trace.fault_drops)):
+    drop_tables = (trace.calls_seen, trace.call_drops), (trace.faults_seen, trace.fault_drops)
+    for seen, drops in drop_tables:
         out += varint(seen) + varint(len(drops))
         for name in sorted(drops):
             out += string(name) + varint(drops[name])
