@@ -3,22 +3,20 @@
  * trace: decode a recorded trace and check every promise of trace.h on the way.
  *
  * The file is not trusted: no count of it sizes an allocation before it has been compared with the
- * bytes that are there, and all page arithmetic stays below 2^62 (differences may
- * wrap; they are checked after they were added).
+ * bytes that are there, and all page arithmetic stays below 2^62. Differences may wrap; they are
+ * checked after they were added.
  */
 #include "trace.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "trace_bytes.h"
 #include "trace_pages.h"
 
-enum { FILE_SIZE_MAX = 64 * 1024 * 1024, THREAD_COUNT_MAX = 65536, CHECKSUM_SIZE = 4 };
+enum { THREAD_COUNT_MAX = 65536 };
 enum { HEAD_KIND = 0x07, HEAD_PROT_SHIFT = 3, HEAD_SAME_THREAD = 0x40, HEAD_SAME_REGION = 0x80 };
 
 /* 128 TiB, the user half of the address space, bounds a region and all live regions together. */
@@ -37,12 +35,7 @@ struct region {
 };
 
 struct reader {
-    const char *path;
-    unsigned char *bytes;
-    size_t size;
-    size_t at;
-    char *error;
-    size_t error_size;
+    struct trace_bytes *in;
     struct trace *trace;
     struct region *regions;
     bool *thread_used;
@@ -53,130 +46,20 @@ struct reader {
     uint64_t seen[TRACE_OP_KINDS];
 };
 
-/* Returns false, so that a check reads `return fail(...)`. */
-static bool fail(struct reader *r, size_t at, const char *format, ...) {
-    if (r->error_size == 0)
-        return false;
-    int length = snprintf(r->error, r->error_size, "%s: byte %zu: ", r->path, at);
-    if (length < 0 || (size_t)length >= r->error_size)
-        return false;
-    va_list args;
-    va_start(args, format);
-    (void)vsnprintf(r->error + length, r->error_size - (size_t)length, format, args);
-    va_end(args);
-    return false;
-}
-
-static bool read_file(struct reader *r) {
-    FILE *file = fopen(r->path, "rb");
-    if (file == NULL)
-        return fail(r, 0, "cannot open: %s", strerror(errno));
-    size_t capacity = 0;
-    bool ok = true;
-    for (;;) {
-        if (r->size == capacity) {
-            capacity = capacity == 0 ? 64 * 1024 : capacity * 2;
-            unsigned char *bytes = realloc(r->bytes, capacity);
-            if (bytes == NULL) {
-                ok = fail(r, r->size, "out of memory for %zu bytes of file", capacity);
-                break;
-            }
-            r->bytes = bytes;
-        }
-        size_t got = fread(r->bytes + r->size, 1, capacity - r->size, file);
-        r->size += got;
-        if (r->size > FILE_SIZE_MAX) {
-            ok = fail(r, r->size, "longer than the %d bytes a trace may have", FILE_SIZE_MAX);
-            break;
-        }
-        if (got == 0) {
-            if (ferror(file))
-                ok = fail(r, r->size, "cannot read: %s", strerror(errno));
-            break;
-        }
-    }
-    fclose(file);
-    return ok;
-}
-
-/* The checksum is no part of what may be decoded; read_trace makes sure that it is there. */
-static size_t body_end(const struct reader *r) {
-    return r->size - CHECKSUM_SIZE;
-}
-
-static bool read_byte(struct reader *r, const char *what, uint8_t *out) {
-    if (r->at >= body_end(r))
-        return fail(r, r->at, "truncated: the file ends inside %s", what);
-    *out = r->bytes[r->at++];
-    return true;
-}
-
-static bool read_number(struct reader *r, const char *what, uint64_t *out) {
-    size_t start = r->at;
-    uint64_t value = 0;
-    for (unsigned shift = 0; shift < 64; shift += 7) {
-        uint8_t byte = 0;
-        if (!read_byte(r, what, &byte))
-            return false;
-        if (shift == 63 && byte > 1)
-            break;
-        value |= (uint64_t)(byte & 0x7f) << shift;
-        if ((byte & 0x80) == 0) {
-            *out = value;
-            return true;
-        }
-    }
-    return fail(r, start, "%s does not fit 64 bits", what);
-}
-
-/* A signed difference as the unsigned number that, added modulo 2^64, has the same effect. */
-static bool read_difference(struct reader *r, const char *what, uint64_t *out) {
-    uint64_t value = 0;
-    if (!read_number(r, what, &value))
-        return false;
-    *out = (value >> 1) ^ (~(value & 1) + 1);
-    return true;
-}
-
-static bool read_count(struct reader *r, const char *what, uint64_t min, uint64_t max,
-                       uint64_t *out) {
-    size_t start = r->at;
-    if (!read_number(r, what, out))
-        return false;
-    if (*out < min || *out > max)
-        return fail(r, start, "%s is %" PRIu64 ", not %" PRIu64 " to %" PRIu64, what, *out, min,
-                    max);
-    return true;
-}
-
-static bool read_string(struct reader *r, const char *what, char out[TRACE_NAME_SIZE]) {
-    uint64_t length = 0;
-    if (!read_count(r, what, 1, TRACE_NAME_SIZE - 1, &length))
-        return false;
-    for (size_t i = 0; i < length; i++) {
-        uint8_t byte = 0;
-        if (!read_byte(r, what, &byte))
-            return false;
-        if (byte < 0x20 || byte > 0x7e)
-            return fail(r, r->at - 1, "%s has the unprintable byte 0x%02x", what, byte);
-        out[i] = (char)byte;
-    }
-    out[length] = '\0';
-    return true;
-}
-
 static bool read_drops(struct reader *r, const char *what, uint64_t *seen, uint64_t *dropped,
                        struct trace_drop *drops, size_t *drop_count) {
     uint64_t kinds = 0;
-    if (!read_number(r, what, seen) || !read_count(r, what, 0, TRACE_DROP_KINDS_MAX, &kinds))
+    if (!trace_bytes_number(r->in, what, seen) ||
+        !trace_bytes_count(r->in, what, 0, TRACE_DROP_KINDS_MAX, &kinds))
         return false;
     for (size_t i = 0; i < kinds; i++) {
-        size_t start = r->at;
-        if (!read_string(r, "the name of a drop kind", drops[i].name) ||
-            !read_number(r, what, &drops[i].count))
+        size_t start = r->in->at;
+        if (!trace_bytes_string(r->in, "the name of a drop kind", drops[i].name) ||
+            !trace_bytes_number(r->in, what, &drops[i].count))
             return false;
         if (drops[i].count > *seen - *dropped)
-            return fail(r, start, "more %s dropped than the %" PRIu64 " seen", what, *seen);
+            return trace_bytes_fail(r->in, start, "more %s dropped than the %" PRIu64 " seen", what,
+                                    *seen);
         *dropped += drops[i].count;
     }
     *drop_count = (size_t)kinds;
@@ -186,22 +69,23 @@ static bool read_drops(struct reader *r, const char *what, uint64_t *seen, uint6
 static bool read_header(struct reader *r) {
     struct trace *t = r->trace;
     uint64_t shift = 0, threads = 0, regions = 0, ops = 0;
-    if (memcmp(r->bytes, MAGIC, sizeof MAGIC - 1) != 0)
-        return fail(r, 0, "wrong magic: not a trace");
-    if (r->bytes[sizeof MAGIC - 1] != (unsigned char)MAGIC[sizeof MAGIC - 1])
-        return fail(r, sizeof MAGIC - 1, "format version %d, this reader knows version %d",
-                    r->bytes[sizeof MAGIC - 1], MAGIC[sizeof MAGIC - 1]);
-    r->at = sizeof MAGIC;
-    if (!read_count(r, "the page shift", 12, 16, &shift) ||
-        !read_string(r, "the program name", t->name) ||
-        !read_count(r, "the thread count", 1, THREAD_COUNT_MAX, &threads) ||
-        !read_count(r, "the region count", 1, UINT32_MAX, &regions))
+    if (memcmp(r->in->bytes, MAGIC, sizeof MAGIC - 1) != 0)
+        return trace_bytes_fail(r->in, 0, "wrong magic: not a trace");
+    if (r->in->bytes[sizeof MAGIC - 1] != (unsigned char)MAGIC[sizeof MAGIC - 1])
+        return trace_bytes_fail(r->in, sizeof MAGIC - 1,
+                                "format version %d, this reader knows version %d",
+                                r->in->bytes[sizeof MAGIC - 1], MAGIC[sizeof MAGIC - 1]);
+    r->in->at = sizeof MAGIC;
+    if (!trace_bytes_count(r->in, "the page shift", 12, 16, &shift) ||
+        !trace_bytes_string(r->in, "the program name", t->name) ||
+        !trace_bytes_count(r->in, "the thread count", 1, THREAD_COUNT_MAX, &threads) ||
+        !trace_bytes_count(r->in, "the region count", 1, UINT32_MAX, &regions))
         return false;
-    size_t ops_at = r->at;
-    if (!read_count(r, "the operation count", 1, SIZE_MAX / sizeof *t->ops, &ops))
+    size_t ops_at = r->in->at;
+    if (!trace_bytes_count(r->in, "the operation count", 1, SIZE_MAX / sizeof *t->ops, &ops))
         return false;
     for (int kind = 0; kind < TRACE_OP_KINDS; kind++)
-        if (!read_count(r, KIND_NAMES[kind], 0, ops, &t->counts[kind]))
+        if (!trace_bytes_count(r->in, KIND_NAMES[kind], 0, ops, &t->counts[kind]))
             return false;
     if (!read_drops(r, "calls", &t->calls_seen, &t->calls_dropped, t->call_drops,
                     &t->call_drop_count) ||
@@ -210,13 +94,14 @@ static bool read_header(struct reader *r) {
         return false;
 
     /* Nothing is allocated from a count before this: an operation has at least one byte. */
-    if (ops > body_end(r) - r->at)
-        return fail(r, ops_at, "%" PRIu64 " operations cannot be in the %zu bytes left", ops,
-                    body_end(r) - r->at);
+    if (ops > trace_bytes_end(r->in) - r->in->at)
+        return trace_bytes_fail(r->in, ops_at,
+                                "%" PRIu64 " operations cannot be in the %zu bytes left", ops,
+                                trace_bytes_end(r->in) - r->in->at);
     if (regions > ops || threads > ops)
-        return fail(r, ops_at,
-                    "%" PRIu64 " regions, %" PRIu64 " threads, but %" PRIu64 " operations", regions,
-                    threads, ops);
+        return trace_bytes_fail(
+            r->in, ops_at, "%" PRIu64 " regions, %" PRIu64 " threads, but %" PRIu64 " operations",
+            regions, threads, ops);
     t->page_size = UINT32_C(1) << shift;
     t->thread_count = (uint32_t)threads;
     t->region_count = (uint32_t)regions;
@@ -225,7 +110,7 @@ static bool read_header(struct reader *r) {
     r->regions = calloc(t->region_count, sizeof *r->regions);
     r->thread_used = calloc(t->thread_count, sizeof *r->thread_used);
     if (t->ops == NULL || r->regions == NULL || r->thread_used == NULL)
-        return fail(r, r->at, "out of memory for %zu operations", t->op_count);
+        return trace_bytes_fail(r->in, r->in->at, "out of memory for %zu operations", t->op_count);
     return true;
 }
 
@@ -244,9 +129,9 @@ static bool apply_pages(struct reader *r, size_t at, struct region *region,
     if (result == TRACE_PAGES_OK)
         return true;
     if (result == TRACE_PAGES_NO_MEMORY)
-        return fail(r, at, "out of memory");
-    return fail(r, at, "%s of page %" PRIu64 " of region %" PRIu32 ", %s", KIND_NAMES[op->kind],
-                page, op->region, because[result]);
+        return trace_bytes_fail(r->in, at, "out of memory");
+    return trace_bytes_fail(r->in, at, "%s of page %" PRIu64 " of region %" PRIu32 ", %s",
+                            KIND_NAMES[op->kind], page, op->region, because[result]);
 }
 
 static void apply_release(struct reader *r, struct region *region) {
@@ -260,8 +145,9 @@ static bool apply_reserve(struct reader *r, size_t at, struct region *region,
                           const struct trace_op *op) {
     uint64_t limit = ADDRESS_BYTES_MAX / r->trace->page_size;
     if (op->size > limit - r->reserved)
-        return fail(r, at, "RESERVE of %" PRIu64 " pages: more than 128 TiB reserved at once",
-                    op->size);
+        return trace_bytes_fail(r->in, at,
+                                "RESERVE of %" PRIu64 " pages: more than 128 TiB reserved at once",
+                                op->size);
     region->page_count = op->size;
     r->reserved += op->size;
     r->live_regions++;
@@ -283,7 +169,8 @@ static bool check_prot(struct reader *r, size_t at, const struct trace_op *op) {
         ok = none;
     else if (op->kind == TRACE_TOUCH)
         ok = (op->prot & TRACE_PROT_READ) != 0;
-    return ok || fail(r, at, "%s with protection %d", KIND_NAMES[op->kind], op->prot);
+    return ok ||
+           trace_bytes_fail(r->in, at, "%s with protection %d", KIND_NAMES[op->kind], op->prot);
 }
 
 /* The thread and the region of an operation; absent ones are those of the operation before. */
@@ -292,7 +179,7 @@ static bool read_subject(struct reader *r, size_t at, uint8_t head, const struct
     uint64_t number = 0;
     op->thread = before->thread;
     if ((head & HEAD_SAME_THREAD) == 0) {
-        if (!read_count(r, "a thread", 0, r->trace->thread_count - 1, &number))
+        if (!trace_bytes_count(r->in, "a thread", 0, r->trace->thread_count - 1, &number))
             return false;
         op->thread = (uint16_t)number;
     }
@@ -301,25 +188,26 @@ static bool read_subject(struct reader *r, size_t at, uint8_t head, const struct
     op->region = before->region;
     if (op->kind == TRACE_RESERVE) {
         if ((head & HEAD_SAME_REGION) != 0)
-            return fail(r, at, "RESERVE of the region before");
+            return trace_bytes_fail(r->in, at, "RESERVE of the region before");
         if (r->reserved_count == r->trace->region_count)
-            return fail(r, at, "more than the %" PRIu32 " regions of the header",
-                        r->reserved_count);
+            return trace_bytes_fail(r->in, at, "more than the %" PRIu32 " regions of the header",
+                                    r->reserved_count);
         op->region = r->reserved_count++;
         return true;
     }
     if ((head & HEAD_SAME_REGION) == 0) {
-        if (!read_difference(r, "a region", &number))
+        if (!trace_bytes_difference(r->in, "a region", &number))
             return false;
         number += before->region;
         if (number >= r->reserved_count)
-            return fail(r, at, "%s of region %" PRIu64 ", which is not reserved",
-                        KIND_NAMES[op->kind], number);
+            return trace_bytes_fail(r->in, at, "%s of region %" PRIu64 ", which is not reserved",
+                                    KIND_NAMES[op->kind], number);
         op->region = (uint32_t)number;
     }
     if (op->region >= r->reserved_count || r->regions[op->region].released)
-        return fail(r, at, "%s of region %" PRIu32 ", which is %s", KIND_NAMES[op->kind],
-                    op->region, op->region < r->reserved_count ? "released" : "not reserved");
+        return trace_bytes_fail(r->in, at, "%s of region %" PRIu32 ", which is %s",
+                                KIND_NAMES[op->kind], op->region,
+                                op->region < r->reserved_count ? "released" : "not reserved");
     return true;
 }
 
@@ -329,32 +217,32 @@ static bool read_range(struct reader *r, size_t at, struct region *region, struc
     if (op->kind == TRACE_RELEASE)
         return true;
     if (op->kind != TRACE_RESERVE) {
-        if (!read_difference(r, "an offset", &op->offset))
+        if (!trace_bytes_difference(r->in, "an offset", &op->offset))
             return false;
         op->offset += region->cursor;
         limit = region->page_count;
     }
-    if (!read_number(r, "a size", &op->size))
+    if (!trace_bytes_number(r->in, "a size", &op->size))
         return false;
     if (op->size == 0)
-        return fail(r, at, "%s of size 0", KIND_NAMES[op->kind]);
+        return trace_bytes_fail(r->in, at, "%s of size 0", KIND_NAMES[op->kind]);
     if (op->offset >= limit || op->size > limit - op->offset)
-        return fail(r, at,
-                    "%s of %" PRIu64 " pages from page %" PRIu64 " of region %" PRIu32
-                    ", which has %" PRIu64,
-                    KIND_NAMES[op->kind], op->size, op->offset, op->region, limit);
+        return trace_bytes_fail(r->in, at,
+                                "%s of %" PRIu64 " pages from page %" PRIu64 " of region %" PRIu32
+                                ", which has %" PRIu64,
+                                KIND_NAMES[op->kind], op->size, op->offset, op->region, limit);
     if (op->kind != TRACE_RESERVE)
         region->cursor = op->offset + op->size;
     return true;
 }
 
 static bool read_op(struct reader *r, const struct trace_op *before, struct trace_op *op) {
-    size_t at = r->at;
+    size_t at = r->in->at;
     uint8_t head = 0;
-    if (!read_byte(r, "the operations", &head))
+    if (!trace_bytes_byte(r->in, "the operations", &head))
         return false;
     if ((head & HEAD_KIND) >= TRACE_OP_KINDS)
-        return fail(r, at, "unknown operation %d", head & HEAD_KIND);
+        return trace_bytes_fail(r->in, at, "unknown operation %d", head & HEAD_KIND);
     op->kind = head & HEAD_KIND;
     op->prot = (head >> HEAD_PROT_SHIFT) & 7;
     if (!check_prot(r, at, op) || !read_subject(r, at, head, before, op))
@@ -386,46 +274,39 @@ static bool read_op(struct reader *r, const struct trace_op *before, struct trac
     return ok;
 }
 
-static uint32_t crc32(const unsigned char *bytes, size_t size) {
-    uint32_t crc = UINT32_MAX;
-    for (size_t i = 0; i < size; i++) {
-        crc ^= bytes[i];
-        for (int bit = 0; bit < 8; bit++)
-            crc = (crc >> 1) ^ (UINT32_C(0xedb88320) & (~(crc & 1) + 1));
-    }
-    return ~crc;
-}
-
 static bool check_end(struct reader *r) {
     const struct trace *t = r->trace;
-    if (r->at != body_end(r))
-        return fail(r, r->at, "%zu bytes between the operations and the checksum",
-                    body_end(r) - r->at);
+    if (r->in->at != trace_bytes_end(r->in))
+        return trace_bytes_fail(r->in, r->in->at,
+                                "%zu bytes between the operations and the checksum",
+                                trace_bytes_end(r->in) - r->in->at);
     for (int kind = 0; kind < TRACE_OP_KINDS; kind++)
         if (r->seen[kind] != t->counts[kind])
-            return fail(r, r->at, "%" PRIu64 " %s, the header says %" PRIu64, r->seen[kind],
-                        KIND_NAMES[kind], t->counts[kind]);
+            return trace_bytes_fail(r->in, r->in->at, "%" PRIu64 " %s, the header says %" PRIu64,
+                                    r->seen[kind], KIND_NAMES[kind], t->counts[kind]);
     if (r->reserved_count != t->region_count)
-        return fail(r, r->at, "%" PRIu32 " regions, the header says %" PRIu32, r->reserved_count,
-                    t->region_count);
+        return trace_bytes_fail(r->in, r->in->at, "%" PRIu32 " regions, the header says %" PRIu32,
+                                r->reserved_count, t->region_count);
     for (uint32_t thread = 0; thread < t->thread_count; thread++)
         if (!r->thread_used[thread])
-            return fail(r, r->at, "thread %" PRIu32 " has no operation", thread);
-    const unsigned char *tail = r->bytes + r->at;
+            return trace_bytes_fail(r->in, r->in->at, "thread %" PRIu32 " has no operation",
+                                    thread);
+    const unsigned char *tail = r->in->bytes + r->in->at;
     uint32_t stored = (uint32_t)tail[0] | (uint32_t)tail[1] << 8 | (uint32_t)tail[2] << 16 |
                       (uint32_t)tail[3] << 24;
-    uint32_t computed = crc32(r->bytes, r->at);
+    uint32_t computed = trace_bytes_crc32(r->in->bytes, r->in->at);
     if (stored != computed)
-        return fail(r, r->at, "checksum 0x%08" PRIx32 ", the bytes have 0x%08" PRIx32, stored,
-                    computed);
+        return trace_bytes_fail(r->in, r->in->at,
+                                "checksum 0x%08" PRIx32 ", the bytes have 0x%08" PRIx32, stored,
+                                computed);
     return true;
 }
 
 static bool read_trace(struct reader *r) {
-    if (!read_file(r))
+    if (!trace_bytes_load(r->in))
         return false;
-    if (r->size < sizeof MAGIC + CHECKSUM_SIZE)
-        return fail(r, r->size, "truncated: too short for a trace");
+    if (r->in->size < sizeof MAGIC + TRACE_BYTES_CHECKSUM_SIZE)
+        return trace_bytes_fail(r->in, r->in->size, "truncated: too short for a trace");
     if (!read_header(r))
         return false;
     struct trace_op before = {0};
@@ -439,14 +320,15 @@ static bool read_trace(struct reader *r) {
 
 int trace_load(const char *path, struct trace *out, char *error, size_t error_size) {
     *out = (struct trace){0};
-    struct reader r = {.path = path, .error = error, .error_size = error_size, .trace = out};
+    struct trace_bytes in = {.path = path, .error = error, .error_size = error_size};
+    struct reader r = {.in = &in, .trace = out};
     bool ok = read_trace(&r);
     if (r.regions != NULL)
         for (uint32_t i = 0; i < r.reserved_count; i++)
             trace_pages_clear(&r.regions[i].pages, &r.totals);
     free(r.regions);
     free(r.thread_used);
-    free(r.bytes);
+    free(in.bytes);
     if (!ok)
         trace_free(out);
     return ok ? 0 : -1;

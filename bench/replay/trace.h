@@ -26,8 +26,8 @@ enum { TRACE_PROT_READ = 1, TRACE_PROT_WRITE = 2, TRACE_PROT_EXEC = 4 };
 enum { TRACE_NAME_SIZE = 64, TRACE_DROP_KINDS_MAX = 32 };
 
 enum trace_op_kind {
-    TRACE_RESERVE, /* a new region; prot != 0: all of it committed with prot, 0: nothing committed */
-    TRACE_COMMIT,  /* pages that were not committed; prot is never 0 */
+    TRACE_RESERVE,  /* a new region; prot != 0: all committed with prot; 0: nothing committed */
+    TRACE_COMMIT,   /* pages that were not committed; prot is never 0 */
     TRACE_DECOMMIT, /* pages that were all committed; prot is 0 */
     TRACE_PROTECT,  /* pages that were all committed; prot 0 is no access */
     TRACE_RELEASE,  /* the whole region; offset, size and prot are 0 */

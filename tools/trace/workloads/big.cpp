@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// A large translation unit for a compiler: heavy headers of the standard library, and templates that
-// make it instantiate, inline and optimise much. It is compiled, never run.
+// A large translation unit for a compiler: heavy headers of the standard library, and templates
+// that make it instantiate, inline and optimise much. It is compiled, never run.
 
 #include <algorithm>
 #include <chrono>
