@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/* run: the main function of the benchmark programs, pinning and progress. */
+#include "support/run.h"
+
+#include "support/process.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+namespace bench {
+namespace {
+
+std::vector<std::string> own_options;
+
+std::vector<int> allowed_processors() {
+    cpu_set_t set;
+    std::vector<int> allowed;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) {
+        for (int i = 0; i < CPU_SETSIZE; i++) {
+            if (CPU_ISSET(i, &set))
+                allowed.push_back(i);
+        }
+    }
+    if (allowed.empty())
+        allowed.push_back(0);
+    return allowed;
+}
+
+/* Read once, before any thread is pinned: threads inherit the pinning of their creator. */
+const std::vector<int> &processors() {
+    static const std::vector<int> allowed = allowed_processors();
+    return allowed;
+}
+
+void announce(const std::string &name, const benchmark::State &state) {
+    static const char *text = std::getenv("MOAT_BENCH_PROGRESS_FD");
+    if (text != nullptr && state.thread_index() == 0) {
+        dprintf(std::atoi(text), "%s/threads:%d %lld\n", name.c_str(), state.threads(),
+                static_cast<long long>(state.max_iterations));
+    }
+}
+
+benchmark::internal::Benchmark *register_named(
+    const std::string &row, const std::string &size, const std::string &contender,
+    const std::vector<int> &threads, const std::function<void(benchmark::State &)> &function) {
+    std::string name = row + "/" + size + "/" + contender;
+    auto *registered =
+        benchmark::RegisterBenchmark(name.c_str(), [name, function](benchmark::State &state) {
+            pin_thread(state.thread_index());
+            announce(name, state);
+            function(state);
+        });
+    for (int count : threads)
+        registered->Threads(count);
+    return registered;
+}
+
+} // namespace
+
+void pin_thread(int index) {
+    const std::vector<int> &allowed = processors();
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(allowed[static_cast<size_t>(index) % allowed.size()], &set);
+    sched_setaffinity(0, sizeof set, &set);
+}
+
+int processor_count() {
+    return static_cast<int>(processors().size());
+}
+
+std::string option(const char *name, const char *fallback) {
+    std::string prefix = std::string("--") + name + "=";
+    for (const std::string &word : own_options) {
+        if (word.compare(0, prefix.size(), prefix) == 0)
+            return word.substr(prefix.size());
+    }
+    return fallback;
+}
+
+void add(const std::string &row, const std::string &size, const std::string &contender,
+         const std::vector<int> &threads, const std::function<void(benchmark::State &)> &function) {
+    register_named(row, size, contender, threads, function)->UseRealTime();
+}
+
+void add_manual(const std::string &row, const std::string &size, const std::string &contender,
+                const std::vector<int> &threads,
+                const std::function<void(benchmark::State &)> &function, int64_t iterations) {
+    auto *registered = register_named(row, size, contender, threads, function)->UseManualTime();
+    if (iterations != 0)
+        registered->Iterations(iterations);
+}
+
+double seconds_now() {
+    auto now = std::chrono::steady_clock::now().time_since_epoch();
+    return std::chrono::duration<double>(now).count();
+}
+
+} // namespace bench
+
+/* Words of the form --name=value that are not for Google Benchmark are the program's own. */
+int main(int argc, char **argv) {
+    std::vector<char *> rest;
+    for (int i = 0; i < argc; i++) {
+        if (i > 0 && std::strncmp(argv[i], "--benchmark_", 12) != 0)
+            bench::own_options.push_back(argv[i]);
+        else
+            rest.push_back(argv[i]);
+    }
+    int rest_count = static_cast<int>(rest.size());
+    bench::processors();
+    bench::describe_machine();
+    bench::register_benchmarks();
+    benchmark::Initialize(&rest_count, rest.data());
+    benchmark::RunSpecifiedBenchmarks();
+    benchmark::Shutdown();
+    return 0;
+}

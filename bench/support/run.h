@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * run: what every benchmark program does the same way.
+ *
+ * Threads are pinned: unpinned threads of one process are often packed on one processor for
+ * hundreds of milliseconds, which shows as noise of a factor of two. Each run of a benchmark
+ * announces itself on the descriptor named by MOAT_BENCH_PROGRESS_FD, because with random
+ * interleaving Google Benchmark prints nothing until the last repetition of a row.
+ */
+#ifndef MOAT_BENCH_RUN_H
+#define MOAT_BENCH_RUN_H
+
+#include <benchmark/benchmark.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace bench {
+
+/* Implemented once by each program. */
+void register_benchmarks();
+
+/* Run the calling thread on one processor: `index` modulo those this process may use. */
+void pin_thread(int index);
+
+int processor_count();
+
+/* Cut the words that `take` accepts out of a command line; the rest is for Google Benchmark. */
+std::string option(const char *name, const char *fallback);
+
+/*
+ * Register a benchmark called <row>/<size>/<contender>, to run with each of `threads`. The function
+ * is called in all threads, pinned, and measures wall time over all of them.
+ */
+void add(const std::string &row, const std::string &size, const std::string &contender,
+         const std::vector<int> &threads, const std::function<void(benchmark::State &)> &function);
+
+/* As add, for a function that measures by itself: SetIterationTime, `iterations` at a time. */
+void add_manual(const std::string &row, const std::string &size, const std::string &contender,
+                const std::vector<int> &threads,
+                const std::function<void(benchmark::State &)> &function, int64_t iterations = 0);
+
+double seconds_now();
+
+} // namespace bench
+
+#endif
