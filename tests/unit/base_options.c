@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Options come from the environment: every name, every bad form, and what an error changes.
+ */
+#include "base/options.h"
+
+#include <moat/moat.h>
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct moat_options parsed(const char *text) {
+    struct moat_options options;
+    char error[256];
+    moat_options_init(&options);
+    cr_assert_eq(moat_options_parse(&options, text, error, sizeof error), MOAT_OK, "%s", error);
+    cr_assert_str_eq(error, "");
+    return options;
+}
+
+/* The text must be refused, with this sentence, and change nothing. */
+static void refused(const char *text, const char *sentence) {
+    struct moat_options options, before;
+    char error[256];
+    moat_options_init(&options);
+    options.timeout_ms = 77;
+    before = options;
+    cr_assert_eq(moat_options_parse(&options, text, error, sizeof error), MOAT_INVALID_ARGUMENT,
+                 "%s", text);
+    cr_assert_str_eq(error, sentence);
+    cr_assert_str_eq(moat_last_error_text(), sentence);
+    cr_assert_eq(memcmp(&options, &before, sizeof options), 0, "%s changed something", text);
+}
+
+#define NAMES "of trap, backend, report, timeout, quarantine, poison"
+
+Test(options, defaults_are_what_the_documents_say) {
+    struct moat_options options;
+    memset(&options, 0xFF, sizeof options);
+    moat_options_init(&options);
+    cr_assert_eq(options.struct_size, sizeof options);
+    cr_assert_eq(options.trap, MOAT_TRAP_AUTO);
+    cr_assert_eq(options.backend, MOAT_BACKEND_OS);
+    cr_assert_eq(options.report, MOAT_REPORT_STDERR);
+    cr_assert_eq(options.timeout_ms, 10000);
+    cr_assert_eq(options.quarantine_regions, 64);
+    cr_assert_eq(options.poison, 0xDB);
+}
+
+Test(options, no_text_changes_nothing) {
+    struct moat_options options = parsed(NULL), empty = parsed("");
+    struct moat_options fresh;
+    moat_options_init(&fresh);
+    cr_assert_eq(memcmp(&options, &fresh, sizeof fresh), 0);
+    cr_assert_eq(memcmp(&empty, &fresh, sizeof fresh), 0);
+}
+
+Test(options, every_word_of_every_name_is_understood) {
+    cr_assert_eq(parsed("trap=markers").trap, MOAT_TRAP_MARKERS);
+    cr_assert_eq(parsed("trap=protect").trap, MOAT_TRAP_PROTECT);
+    cr_assert_eq(parsed("trap=protect,trap=auto").trap, MOAT_TRAP_AUTO);
+    cr_assert_eq(parsed("backend=mimalloc").backend, MOAT_BACKEND_MIMALLOC);
+    cr_assert_eq(parsed("backend=mimalloc,backend=os").backend, MOAT_BACKEND_OS);
+    cr_assert_eq(parsed("report=off").report, MOAT_REPORT_OFF);
+    cr_assert_eq(parsed("report=off,report=stderr").report, MOAT_REPORT_STDERR);
+}
+
+Test(options, numbers_reach_their_ends_and_no_further) {
+    cr_assert_eq(parsed("timeout=0").timeout_ms, 0);
+    cr_assert_eq(parsed("timeout=4294967295").timeout_ms, UINT32_MAX);
+    refused("timeout=4294967296", "option \"timeout\" cannot be \"4294967296\": it is a number "
+                                  "from 0 to 4294967295");
+    cr_assert_eq(parsed("quarantine=0").quarantine_regions, 0);
+    cr_assert_eq(parsed("quarantine=4096").quarantine_regions, 4096);
+    refused("quarantine=4097",
+            "option \"quarantine\" cannot be \"4097\": it is a number from 0 to 4096");
+    cr_assert_eq(parsed("poison=0").poison, 0);
+    cr_assert_eq(parsed("poison=255").poison, 255);
+    refused("poison=256", "option \"poison\" cannot be \"256\": it is a number from 0 to 255");
+}
+
+Test(options, hexadecimal_is_a_number_too) {
+    cr_assert_eq(parsed("poison=0xA5").poison, 0xA5);
+    cr_assert_eq(parsed("poison=0Xa5").poison, 0xA5);
+    cr_assert_eq(parsed("timeout=0xffffffff").timeout_ms, UINT32_MAX);
+}
+
+Test(options, numbers_have_one_spelling) {
+    static const char *const bad[] = {
+        "",   " 5",  "5 ",  "+5",   "-1", "0x",  "5x",
+        "x5", "1e3", "5.0", "0x1g", "a5", "5ms", "99999999999999999999"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        char word[64], sentence[160];
+        snprintf(word, sizeof word, "timeout=%s", bad[i]);
+        snprintf(sentence, sizeof sentence,
+                 "option \"timeout\" cannot be \"%s\": it is a number from 0 to 4294967295",
+                 bad[i]);
+        refused(word, sentence);
+    }
+}
+
+Test(options, words_are_listed_when_a_value_is_wrong) {
+    refused("trap=marker",
+            "option \"trap\" cannot be \"marker\": it is auto or markers or protect");
+    refused("trap=", "option \"trap\" cannot be \"\": it is auto or markers or protect");
+    refused("trap=AUTO", "option \"trap\" cannot be \"AUTO\": it is auto or markers or protect");
+    refused("backend=jemalloc", "option \"backend\" cannot be \"jemalloc\": it is os or mimalloc");
+    refused("report=1", "option \"report\" cannot be \"1\": it is stderr or off");
+    refused("report=off=off", "option \"report\" cannot be \"off=off\": it is stderr or off");
+}
+
+Test(options, the_nearest_name_is_offered_for_an_unknown_one) {
+    refused("tarp=auto", "unknown option \"tarp\"; nearest is \"trap\", " NAMES);
+    refused("timeout_ms=5", "unknown option \"timeout_ms\"; nearest is \"timeout\", " NAMES);
+    refused("quarentine=5", "unknown option \"quarentine\"; nearest is \"quarantine\", " NAMES);
+    refused("posion=5", "unknown option \"posion\"; nearest is \"poison\", " NAMES);
+    refused("reports=off", "unknown option \"reports\"; nearest is \"report\", " NAMES);
+    refused("back-end=os", "unknown option \"back-end\"; nearest is \"backend\", " NAMES);
+    refused("trapp=auto", "unknown option \"trapp\"; nearest is \"trap\", " NAMES);
+    refused(" trap=auto", "unknown option \" trap\"; nearest is \"trap\", " NAMES);
+}
+
+Test(options, what_is_not_name_and_value_is_refused) {
+    refused("trap", "\"trap\" is not name=value");
+    refused(",", "\"\" is not name=value");
+    refused("trap=auto,", "\"\" is not name=value");
+    refused("trap=auto,,report=off", "\"\" is not name=value");
+    refused("trap=auto;report=off",
+            "option \"trap\" cannot be \"auto;report=off\": it is auto or markers or protect");
+}
+
+/* A later mistake must not leave an earlier word in force. */
+Test(options, one_bad_word_leaves_all_unchanged) {
+    refused("timeout=1,poison=2,nonsense=3",
+            "unknown option \"nonsense\"; nearest is \"poison\", " NAMES);
+}
+
+/* The sentence goes to terminals and logs. */
+Test(options, quotes_are_cut_and_printable) {
+    refused("a\x1b[31m\n\xffz", "\"a?[31m??z\" is not name=value");
+    refused("0123456789012345678901234567890123456789MORE",
+            "\"0123456789012345678901234567890123456789\" is not name=value");
+}
+
+Test(options, the_error_is_cut_to_its_buffer) {
+    struct moat_options options;
+    char error[8];
+    moat_options_init(&options);
+    memset(error, '#', sizeof error);
+    cr_assert_eq(moat_options_parse(&options, "trap", error, 5), MOAT_INVALID_ARGUMENT);
+    cr_assert_str_eq(error, "\"tra");
+    cr_assert_eq(error[5], '#');
+    cr_assert_eq(moat_options_parse(&options, "trap", NULL, 0), MOAT_INVALID_ARGUMENT);
+    cr_assert_eq(moat_options_parse(&options, "trap", error, 0), MOAT_INVALID_ARGUMENT);
+}
+
+Test(options, null_options_are_refused) {
+    char error[64];
+    cr_assert_eq(moat_options_parse(NULL, "trap=auto", error, sizeof error), MOAT_NO_ACCESS);
+    cr_assert_eq(moat_options_check(NULL), MOAT_NO_ACCESS);
+}
+
+Test(options, print_is_what_parse_reads) {
+    char text[256], again[256];
+    struct moat_options options = parsed("trap=protect,backend=mimalloc,report=off,timeout=5,"
+                                         "quarantine=9,poison=0x0F");
+    size_t length = moat_options_print(&options, text, sizeof text);
+    cr_assert_str_eq(text, "trap=protect,backend=mimalloc,report=off,timeout=5,quarantine=9,"
+                           "poison=0x0F");
+    cr_assert_eq(length, strlen(text));
+    struct moat_options copy = parsed(text);
+    cr_assert_eq(memcmp(&copy, &options, sizeof copy), 0);
+    moat_options_print(&copy, again, sizeof again);
+    cr_assert_str_eq(again, text);
+}
+
+Test(options, print_measures_and_cuts) {
+    struct moat_options options = parsed("");
+    char whole[256], text[256];
+    size_t length = moat_options_print(&options, whole, sizeof whole);
+    cr_assert_eq(moat_options_print(&options, NULL, 0), length);
+    for (size_t size = 1; size <= length + 1; size++) {
+        memset(text, '#', sizeof text);
+        cr_assert_eq(moat_options_print(&options, text, size), length);
+        cr_assert_eq(strlen(text), size - 1);
+        cr_assert_eq(memcmp(text, whole, size - 1), 0);
+        cr_assert_eq(text[size], '#');
+    }
+}
+
+Test(options, check_accepts_what_init_and_parse_make) {
+    struct moat_options options = parsed("trap=protect,quarantine=4096,poison=255");
+    cr_assert_eq(moat_options_check(&options), MOAT_OK);
+}
+
+Test(options, check_finds_every_value_out_of_range) {
+    struct moat_options options = parsed("");
+    options.struct_size = 0;
+    cr_assert_eq(moat_options_check(&options), MOAT_INVALID_ARGUMENT);
+    options.struct_size = sizeof options + 8;
+    cr_assert_eq(moat_options_check(&options), MOAT_INVALID_ARGUMENT);
+    cr_assert_not_null(strstr(moat_last_error_text(), "struct_size"));
+
+    options = parsed("");
+    options.trap = (enum moat_trap)3;
+    cr_assert_eq(moat_options_check(&options), MOAT_INVALID_ARGUMENT);
+    cr_assert_str_eq(moat_last_error_text(), "option \"trap\" is 3, its greatest value is 2");
+
+    options = parsed("");
+    options.backend = (enum moat_backend)2;
+    cr_assert_eq(moat_options_check(&options), MOAT_INVALID_ARGUMENT);
+
+    options = parsed("");
+    options.report = (enum moat_report) - 1;
+    cr_assert_eq(moat_options_check(&options), MOAT_INVALID_ARGUMENT);
+
+    options = parsed("");
+    options.quarantine_regions = 4097;
+    cr_assert_eq(moat_options_check(&options), MOAT_INVALID_ARGUMENT);
+    cr_assert_not_null(strstr(moat_last_error_text(), "\"quarantine\" is 4097"));
+}
+
+Test(options, names_of_values_are_those_of_the_environment) {
+    cr_assert_str_eq(moat_trap_name(MOAT_TRAP_AUTO), "auto");
+    cr_assert_str_eq(moat_trap_name(MOAT_TRAP_MARKERS), "markers");
+    cr_assert_str_eq(moat_trap_name(MOAT_TRAP_PROTECT), "protect");
+    cr_assert_str_eq(moat_trap_name((enum moat_trap)9), "?");
+    cr_assert_str_eq(moat_backend_name(MOAT_BACKEND_OS), "os");
+    cr_assert_str_eq(moat_backend_name(MOAT_BACKEND_MIMALLOC), "mimalloc");
+    cr_assert_str_eq(moat_backend_name((enum moat_backend) - 1), "?");
+}
