@@ -41,7 +41,7 @@
 #define MOAT_TABLE_LINES_LOG2_MIN 1
 #define MOAT_TABLE_LINES_LOG2_MAX 27
 #define MOAT_TABLE_PAGE_BITS      36
-#define MOAT_TABLE_HANDLE_BITS    24
+#define MOAT_TABLE_HANDLE_MAX     ((UINT32_C(1) << 24) - 1)
 
 /* Slot word: page in bits 28..63, handle in bits 4..27, flags in bits 0..3; 0: not yet born. */
 #define MOAT_TABLE_PAGE_SHIFT   28
@@ -140,6 +140,9 @@ bool moat_region_table_grow(struct moat_region_table *table, void *storage, unsi
  * again later. A writer that is stopped for ever keeps pages from being dropped, and nothing else.
  */
 bool moat_region_table_take_retired(struct moat_region_table *table, void **storage, size_t *size);
+
+/* How many entries there are, more or less: exact when no call is in flight. */
+uint64_t moat_region_table_live(const struct moat_region_table *table);
 
 /* The part of find that is rarely needed: displaced entries, and lines not yet moved by growth. */
 uint32_t moat_region_table_find_far(struct moat_region_table *table, uint64_t page);

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * region_life: the transitions of the life word.
+ *
+ * Every step that depends on the generation compares it in the word that it swaps. The steps of a
+ * thread that holds stripes or closes need not: such a word cannot change generation under it.
+ */
+#include "lockfree/region_life.h"
+
+#define GENERATION_SHIFT 32
+
+static uint32_t generation_of(uint64_t word) {
+    return (uint32_t)(word >> GENERATION_SHIFT);
+}
+
+/* Is this the word of that life, and not of another life or of none? */
+static bool is_life(uint64_t word, uint32_t generation) {
+    return generation_of(word) == generation && (generation & 1) != 0;
+}
+
+uint32_t moat_life_generation(const _Atomic uint64_t *life) {
+    /* A(birth) */
+    return generation_of(moat_load_acquire(life));
+}
+
+void moat_life_birth(_Atomic uint64_t *life, uint32_t *generation) {
+    /* relaxed: the record is the caller's alone; what ordered taking it orders this. */
+    uint32_t free_generation = generation_of(moat_load_relaxed(life));
+
+    *generation = free_generation + 1;
+    /* R(birth) */
+    moat_store_release(life, (uint64_t)*generation << GENERATION_SHIFT);
+}
+
+enum moat_life_status moat_life_enter(_Atomic uint64_t *life, uint32_t generation, uint32_t stripes,
+                                      uint32_t *seen) {
+    /* A(birth) */
+    uint64_t word = moat_load_acquire(life);
+
+    for (;;) {
+        if (!is_life(word, generation))
+            return MOAT_LIFE_GONE;
+
+        bool blocked = (word & (stripes | MOAT_LIFE_CLOSING_BIT)) != 0;
+        uint64_t next = word | (blocked ? MOAT_LIFE_WAITERS_BIT : stripes);
+
+        /* R(stripe) A(stripe) A(close) A(birth) */
+        if (!moat_cas_acq_rel(life, &word, next))
+            continue;
+        if (!blocked)
+            return MOAT_LIFE_OK;
+        *seen = (uint32_t)next;
+        return word & MOAT_LIFE_CLOSING_BIT ? MOAT_LIFE_CLOSING : MOAT_LIFE_BUSY;
+    }
+}
+
+bool moat_life_leave(_Atomic uint64_t *life, uint32_t stripes) {
+    /* R(stripe) A(stripe) */
+    uint64_t word = moat_and_acq_rel(life, ~(uint64_t)(stripes | MOAT_LIFE_WAITERS_BIT));
+
+    return (word & MOAT_LIFE_WAITERS_BIT) != 0;
+}
+
+enum moat_life_status moat_life_close(_Atomic uint64_t *life, uint32_t generation, uint32_t *seen) {
+    /* A(birth) */
+    uint64_t word = moat_load_acquire(life);
+
+    for (;;) {
+        if (!is_life(word, generation))
+            return MOAT_LIFE_GONE;
+
+        bool closing = (word & MOAT_LIFE_CLOSING_BIT) != 0;
+        bool busy = (word & MOAT_LIFE_STRIPES_ALL) != 0;
+        uint64_t next = word | MOAT_LIFE_CLOSING_BIT;
+
+        if (closing || busy)
+            next |= MOAT_LIFE_WAITERS_BIT;
+        /* R(close) A(close) A(stripe) A(birth) */
+        if (!moat_cas_acq_rel(life, &word, next))
+            continue;
+        *seen = (uint32_t)next;
+        if (closing)
+            return MOAT_LIFE_CLOSING;
+        return busy ? MOAT_LIFE_BUSY : MOAT_LIFE_OK;
+    }
+}
+
+enum moat_life_status moat_life_close_again(_Atomic uint64_t *life, uint32_t *seen) {
+    /* A(stripe) */
+    uint64_t word = moat_load_acquire(life);
+
+    for (;;) {
+        uint64_t next = word | MOAT_LIFE_WAITERS_BIT;
+
+        if ((word & MOAT_LIFE_STRIPES_ALL) == 0)
+            return MOAT_LIFE_OK;
+        /* R(close) A(stripe) */
+        if (moat_cas_acq_rel(life, &word, next)) {
+            *seen = (uint32_t)next;
+            return MOAT_LIFE_BUSY;
+        }
+    }
+}
+
+bool moat_life_reopen(_Atomic uint64_t *life) {
+    const uint64_t bits = MOAT_LIFE_CLOSING_BIT | MOAT_LIFE_WAITERS_BIT;
+
+    /* R(close) A(close) */
+    return (moat_and_acq_rel(life, ~bits) & MOAT_LIFE_WAITERS_BIT) != 0;
+}
+
+bool moat_life_death(_Atomic uint64_t *life) {
+    /* relaxed: the generation is this thread's own; others can only set the waiters bit. */
+    uint32_t generation = generation_of(moat_load_relaxed(life));
+    uint64_t next = (uint64_t)(generation + 1) << GENERATION_SHIFT;
+
+    /* R(close) A(close) */
+    return (moat_exchange_acq_rel(life, next) & MOAT_LIFE_WAITERS_BIT) != 0;
+}

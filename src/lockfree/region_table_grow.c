@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * region_table_grow: how entries come from an array into one of twice the lines.
+ *
+ * Line H of the parent becomes lines 2H and 2H + 1. Whoever moves it freezes its meta word, then
+ * its slots and the displaced slots that the meta word names. Frozen words never change, so all
+ * helpers compute the same two children; each word of a child leaves 0 once, by a compare-and-swap
+ * from 0, and the two meta words leave it last. Doing it twice is doing it once: a helper may stop
+ * for hours.
+ *
+ * Easy to get wrong: a child word must not be written once the page of its line was dropped,
+ * because there it would read as 0 again. Hence every caller here is in flight
+ * (region_table_inner.h).
+ */
+#include "lockfree/region_table.h"
+
+#include "lockfree/region_table_inner.h"
+
+#define LINES_MOVED_PER_CALL    2u
+#define LINES_VERIFIED_PER_CALL 16u
+#define HELPS_PER_REFUSAL       8u
+
+/* What a parent line becomes. */
+struct brood {
+    uint64_t slot[2][MOAT_TABLE_SLOTS];
+    uint64_t meta[2];
+};
+
+/* The word as it stays for ever. The first look spares a write when somebody else has frozen it. */
+static uint64_t freeze(_Atomic uint64_t *at) {
+    /* A(freeze) */
+    uint64_t word = moat_load_acquire(at);
+
+    if (word & MOAT_TABLE_FROZEN)
+        return word;
+    /* R(freeze) A(publish) A(retract) A(point) */
+    return moat_or_acq_rel(at, MOAT_TABLE_FROZEN) | MOAT_TABLE_FROZEN;
+}
+
+/* The first empty slot of one child; MOAT_TABLE_SLOTS if there is none. */
+static unsigned empty_slot(const struct brood *brood, unsigned side) {
+    unsigned i = 0;
+
+    while (i < MOAT_TABLE_SLOTS && brood->slot[side][i] != EMPTY)
+        i++;
+    return i;
+}
+
+/*
+ * Give a displaced entry a slot in its child line, or a displaced slot in the sibling. One of the
+ * two has room: at most 7 + 7 entries share their 14 slots. So no entry is ever displaced further
+ * than a newly inserted one, and growth puts most of them back home.
+ */
+static void place_displaced(struct brood *brood, unsigned side, uint64_t word) {
+    unsigned slot = empty_slot(brood, side);
+
+    if (slot < MOAT_TABLE_SLOTS) {
+        brood->slot[side][slot] = word;
+        return;
+    }
+    slot = empty_slot(brood, !side);
+    for (unsigned n = 0; n < POINTER_COUNT && slot < MOAT_TABLE_SLOTS; n++) {
+        if (meta_pointer(brood->meta[side], n) == 0) {
+            brood->slot[!side][slot] = word;
+            brood->meta[side] = meta_with_pointer(brood->meta[side], n, pointer_make(1, slot));
+            return;
+        }
+    }
+}
+
+/* Freeze line `index` of the parent and compute its children. */
+static void hatch(const struct moat_region_table *table, uint64_t parent, uint64_t child,
+                  uint64_t index, struct brood *brood) {
+    struct moat_region_line *line = &moat_region_table_lines(parent)[index];
+    /* First: from now on nobody points to another displaced slot. */
+    uint64_t meta = freeze(&line->meta);
+
+    *brood = (struct brood){.meta = {MOAT_TABLE_BORN, MOAT_TABLE_BORN}};
+    for (unsigned i = 0; i < MOAT_TABLE_SLOTS; i++) {
+        uint64_t word = freeze(&line->slot[i]) & ~MOAT_TABLE_FROZEN;
+        uint64_t target = array_home(child, moat_region_table_hash(table, word_page(word)));
+
+        brood->slot[0][i] = brood->slot[1][i] = EMPTY;
+        /* An entry displaced from another line moves with that line. */
+        if (word_page(word) != 0 && target >> 1 == index)
+            brood->slot[target & 1][i] = word;
+    }
+    for (unsigned n = 0; n < POINTER_COUNT; n++) {
+        unsigned pointer = meta_pointer(meta, n);
+
+        if (pointer == 0)
+            continue;
+        uint64_t word = freeze(pointer_slot(parent, index, pointer)) & ~MOAT_TABLE_FROZEN;
+        uint64_t target = array_home(child, moat_region_table_hash(table, word_page(word)));
+
+        if (word_page(word) != 0)
+            place_displaced(brood, target & 1, word);
+    }
+}
+
+/* Move one line of the parent. Threads   in flight */
+static void move_line(const struct moat_region_table *table, uint64_t parent, uint64_t child,
+                      uint64_t index) {
+    struct moat_region_line *line = &moat_region_table_lines(child)[2 * index];
+    struct brood brood;
+
+    /* A(birth): the second is born after all else. */
+    if (moat_load_acquire(&line[1].meta) != 0)
+        return;
+    hatch(table, parent, child, index, &brood);
+    for (unsigned side = 0; side < 2; side++) {
+        for (unsigned i = 0; i < MOAT_TABLE_SLOTS; i++) {
+            uint64_t unborn = 0;
+
+            /* R(publish) A(freeze) */
+            moat_cas_acq_rel(&line[side].slot[i], &unborn, brood.slot[side][i]);
+        }
+    }
+    /* Pointers of one child lead into the other: both are born only when all slots are. */
+    for (unsigned side = 0; side < 2; side++) {
+        uint64_t unborn = 0;
+
+        /* R(birth) A(birth) */
+        moat_cas_acq_rel(&line[side].meta, &unborn, brood.meta[side]);
+    }
+}
+
+void moat_region_table_bear(struct moat_region_table *table, uint64_t array, uint64_t index) {
+    /* A(settle) */
+    uint64_t parent = moat_load_acquire(&table->settled);
+
+    /* Otherwise the growth has ended, and the line is born or the array is old. */
+    if (array_lines_log2(parent) + 1 == array_lines_log2(array))
+        move_line(table, parent, array, index >> 1);
+}
+
+/*
+ * Lines are taken on by a cursor, so that helpers work on different ones. Their taker may have been
+ * stopped: when all are taken on, a frontier passes over them once more and moves what is left.
+ */
+void moat_region_table_help(struct moat_region_table *table, uint64_t array) {
+    /* A(settle) */
+    uint64_t parent = moat_load_acquire(&table->settled);
+    unsigned parent_log2 = array_lines_log2(parent);
+    uint64_t line_count = UINT64_C(1) << parent_log2;
+
+    if (parent_log2 + 1 != array_lines_log2(array))
+        return;
+
+    /* relaxed: the cursor only shares out work; the frontier decides what is done. */
+    if (moat_load_relaxed(&table->progress[parent_log2].cursor) < line_count) {
+        /* relaxed: as above. */
+        uint64_t first =
+            moat_add_relaxed(&table->progress[parent_log2].cursor, LINES_MOVED_PER_CALL);
+
+        for (uint64_t i = first; i < first + LINES_MOVED_PER_CALL && i < line_count; i++)
+            move_line(table, parent, array, i);
+        return;
+    }
+
+    /* A(settle) */
+    uint64_t first = moat_load_acquire(&table->progress[parent_log2].frontier);
+    uint64_t next = first;
+
+    while (next < line_count && next < first + LINES_VERIFIED_PER_CALL)
+        move_line(table, parent, array, next++);
+    /* R(settle) A(settle) */
+    if (next != first && !moat_cas_acq_rel(&table->progress[parent_log2].frontier, &first, next))
+        return;
+    if (next == line_count)
+        /* R(settle) A(settle): fails only if another helper has done it. */
+        moat_cas_acq_rel(&table->settled, &parent, array);
+}
+
+bool moat_region_table_wants_growth(const struct moat_region_table *table) {
+    /* relaxed: a hint; grow decides for itself. */
+    uint64_t array = moat_load_relaxed(&table->current);
+
+    /* relaxed: as above. */
+    return moat_load_relaxed(&table->wanted) == array &&
+           /* relaxed: as above. */
+           moat_load_relaxed(&table->settled) == array;
+}
+
+unsigned moat_region_table_lines_log2(const struct moat_region_table *table) {
+    /* relaxed: a number; grow checks that it still holds. */
+    return array_lines_log2(moat_load_relaxed(&table->current));
+}
+
+bool moat_region_table_grow(struct moat_region_table *table, void *storage, unsigned lines_log2) {
+    unsigned shard = table_enter(table);
+    /* A(grow) */
+    uint64_t array = moat_load_acquire(&table->current);
+    unsigned array_log2 = array_lines_log2(array);
+    bool grown = false;
+
+    for (unsigned i = 0; i < HELPS_PER_REFUSAL; i++)
+        moat_region_table_help(table, array);
+
+    /* A(settle): an array gets a child only when all of its own lines are born. */
+    if (moat_load_acquire(&table->settled) == array && lines_log2 == array_log2 + 1 &&
+        lines_log2 <= MOAT_TABLE_LINES_LOG2_MAX) {
+        /* relaxed: every racing caller writes the same; R(grow) below publishes it. */
+        moat_store_relaxed(&table->array[array_log2], array);
+        /* R(grow) A(grow) */
+        grown = moat_cas_acq_rel(&table->current, &array, array_word(storage, lines_log2));
+    }
+    table_leave(table, shard, 0);
+    return grown;
+}
+
+/* Was there a moment, since the caller looked at `settled`, when no writer of this shard was in
+ * flight? Then all that enter later see what the caller saw. */
+static bool shard_is_quiet(_Atomic uint64_t *tally) {
+    /* The number of entries, in the low bits, may be negative and have borrowed from the high. */
+    const uint64_t borrow = IN_FLIGHT_ONE >> 1;
+
+    /* relaxed: spares a write to a line in use; the step below decides. */
+    if ((moat_load_relaxed(tally) + borrow) >> IN_FLIGHT_SHIFT != 0)
+        return false;
+    /* R(quiesce) A(quiesce): a writer that enters after this step reads from it. */
+    return (moat_add_acq_rel(tally, 0) + borrow) >> IN_FLIGHT_SHIFT == 0;
+}
+
+bool moat_region_table_take_retired(struct moat_region_table *table, void **storage, size_t *size) {
+    /* A(quiesce) */
+    uint64_t retiring = moat_load_acquire(&table->retiring);
+    unsigned lines_log2 = (unsigned)(retiring >> 32);
+    uint64_t quiet = retiring;
+
+    /* A(settle) */
+    if (array_lines_log2(moat_load_acquire(&table->settled)) <= lines_log2)
+        return false;
+    for (unsigned i = 0; i < MOAT_SHARD_COUNT; i++) {
+        if (!(quiet >> i & 1) && shard_is_quiet(&table->shard[i].tally))
+            quiet |= UINT64_C(1) << i;
+    }
+    if ((uint32_t)quiet != (UINT32_C(1) << MOAT_SHARD_COUNT) - 1) {
+        /* R(quiesce) A(quiesce): remembered for the next call; if it fails, somebody else's is. */
+        moat_cas_acq_rel(&table->retiring, &retiring, quiet);
+        return false;
+    }
+    /* R(quiesce) A(quiesce) */
+    if (!moat_cas_acq_rel(&table->retiring, &retiring, (uint64_t)(lines_log2 + 1) << 32))
+        return false;
+    /* relaxed: ordered by A(settle) above. */
+    *storage = moat_region_table_lines(moat_load_relaxed(&table->array[lines_log2]));
+    *size = (size_t)MOAT_TABLE_LINE_BYTES << lines_log2;
+    return true;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * region_table_inner: what the two halves of the table share: words, pointers, and who is in
+ * flight.
+ *
+ * A slot goes 0 -> EMPTY or an entry (once, at birth), then between EMPTY, RESERVED and entries,
+ * then FROZEN for good. A slot word with a page in it is a live entry wherever it lies. RESERVED
+ * belongs to the one thread that is filling or emptying a displaced slot; nobody else changes it,
+ * but growth may freeze it.
+ *
+ * A meta word holds up to seven pointers, each to a displaced entry of this line: the offset of
+ * another line of its group of eight (by exclusive or, so never 0) and a slot there. 0 is no
+ * pointer.
+ */
+#ifndef MOAT_LOCKFREE_REGION_TABLE_INNER_H
+#define MOAT_LOCKFREE_REGION_TABLE_INNER_H
+
+#include "lockfree/region_table.h"
+
+#define EMPTY    MOAT_TABLE_BORN
+#define RESERVED (MOAT_TABLE_BORN | UINT64_C(4))
+
+#define NEIGHBOURS          8u
+#define POINTER_COUNT       7u
+#define POINTER_BITS        6u
+#define POINTER_SLOT_BITS   3u
+#define POINTER_MASK        ((UINT64_C(1) << POINTER_BITS) - 1)
+#define POINTER_FIRST_SHIFT 4u
+
+#define IN_FLIGHT_SHIFT 48
+#define IN_FLIGHT_ONE   (UINT64_C(1) << IN_FLIGHT_SHIFT)
+
+/* Moving a line finds room for all it has in the two lines it becomes. */
+_Static_assert(POINTER_COUNT + MOAT_TABLE_SLOTS <= 2 * MOAT_TABLE_SLOTS, "a line would not fit");
+_Static_assert(POINTER_FIRST_SHIFT + POINTER_COUNT * POINTER_BITS <= 64, "pointers overlap");
+
+static inline uint64_t array_word(const void *lines, unsigned lines_log2) {
+    return (uint64_t)(uintptr_t)lines | (64 - lines_log2);
+}
+
+static inline unsigned array_lines_log2(uint64_t array) {
+    return 64 - (unsigned)(array & MOAT_TABLE_SHIFT_MASK);
+}
+
+static inline uint64_t array_home(uint64_t array, uint64_t hash) {
+    return hash >> (array & MOAT_TABLE_SHIFT_MASK);
+}
+
+static inline uint64_t entry_word(uint64_t page, uint32_t handle) {
+    return page << MOAT_TABLE_PAGE_SHIFT | (uint64_t)handle << MOAT_TABLE_HANDLE_SHIFT |
+           MOAT_TABLE_BORN;
+}
+
+static inline uint64_t word_page(uint64_t word) {
+    return word >> MOAT_TABLE_PAGE_SHIFT;
+}
+
+/* The nth pointer of a meta word; 0: none. */
+static inline unsigned meta_pointer(uint64_t meta, unsigned n) {
+    return (unsigned)(meta >> (POINTER_FIRST_SHIFT + n * POINTER_BITS) & POINTER_MASK);
+}
+
+static inline uint64_t meta_with_pointer(uint64_t meta, unsigned n, unsigned pointer) {
+    unsigned shift = POINTER_FIRST_SHIFT + n * POINTER_BITS;
+
+    return (meta & ~(POINTER_MASK << shift)) | (uint64_t)pointer << shift;
+}
+
+static inline unsigned pointer_make(uint64_t offset, unsigned slot) {
+    return (unsigned)offset << POINTER_SLOT_BITS | slot;
+}
+
+/* The slot that a pointer in the meta word of line `home` names. */
+static inline _Atomic uint64_t *pointer_slot(uint64_t array, uint64_t home, unsigned pointer) {
+    struct moat_region_line *line =
+        &moat_region_table_lines(array)[home ^ (pointer >> POINTER_SLOT_BITS)];
+
+    return &line->slot[pointer & ((1u << POINTER_SLOT_BITS) - 1)];
+}
+
+/*
+ * Every call that may write to lines is in flight between these two, so that an array is handed out
+ * only when nobody can write to it any more. Returns the shard, to be passed to leave.
+ */
+static inline unsigned table_enter(struct moat_region_table *table) {
+    unsigned shard = moat_shard_of_this_thread();
+
+    /* R(quiesce) A(quiesce) */
+    moat_add_acq_rel(&table->shard[shard].tally, IN_FLIGHT_ONE);
+    return shard;
+}
+
+/* `entries` is what the call added to the number of live entries: 1, 0 or -1. */
+static inline void table_leave(struct moat_region_table *table, unsigned shard, int entries) {
+    /* R(quiesce) A(quiesce) */
+    moat_add_acq_rel(&table->shard[shard].tally, (uint64_t)(int64_t)entries - IN_FLIGHT_ONE);
+}
+
+/*
+ * See to it that a line of this array is born, if a growth into it runs. Afterwards the line is
+ * born or the array is no longer current. Threads   in flight
+ */
+void moat_region_table_bear(struct moat_region_table *table, uint64_t array, uint64_t index);
+
+/* Move a few lines if a growth into this array runs. Threads   in flight */
+void moat_region_table_help(struct moat_region_table *table, uint64_t array);
+
+#endif
