@@ -322,6 +322,8 @@ int trace_load(const char *path, struct trace *out, char *error, size_t error_si
     *out = (struct trace){0};
     struct trace_bytes in = {.path = path, .error = error, .error_size = error_size};
     struct reader r = {.in = &in, .trace = out};
+    if (error_size > 0)
+        error[0] = '\0';
     bool ok = read_trace(&r);
     if (r.regions != NULL)
         for (uint32_t i = 0; i < r.reserved_count; i++)

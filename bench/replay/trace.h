@@ -83,7 +83,7 @@ struct trace {
 /*
  * Read, decode and check a trace file.
  *
- *   error   receives one line that names the file, the byte offset and what is wrong
+ *   error   receives one line with the file, the byte offset and what is wrong; empty on success
  *
  * Returns 0, or -1 with *out zeroed and nothing to free. At most a few times the size of the
  * operations is allocated, whatever the file claims.
