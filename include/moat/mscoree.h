@@ -42,7 +42,7 @@ extern "C" {
 
 #define HOST_E_DEADLOCK                  ((HRESULT)0x80131020)
 #define HOST_E_INTERRUPTED               ((HRESULT)0x80131021)
-#define HOST_E_INVALIDOPERATION          ((HRESULT)0x80131022) /* memory that this manager did not give */
+#define HOST_E_INVALIDOPERATION          ((HRESULT)0x80131022) /* not this manager's memory */
 #define HOST_E_CLRNOTAVAILABLE           ((HRESULT)0x80131023)
 #define HOST_E_TIMEOUT                   ((HRESULT)0x80131024)
 #define HOST_E_NOT_OWNER                 ((HRESULT)0x80131025)
@@ -59,7 +59,7 @@ extern "C" {
 
 /* A Win32 error as a result; 0 stays S_OK. */
 #define HRESULT_FROM_WIN32(error)                                                                  \
-    ((HRESULT)(error) <= 0 ? (HRESULT)(error) : (HRESULT)(((error)&0xFFFFu) | 0x80070000u))
+    ((HRESULT)(error) <= 0 ? (HRESULT)(error) : (HRESULT)((0xFFFFu & (DWORD)(error)) | 0x80070000u))
 
 /* As on Windows, tables of methods can be asked to be constant. */
 #ifdef CONST_VTABLE

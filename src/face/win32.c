@@ -4,9 +4,9 @@
  */
 #include "face/win32_calls.h"
 
-#include <moat/win32.h>
+#include "os/machine.h"
 
-#include <unistd.h>
+#include <moat/win32.h>
 
 #define ADDRESS_LOWEST  ((uintptr_t)0x10000)
 #define ADDRESS_HIGHEST ((uintptr_t)0x7FFFFFFEFFFF)
@@ -75,8 +75,7 @@ static WORD architecture(void) {
 }
 
 VOID WINAPI GetSystemInfo(LPSYSTEM_INFO lpSystemInfo) {
-    long online = sysconf(_SC_NPROCESSORS_ONLN);
-    DWORD processors = online > 0 ? (DWORD)online : 1;
+    DWORD processors = moat_os_processor_count();
     const DWORD mask_bits = sizeof(DWORD_PTR) * 8;
 
     *lpSystemInfo = (SYSTEM_INFO){
