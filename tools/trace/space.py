@@ -103,18 +103,27 @@ class Space:
         self.pieces.insert(index, piece)
 
     def within(self, start, end):
-        """The pieces of a range, which are cut at its ends."""
+        """Copies of the pieces of a range, clipped to it.
+
+        The pieces themselves stay whole: cut, one later call would become several operations.
+        """
+        low = max(0, bisect.bisect_right(self.starts, start) - 1)
+        found = []
+        for piece in self.pieces[low : bisect.bisect_left(self.starts, end)]:
+            first, last = max(piece.start, start), min(piece.end, end)
+            if first < last:
+                found.append(Piece(first, last, piece.region, piece.at(first), piece.inherited))
+        return found
+
+    def remove(self, start, end):
         self._split(start)
         self._split(end)
         low = bisect.bisect_left(self.starts, start)
-        return self.pieces[low : bisect.bisect_left(self.starts, end)]
-
-    def remove(self, start, end):
-        pieces = self.within(start, end)
-        low = bisect.bisect_left(self.starts, start)
-        del self.starts[low : low + len(pieces)]
-        del self.pieces[low : low + len(pieces)]
-        return pieces
+        high = bisect.bisect_left(self.starts, end)
+        removed = self.pieces[low:high]
+        del self.starts[low:high]
+        del self.pieces[low:high]
+        return removed
 
     def clear(self, heap_end=0):
         """The process ends or executes another program; returns the pieces it had."""
