@@ -22,17 +22,28 @@
 
 enum { PATTERN = 0x5A, MAP_LIMIT_DEFAULT = 65530 };
 
-static bool reads_as_zero(const volatile unsigned char *page) {
-    for (size_t i = 0; i < MOAT_LINUX_PAGE; i++)
-        if (page[i] != 0)
+/* Whether a page can be written, as the kernel sees it when it stores the time there. The C
+ * library's clock_gettime would do so without the kernel, and be killed. */
+static bool is_writable(void *page) {
+    return syscall(SYS_clock_gettime, CLOCK_MONOTONIC, page) == 0;
+}
+
+/* Whether a page can be touched now and holds zeroes (but where the time was stored). */
+static bool is_zero(unsigned char *page) {
+    if (!is_writable(page))
+        return false;
+    const volatile unsigned char *bytes = page;
+    for (size_t i = sizeof(struct timespec); i < MOAT_LINUX_PAGE; i++)
+        if (bytes[i] != 0)
             return false;
     return true;
 }
 
-/* Whether the kernel itself can store to a page. The C library's clock_gettime would not enter the
- * kernel and fault in user space. */
-static bool kernel_can_write(void *page) {
-    return syscall(SYS_clock_gettime, CLOCK_MONOTONIC, page) == 0;
+static bool fill(unsigned char *page) {
+    if (!is_writable(page))
+        return false;
+    memset(page, PATTERN, MOAT_LINUX_PAGE);
+    return true;
 }
 
 /* Whether a marker on this writable page, already installed, traps, goes away, and took the content
@@ -40,18 +51,17 @@ static bool kernel_can_write(void *page) {
 static bool marker_works(unsigned char *page) {
     if (madvise(page, MOAT_LINUX_PAGE, MADV_POPULATE_READ) == 0 || errno != EFAULT)
         return false;
-    if (kernel_can_write(page))
+    if (is_writable(page))
         return false;
-    if (moat_os_guard_remove(page, MOAT_LINUX_PAGE) != 0)
-        return false;
-    return madvise(page, MOAT_LINUX_PAGE, MADV_POPULATE_READ) == 0 && reads_as_zero(page);
+    return moat_os_guard_remove(page, MOAT_LINUX_PAGE) == 0 && is_zero(page);
 }
 
 /* On pages with content, and on pages that are inaccessible when marked and opened later: both
  * occur, and the first kernels with markers take only the former. */
 static bool try_markers(unsigned char *filled, unsigned char *closed) {
-    memset(filled, PATTERN, MOAT_LINUX_PAGE);
-    if (moat_os_guard_install(filled, MOAT_LINUX_PAGE) != 0 || !marker_works(filled))
+    if (!fill(filled) || moat_os_guard_install(filled, MOAT_LINUX_PAGE) != 0)
+        return false;
+    if (!marker_works(filled))
         return false;
     if (moat_os_guard_install(closed, MOAT_LINUX_PAGE) != 0)
         return false;
@@ -61,8 +71,7 @@ static bool try_markers(unsigned char *filled, unsigned char *closed) {
 }
 
 static bool try_discard(unsigned char *page) {
-    memset(page, PATTERN, MOAT_LINUX_PAGE);
-    return moat_os_discard(page, MOAT_LINUX_PAGE) == 0 && reads_as_zero(page);
+    return fill(page) && moat_os_discard(page, MOAT_LINUX_PAGE) == 0 && is_zero(page);
 }
 
 static bool try_query(const unsigned char *page) {

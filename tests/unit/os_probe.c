@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static struct moat_os_powers probed(void) {
@@ -62,7 +62,7 @@ Test(os_probe, leaves_no_mapping_and_no_file_behind) {
 /* Everything is locked from now on, which takes no markers: a power of the process, not only of the
  * kernel. */
 Test(os_probe, a_process_that_locks_all_memory_has_no_markers) {
-    if (mlockall(MCL_FUTURE) != 0)
+    if (syscall(SYS_mlockall, MCL_FUTURE) != 0) /* sanitizers make libc's do nothing */
         cr_skip_test("no right to lock memory");
     struct moat_os_powers powers = probed();
     cr_assert_not(powers.guard_markers);

@@ -1,0 +1,2 @@
+# Loading of libraries is replaced in this program alone.
+target_link_options(${test} PRIVATE LINKER:--wrap=dlopen)
