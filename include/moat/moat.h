@@ -59,8 +59,8 @@ enum moat_page_state { MOAT_STATE_FREE, MOAT_STATE_RESERVED, MOAT_STATE_COMMITTE
 enum moat_page_kind {
     MOAT_KIND_NONE,    /* free */
     MOAT_KIND_PRIVATE, /* regions, Moat's own books, anonymous memory of others */
-    MOAT_KIND_MAPPED,  /* a file or shared memory */
-    MOAT_KIND_IMAGE,   /* a file mapped with execute permission, or such a file's other parts */
+    MOAT_KIND_MAPPED,  /* shared memory, or a file mapped shared */
+    MOAT_KIND_IMAGE,   /* a file mapped privately, as programs and libraries are */
 };
 
 struct moat_page_info {

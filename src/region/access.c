@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/* access: open what must be open, grant run by run, undo from the books, publish. */
+#include "region/access.h"
+
+#include "os/os.h"
+#include "region/trap.h"
+
+#define READ_WRITE ((unsigned)(MOAT_OS_READ | MOAT_OS_WRITE))
+
+struct grant {
+    struct moat_space *space;
+    uint8_t state;
+    uint8_t poison;
+    struct moat_access_report *report;
+};
+
+static void *at(uintptr_t address) {
+    return (void *)address;
+}
+
+static int set_access(const struct moat_run *run, unsigned from, unsigned to) {
+    return from == to ? 0 : moat_os_protect(at(run->start), run->end - run->start, to);
+}
+
+/* Pages that kept something: writable first, checked, zeroed, then as asked for. From the moment
+ * they are zeroed the books must not call them poisoned, also if the rest fails. */
+static int grant_retained(const struct grant *grant, const struct moat_run *run) {
+    size_t size = run->end - run->start;
+    int error = moat_os_protect(at(run->start), size, READ_WRITE);
+    if (error)
+        return error;
+    if (run->state & MOAT_PAGE_POISONED) {
+        size_t damage = grant->space->backend->refill(at(run->start), size, grant->poison);
+        if (damage != SIZE_MAX && grant->report->damaged_pages++ == 0)
+            grant->report->first_damage = run->start + damage;
+    } else {
+        volatile uint64_t *word = at(run->start);
+        for (size_t i = 0; i < size / sizeof(*word); i++)
+            word[i] = 0;
+    }
+    uint8_t clean = run->state & (uint8_t)~MOAT_PAGE_POISONED;
+    moat_pages_set(grant->space, run->start, run->end, clean);
+    return set_access(run, READ_WRITE, moat_page_access(grant->state, true));
+}
+
+static int grant_marked(const struct grant *grant, const struct moat_run *run) {
+    size_t size = run->end - run->start;
+    int error =
+        set_access(run, moat_page_access(run->state, true), moat_page_access(grant->state, true));
+    if (!error)
+        error = moat_os_guard_remove(at(run->start), size);
+    /* A block that ever held a marker keeps its page table and gets no huge page; dropping the
+     * empty table gives it that chance back. Failing costs speed only. */
+    if (!error && size >= MOAT_BLOCK)
+        (void)moat_os_discard(at(run->start), size);
+    return error;
+}
+
+static int grant_run(const struct grant *grant, const struct moat_run *run) {
+    unsigned target = moat_page_access(grant->state, true);
+
+    if (run->state & MOAT_PAGE_COMMITTED)
+        return set_access(run, moat_page_access(run->state, true), target);
+    grant->report->bytes_committed += run->end - run->start;
+    if (run->state & MOAT_PAGE_DIRTY)
+        return grant_retained(grant, run);
+    if (run->open)
+        return grant_marked(grant, run);
+    return set_access(run, MOAT_OS_NONE, target);
+}
+
+/* Bring one run back to what the books say of it; a failed step may have done a part of it. */
+static void undo_run(const struct grant *grant, const struct moat_run *run) {
+    unsigned granted = moat_page_access(grant->state, true);
+    unsigned before = moat_page_access(run->state, run->open);
+    int error = 0;
+
+    if (run->state & MOAT_PAGE_COMMITTED) {
+        error = set_access(run, granted, before);
+        if (error) /* the content is safe; the books follow what the kernel holds to */
+            moat_pages_set(grant->space, run->start, run->end, grant->state);
+    } else {
+        error = moat_trap_again(grant->space, run);
+        if (!error && run->open && before != granted && set_access(run, granted, before) != 0)
+            moat_pages_set(grant->space, run->start, run->end, grant->state & MOAT_PAGE_CODE);
+    }
+    if (error)
+        grant->report->refusals++;
+}
+
+static void undo(const struct grant *grant, uintptr_t start, uintptr_t end) {
+    while (start < end) {
+        struct moat_run run = moat_pages_run(grant->space, start, end);
+        undo_run(grant, &run);
+        start = run.end;
+    }
+    grant->report->bytes_committed = 0;
+}
+
+/* A closed block can be granted whole by protection alone; one that [start, end) covers in part is
+ * opened first, so that the rest of it keeps trapping. */
+static int open_partial(struct moat_space *space, uintptr_t address, uintptr_t start,
+                        uintptr_t end) {
+    size_t block = moat_space_block(space, address);
+    uintptr_t first = moat_space_block_start(space, block);
+    uintptr_t last = moat_space_block_start(space, block + 1);
+
+    if (first < space->usable_start)
+        first = space->usable_start;
+    if (last > space->usable_end)
+        last = space->usable_end;
+    /* relaxed: guarded by the stripe of the block. */
+    bool opened = atomic_load_explicit(&space->opened[block], memory_order_relaxed) != 0;
+    if (opened || (start <= first && end >= last))
+        return 0;
+    return moat_trap_open(space, first, last);
+}
+
+static void publish(const struct grant *grant, uintptr_t start, uintptr_t end) {
+    struct moat_space *space = grant->space;
+    size_t last = moat_space_block(space, end - 1);
+
+    moat_pages_set(space, start, end, grant->state);
+    if (!space->markers)
+        return;
+    for (size_t block = moat_space_block(space, start); block <= last; block++)
+        /* relaxed: guarded by the stripe of the block. */
+        atomic_store_explicit(&space->opened[block], 1, memory_order_relaxed);
+}
+
+int moat_access_grant(struct moat_space *space, uintptr_t start, uintptr_t end, uint8_t state,
+                      uint8_t poison, struct moat_access_report *report) {
+    struct grant grant = {space, state, poison, report};
+    int error = 0;
+
+    if (space->markers) {
+        error = open_partial(space, start, start, end);
+        if (!error)
+            error = open_partial(space, end - MOAT_PAGE, start, end);
+        if (error)
+            return error;
+    }
+    for (uintptr_t done = start; done < end;) {
+        struct moat_run run = moat_pages_run(space, done, end);
+        error = grant_run(&grant, &run);
+        if (error) {
+            undo(&grant, start, run.end);
+            return error;
+        }
+        done = run.end;
+    }
+    publish(&grant, start, end);
+    return 0;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * access: making pages usable, or usable otherwise, whole or not at all.
+ *
+ * The books are changed last, when nothing can fail any more: until then they are what an undo
+ * works from. Pages that are handed out read as zero: fresh ones, marked ones and emptied ones do so
+ * by themselves; those that kept content are checked for the poison pattern and zeroed.
+ */
+#ifndef MOAT_REGION_ACCESS_H
+#define MOAT_REGION_ACCESS_H
+
+#include "region/pages.h"
+
+/* What happened on the way, for the owner's statistics and reports. */
+struct moat_access_report {
+    size_t bytes_committed; /* not committed before */
+    size_t damaged_pages;   /* written after they were decommitted */
+    uintptr_t first_damage; /* the first byte of those */
+    unsigned refusals;      /* undo steps the kernel refused */
+};
+
+/*
+ * Give every page of [start, end) the committed state `state`; those committed already keep their
+ * content. The caller holds the stripes.
+ *
+ *   poison   what decommitted pages of a resident backend were filled with
+ *
+ * Returns   0, or errno: nothing has changed, but for pages whose undo the kernel refused as well,
+ *           which are accessible still and counted in `refusals`
+ */
+int moat_access_grant(struct moat_space *space, uintptr_t start, uintptr_t end, uint8_t state,
+                      uint8_t poison, struct moat_access_report *report);
+
+#endif

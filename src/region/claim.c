@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/* claim: two-bit arithmetic on block words, and the CAS loops around it. */
+#include "region/claim.h"
+
+#define LOW_BITS UINT64_C(0x5555555555555555)
+
+/* 32 granules as one bit each, from the even bits of a word. */
+static uint32_t gather(uint64_t word) {
+    word &= LOW_BITS;
+    word = (word | word >> 1) & UINT64_C(0x3333333333333333);
+    word = (word | word >> 2) & UINT64_C(0x0F0F0F0F0F0F0F0F);
+    word = (word | word >> 4) & UINT64_C(0x00FF00FF00FF00FF);
+    word = (word | word >> 8) & UINT64_C(0x0000FFFF0000FFFF);
+    return (uint32_t)(word | word >> 16);
+}
+
+static uint32_t taken_granules(uint64_t word) {
+    return gather(word >> 1);
+}
+
+/* Both bits of every granule that is not FREE in `pattern`. */
+static uint64_t cover(uint64_t pattern) {
+    uint64_t low = (pattern | pattern >> 1) & LOW_BITS;
+    return low | low << 1;
+}
+
+static bool collides(uint64_t word, uint64_t pattern) {
+    return ((word >> 1) & LOW_BITS & cover(pattern)) != 0;
+}
+
+uint64_t moat_claim_pattern(unsigned first, unsigned count, bool slack) {
+    uint64_t ones =
+        count >= MOAT_GRANULES_PER_BLOCK ? MOAT_CLAIM_ALL : (UINT64_C(1) << (2 * count)) - 1;
+    if (slack)
+        ones -= UINT64_C(1) << (2 * (count - 1));
+    return ones << (2 * first);
+}
+
+/* Bit g is set where `count` set bits of `mask` begin. */
+static uint32_t runs_of(uint32_t mask, unsigned count) {
+    unsigned have = 1;
+    while (have < count) {
+        unsigned step = count - have < have ? count - have : have;
+        mask &= mask >> step;
+        have += step;
+    }
+    return mask;
+}
+
+/* Where a region of `count` granules may start in a block so that a guard stands on either side as
+ * far as this block can tell. */
+static uint32_t candidates(uint64_t word, unsigned count, bool slack) {
+    uint32_t taken = taken_granules(word);
+    uint32_t full = taken & gather(word);
+    uint32_t starts = runs_of(~(taken | gather(word)), count) & ~(full << 1);
+
+    if (slack)
+        return starts;
+    if (count >= MOAT_GRANULES_PER_BLOCK)
+        return 0;
+    starts &= ~(taken >> count);
+    return starts & ((UINT32_C(1) << (MOAT_GRANULES_PER_BLOCK - count)) - 1);
+}
+
+static bool is_open(const struct moat_space *space, size_t block) {
+    /* relaxed: written before the granules were freed, read after some were claimed: claim. */
+    return atomic_load_explicit(&space->opened[block], memory_order_relaxed) != 0;
+}
+
+bool moat_claim_some(struct moat_space *space, size_t block, unsigned count, bool slack,
+                     unsigned *first) {
+    _Atomic uint64_t *claims = &space->claims[block];
+    /* A(claim) */
+    uint64_t word = atomic_load_explicit(claims, memory_order_acquire);
+
+    for (;;) {
+        uint32_t starts = is_open(space, block) ? candidates(word, count, slack) : 0;
+        if (starts == 0)
+            return false;
+        unsigned start = (unsigned)__builtin_ctz(starts);
+        uint64_t pattern = moat_claim_pattern(start, count, slack);
+        /* A(claim) and sequentially consistent: a claim at the edge of a block looks at the
+         * neighbouring word next, whose claimer looks at this one: one of them sees the other. */
+        if (atomic_compare_exchange_weak_explicit(claims, &word, word | pattern,
+                                                  memory_order_seq_cst, memory_order_acquire)) {
+            bool behind_full =
+                start == 0 && block > 0 &&
+                moat_claim_of(space, block - 1, MOAT_GRANULES_PER_BLOCK - 1) == MOAT_CLAIM_FULL;
+            if (is_open(space, block) && !behind_full) {
+                *first = start;
+                return true;
+            }
+            moat_claim_free(space, block, pattern, MOAT_CLAIM_FREE);
+            return false;
+        }
+    }
+}
+
+bool moat_claim_exactly(struct moat_space *space, size_t block, uint64_t pattern, bool whole,
+                        uint64_t *rest) {
+    _Atomic uint64_t *claims = &space->claims[block];
+    /* A(claim) */
+    uint64_t word = atomic_load_explicit(claims, memory_order_acquire);
+    uint64_t next;
+
+    do {
+        if (collides(word, whole ? MOAT_CLAIM_ALL : pattern))
+            return false;
+        *rest = word & ~cover(pattern);
+        next = whole ? MOAT_CLAIM_ALL : (*rest | pattern);
+        /* A(claim) and sequentially consistent, as in moat_claim_some. */
+    } while (!atomic_compare_exchange_weak_explicit(claims, &word, next, memory_order_seq_cst,
+                                                    memory_order_acquire));
+    return true;
+}
+
+bool moat_claim_block(struct moat_space *space, size_t block) {
+    uint64_t word = 0;
+    /* A(claim) and sequentially consistent, as in moat_claim_some. */
+    return atomic_compare_exchange_strong_explicit(&space->claims[block], &word, MOAT_CLAIM_ALL,
+                                                   memory_order_seq_cst, memory_order_relaxed);
+}
+
+void moat_claim_settle(struct moat_space *space, size_t block, uint64_t word) {
+    /* R(claim) */
+    atomic_store_explicit(&space->claims[block], word, memory_order_release);
+}
+
+void moat_claim_free(struct moat_space *space, size_t block, uint64_t pattern,
+                     enum moat_claim state) {
+    _Atomic uint64_t *claims = &space->claims[block];
+    uint64_t mask = cover(pattern);
+    uint64_t rest = state == MOAT_CLAIM_RESTING ? mask & LOW_BITS : 0;
+    /* relaxed: the CAS below orders what matters. */
+    uint64_t word = atomic_load_explicit(claims, memory_order_relaxed);
+
+    /* R(claim) */
+    while (!atomic_compare_exchange_weak_explicit(claims, &word, (word & ~mask) | rest,
+                                                  memory_order_release, memory_order_relaxed))
+        ;
+}
+
+void moat_claim_wake(struct moat_space *space, size_t block, uint64_t pattern) {
+    _Atomic uint64_t *claims = &space->claims[block];
+    /* relaxed: the CAS below orders what matters. */
+    uint64_t word = atomic_load_explicit(claims, memory_order_relaxed);
+    uint64_t resting;
+
+    do {
+        resting = word & ~(word >> 1) & LOW_BITS & cover(pattern);
+        if (resting == 0)
+            return;
+        /* R(claim) passes on what the claim that left them resting released. */
+    } while (!atomic_compare_exchange_weak_explicit(claims, &word, word & ~resting,
+                                                    memory_order_acq_rel, memory_order_relaxed));
+}
+
+enum moat_claim moat_claim_of(const struct moat_space *space, size_t block, unsigned granule) {
+    /* A(claim) and sequentially consistent: the second half of moat_claim_some's look around. */
+    uint64_t word = atomic_load_explicit(&space->claims[block], memory_order_seq_cst);
+    return (enum moat_claim)(word >> (2 * granule) & 3);
+}
+
+bool moat_claim_taken(const struct moat_space *space, size_t block, unsigned granule) {
+    return moat_claim_of(space, block, granule) >= MOAT_CLAIM_SLACK;
+}
+
+bool moat_claim_any_taken(const struct moat_space *space, size_t block) {
+    /* relaxed: a hint of where to look. */
+    uint64_t word = atomic_load_explicit(&space->claims[block], memory_order_relaxed);
+    return taken_granules(word) != 0;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * claim: which granules of an arena are taken? Two bits a granule, one word a block.
+ *
+ * A claim comes before a region and outlives it: it is what keeps two threads from building on one
+ * place, while the region table tells everybody else what stands there. Guards need no claim. A
+ * region that fills its last granule to the end is marked so, and automatic placement never puts
+ * anything right behind such a region nor right before a taken granule: the free granule between
+ * them is the guard. Callers that name an address may take it all the same, as Win32 has it.
+ *
+ * Edges
+ *   claim   whoever frees granules is done with their blocks -> whoever claims them next
+ */
+#ifndef MOAT_REGION_CLAIM_H
+#define MOAT_REGION_CLAIM_H
+
+#include "region/space.h"
+
+enum moat_claim {
+    MOAT_CLAIM_FREE,    /* traps; anybody may claim it */
+    MOAT_CLAIM_RESTING, /* released a while ago: only for callers that name the address */
+    MOAT_CLAIM_SLACK,   /* taken, and its last page belongs to nobody and traps */
+    MOAT_CLAIM_FULL,    /* taken to the end */
+};
+
+#define MOAT_CLAIM_ALL    UINT64_MAX                   /* a block every granule of which is FULL, */
+#define MOAT_CLAIM_BORDER UINT64_C(0xAAAAAAAAAAAAAAAA) /* and one all of which is SLACK */
+
+/* A word in which `count` granules from `first` on are FULL, the last one SLACK if `slack`. */
+uint64_t moat_claim_pattern(unsigned first, unsigned count, bool slack);
+
+/*
+ * Claim `count` free granules of an open block with a guard on either side, the last one SLACK if
+ * `slack`; the first granule goes to *first.
+ *
+ * Returns   false: no such place in this block, or the block is closed
+ * Progress  lock-free
+ */
+bool moat_claim_some(struct moat_space *space, size_t block, unsigned count, bool slack,
+                     unsigned *first);
+
+/*
+ * Claim exactly these granules of one block, whether free or resting.
+ *
+ *   whole   0, or MOAT_CLAIM_ALL to take the rest of the block as well; *rest then says what to
+ *           give back to it with moat_claim_settle
+ *
+ * Returns   false: one of them is taken; nothing changed
+ * Progress  lock-free
+ */
+bool moat_claim_exactly(struct moat_space *space, size_t block, uint64_t pattern, bool whole,
+                        uint64_t *rest);
+
+/* Claim a block no granule of which is taken or resting; all FULL. */
+bool moat_claim_block(struct moat_space *space, size_t block);
+
+/* Set what is taken of a block that the caller holds whole. */
+void moat_claim_settle(struct moat_space *space, size_t block, uint64_t word);
+
+/* Free the granules of a pattern, or leave them resting. */
+void moat_claim_free(struct moat_space *space, size_t block, uint64_t pattern,
+                     enum moat_claim state);
+
+/* Let those of the granules that are resting be free. */
+void moat_claim_wake(struct moat_space *space, size_t block, uint64_t pattern);
+
+/* What one granule is, right now. */
+enum moat_claim moat_claim_of(const struct moat_space *space, size_t block, unsigned granule);
+
+/* Whether a granule, or any granule of a block, is taken right now. */
+bool moat_claim_taken(const struct moat_space *space, size_t block, unsigned granule);
+bool moat_claim_any_taken(const struct moat_space *space, size_t block);
+
+#endif

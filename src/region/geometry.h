@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * geometry: pages, granules and blocks.
+ *
+ * A page is what the kernel protects, a granule is what Win32 reserves at, and a block is what one
+ * page table of the kernel maps: the unit in which address space is opened and stripes are locked.
+ */
+#ifndef MOAT_REGION_GEOMETRY_H
+#define MOAT_REGION_GEOMETRY_H
+
+#include "base/align.h"
+
+#define MOAT_PAGE_SHIFT    12
+#define MOAT_GRANULE_SHIFT 16
+#define MOAT_BLOCK_SHIFT   21
+
+#define MOAT_PAGE    ((uintptr_t)1 << MOAT_PAGE_SHIFT)
+#define MOAT_GRANULE ((uintptr_t)1 << MOAT_GRANULE_SHIFT)
+#define MOAT_BLOCK   ((uintptr_t)1 << MOAT_BLOCK_SHIFT)
+
+#define MOAT_PAGES_PER_BLOCK    ((size_t)(MOAT_BLOCK / MOAT_PAGE))
+#define MOAT_GRANULES_PER_BLOCK 32u
+
+#endif

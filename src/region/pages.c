@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/* pages: reading and writing the page bytes, with whole blocks told in one. */
+#include "region/pages.h"
+
+#include "moat/moat.h"
+#include "os/os.h"
+
+static const uint32_t code_protection[] = {
+    [MOAT_CODE_READWRITE] = MOAT_PAGE_READWRITE,
+    [MOAT_CODE_NOACCESS] = MOAT_PAGE_NOACCESS,
+    [MOAT_CODE_READONLY] = MOAT_PAGE_READONLY,
+    [MOAT_CODE_EXECUTE] = MOAT_PAGE_EXECUTE,
+    [MOAT_CODE_EXECUTE_READ] = MOAT_PAGE_EXECUTE_READ,
+    [MOAT_CODE_EXECUTE_READWRITE] = MOAT_PAGE_EXECUTE_READWRITE,
+};
+
+uint8_t moat_page_state(uint32_t protection) {
+    unsigned state = MOAT_PAGE_COMMITTED;
+    for (unsigned code = 0; code < sizeof(code_protection) / sizeof(code_protection[0]); code++)
+        if (protection & code_protection[code])
+            state |= code;
+    if (protection & MOAT_PAGE_GUARD)
+        state |= MOAT_PAGE_IS_GUARD;
+    if (protection & MOAT_PAGE_WRITECOMBINE)
+        state |= MOAT_PAGE_IS_WRITECOMBINE;
+    return (uint8_t)state;
+}
+
+uint32_t moat_page_protection(uint8_t state) {
+    uint32_t protection = code_protection[state & MOAT_PAGE_CODE];
+    if (state & MOAT_PAGE_IS_GUARD)
+        protection |= MOAT_PAGE_GUARD;
+    if (state & MOAT_PAGE_IS_WRITECOMBINE)
+        protection |= MOAT_PAGE_WRITECOMBINE;
+    return protection;
+}
+
+/* x86 cannot map pages that execute but do not read, and Win32 does not pretend otherwise. */
+unsigned moat_code_access(uint8_t code) {
+    static const uint8_t access[] = {
+        [MOAT_CODE_READWRITE] = MOAT_OS_READ | MOAT_OS_WRITE,
+        [MOAT_CODE_NOACCESS] = MOAT_OS_NONE,
+        [MOAT_CODE_READONLY] = MOAT_OS_READ,
+        [MOAT_CODE_EXECUTE] = MOAT_OS_READ | MOAT_OS_EXECUTE,
+        [MOAT_CODE_EXECUTE_READ] = MOAT_OS_READ | MOAT_OS_EXECUTE,
+        [MOAT_CODE_EXECUTE_READWRITE] = MOAT_OS_READ | MOAT_OS_WRITE | MOAT_OS_EXECUTE,
+    };
+    return access[code];
+}
+
+unsigned moat_page_access(uint8_t state, bool open) {
+    if (!(state & MOAT_PAGE_COMMITTED) && !open)
+        return MOAT_OS_NONE;
+    if (state & MOAT_PAGE_COMMITTED && state & MOAT_PAGE_IS_GUARD)
+        return MOAT_OS_NONE;
+    return moat_code_access(state & MOAT_PAGE_CODE);
+}
+
+static uint8_t peek(const _Atomic uint8_t *byte) {
+    /* relaxed: each byte stands for itself; stripes, or a query's second look at the life word,
+     * order what matters. */
+    return atomic_load_explicit(byte, memory_order_relaxed);
+}
+
+static void poke(_Atomic uint8_t *byte, uint8_t value) {
+    /* relaxed: as in peek. */
+    atomic_store_explicit(byte, value, memory_order_relaxed);
+}
+
+struct moat_run moat_pages_run(const struct moat_space *space, uintptr_t start, uintptr_t end) {
+    _Atomic uint8_t *uniform = MOAT_SPACE_FIELD(space, uniform);
+    _Atomic uint8_t *pages = MOAT_SPACE_FIELD(space, pages);
+    uintptr_t first_block = MOAT_SPACE_FIELD(space, first_block);
+    struct moat_run run = {.start = start, .end = start};
+
+    while (run.end < end) {
+        size_t block = moat_space_block(space, run.end);
+        bool open = peek(&space->opened[block]) != 0;
+        uint8_t state = peek(&uniform[block]);
+        bool mixed = state == MOAT_UNIFORM_MIXED;
+        size_t page = (size_t)((run.end - first_block) >> MOAT_PAGE_SHIFT);
+
+        if (mixed)
+            state = peek(&pages[page]);
+        if (run.end == start) {
+            run.state = state;
+            run.open = open;
+        } else if (state != run.state || open != run.open) {
+            break;
+        }
+        uintptr_t block_end = moat_space_block_start(space, block + 1);
+        if (block_end > end)
+            block_end = end;
+        if (!mixed) {
+            run.end = block_end;
+            continue;
+        }
+        size_t last = (size_t)((block_end - first_block) >> MOAT_PAGE_SHIFT);
+        while (page < last && peek(&pages[page]) == run.state)
+            page++;
+        run.end = first_block + ((uintptr_t)page << MOAT_PAGE_SHIFT);
+        if (page < last)
+            break;
+    }
+    return run;
+}
+
+void moat_pages_mix(struct moat_space *space, size_t block) {
+    _Atomic uint8_t *uniform = MOAT_SPACE_FIELD(space, uniform);
+    _Atomic uint8_t *pages = MOAT_SPACE_FIELD(space, pages) + block * MOAT_PAGES_PER_BLOCK;
+    uintptr_t block_end = moat_space_block_start(space, block + 1);
+    uintptr_t end = block_end < space->end ? block_end : space->end;
+    size_t count = (size_t)((end - moat_space_block_start(space, block)) >> MOAT_PAGE_SHIFT);
+    uint8_t state = peek(&uniform[block]);
+
+    if (state == MOAT_UNIFORM_MIXED)
+        return;
+    for (size_t page = 0; page < count; page++)
+        poke(&pages[page], state);
+    /* R(mix) a query that finds the block mixed finds the bytes filled in. */
+    atomic_store_explicit(&uniform[block], MOAT_UNIFORM_MIXED, memory_order_release);
+}
+
+void moat_pages_set(struct moat_space *space, uintptr_t start, uintptr_t end, uint8_t state) {
+    _Atomic uint8_t *uniform = MOAT_SPACE_FIELD(space, uniform);
+    _Atomic uint8_t *pages = MOAT_SPACE_FIELD(space, pages);
+    uintptr_t first_block = MOAT_SPACE_FIELD(space, first_block);
+
+    for (uintptr_t at = start; at < end;) {
+        size_t block = moat_space_block(space, at);
+        uintptr_t stop = moat_space_block_start(space, block + 1);
+        if (stop > end)
+            stop = end;
+        if (moat_space_whole_blocks(space, at, stop)) {
+            poke(&uniform[block], state);
+        } else {
+            moat_pages_mix(space, block);
+            for (uintptr_t page = at; page < stop; page += MOAT_PAGE)
+                poke(&pages[(page - first_block) >> MOAT_PAGE_SHIFT], state);
+        }
+        at = stop;
+    }
+}
+
+/* What VirtualQuery cannot tell apart is one state to a query. */
+static uint8_t visible(uint8_t state) {
+    return state & MOAT_PAGE_COMMITTED ? state : 0;
+}
+
+struct moat_pages_view moat_pages_view(const struct moat_space *space) {
+    struct moat_pages_view view;
+    /* A(rebirth) if this belongs to a later space, the region's life word has changed. */
+    view.first_block = atomic_load_explicit(&space->first_block, memory_order_acquire);
+    /* A(rebirth) */
+    view.uniform = atomic_load_explicit(&space->uniform, memory_order_acquire);
+    /* A(rebirth) */
+    view.pages = atomic_load_explicit(&space->pages, memory_order_acquire);
+    return view;
+}
+
+uintptr_t moat_pages_peek(const struct moat_pages_view *view, uintptr_t start, uintptr_t end,
+                          uint8_t *state) {
+    uintptr_t at = start;
+
+    while (at < end) {
+        size_t block = (size_t)((at - view->first_block) >> MOAT_BLOCK_SHIFT);
+        uintptr_t stop = view->first_block + ((uintptr_t)(block + 1) << MOAT_BLOCK_SHIFT);
+        /* A(mix) */
+        uint8_t common = atomic_load_explicit(&view->uniform[block], memory_order_acquire);
+        bool mixed = common == MOAT_UNIFORM_MIXED;
+        const _Atomic uint8_t *byte = &view->pages[(at - view->first_block) >> MOAT_PAGE_SHIFT];
+        uint8_t found = visible(mixed ? peek(byte) : common);
+
+        if (at == start)
+            *state = found;
+        else if (found != *state)
+            break;
+        at = mixed ? at + MOAT_PAGE : stop < end ? stop : end;
+    }
+    return at;
+}

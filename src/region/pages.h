@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pages: what the books say about each page, one byte a page.
+ *
+ *   committed     1 w g . . p p p    p: protection; g: PAGE_GUARD; w: PAGE_WRITECOMBINE
+ *   uncommitted   0 . . x d p p p    p: access rights the kernel still has on record for the page
+ *                                    in an open block (READWRITE is 0, so fresh books are right);
+ *                                    d: it holds old content, zeroed before it is handed out;
+ *                                    x: that content is the poison pattern, checked first
+ *
+ * A block all of whose pages are alike has that byte in `uniform` and its page bytes mean nothing;
+ * else `uniform` is MOAT_UNIFORM_MIXED. So 256 GiB of equal pages cost 128 KiB of books and a walk
+ * over them is short. A block that several regions share is mixed from the day it is opened.
+ *
+ * Written by whoever holds the stripe of the block, read by queries at any time: a query may see a
+ * change half done, page by page, but never a value that no page had.
+ */
+#ifndef MOAT_REGION_PAGES_H
+#define MOAT_REGION_PAGES_H
+
+#include "region/space.h"
+
+#define MOAT_UNIFORM_MIXED 0xFFu
+
+enum {
+    MOAT_PAGE_COMMITTED = 0x80,
+    MOAT_PAGE_IS_WRITECOMBINE = 0x40,
+    MOAT_PAGE_IS_GUARD = 0x20,
+    MOAT_PAGE_POISONED = 0x10,
+    MOAT_PAGE_DIRTY = 0x08,
+    MOAT_PAGE_CODE = 0x07,
+};
+
+/* The protections, numbered so that READWRITE is 0. */
+enum moat_page_code {
+    MOAT_CODE_READWRITE,
+    MOAT_CODE_NOACCESS,
+    MOAT_CODE_READONLY,
+    MOAT_CODE_EXECUTE,
+    MOAT_CODE_EXECUTE_READ,
+    MOAT_CODE_EXECUTE_READWRITE,
+};
+
+/* A stretch of equal pages. */
+struct moat_run {
+    uintptr_t start;
+    uintptr_t end;
+    uint8_t state;
+    bool open; /* all its blocks are, or none is */
+};
+
+/* The state of a committed page with this MOAT_PAGE_* protection, which must be valid. */
+uint8_t moat_page_state(uint32_t protection);
+
+/* The MOAT_PAGE_* protection of a committed state. */
+uint32_t moat_page_protection(uint8_t state);
+
+/* MOAT_OS_* rights that the kernel is given for a protection code, or for a whole page state. */
+unsigned moat_code_access(uint8_t code);
+unsigned moat_page_access(uint8_t state, bool open);
+
+/* The run that begins at `start`, cut at `end`. The caller holds the stripes. */
+struct moat_run moat_pages_run(const struct moat_space *space, uintptr_t start, uintptr_t end);
+
+/* Set the state of every page in [start, end). The caller holds the stripes. */
+void moat_pages_set(struct moat_space *space, uintptr_t start, uintptr_t end, uint8_t state);
+
+/* Give a block a byte a page, whatever it had in common. */
+void moat_pages_mix(struct moat_space *space, size_t block);
+
+/*
+ * The books of a space as a query sees them, which holds nothing. Take the view, then look whether
+ * the region still lives, then peek: the memory behind a view stays books for ever, so that what is
+ * read of a space that died in between is stale at worst.
+ */
+struct moat_pages_view {
+    uintptr_t first_block;
+    const _Atomic uint8_t *uniform;
+    const _Atomic uint8_t *pages;
+};
+
+struct moat_pages_view moat_pages_view(const struct moat_space *space);
+
+/* The end of the run that begins at `start`, cut at `end`, and its state as Win32 tells states
+ * apart: uncommitted pages are all alike, 0. */
+uintptr_t moat_pages_peek(const struct moat_pages_view *view, uintptr_t start, uintptr_t end,
+                          uint8_t *state);
+
+#endif

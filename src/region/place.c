@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/* place: in an arena if that fits, else alone. */
+#include "region/place.h"
+
+#include "os/os.h"
+#include "region/arena.h"
+#include "region/books.h"
+#include "region/pages.h"
+#include "region/powers.h"
+
+#include <errno.h>
+
+/* A space of its own for [base, base + size) inside the mapping [start, end). */
+static struct moat_space *stand_alone(const struct moat_place_wish *wish, uintptr_t start,
+                                      uintptr_t end, uintptr_t base) {
+    void *books = moat_books_take(moat_space_books_size(start, end, false));
+    if (!books)
+        return NULL;
+    struct moat_space *space = moat_space_init(books, start, end, false);
+    space->usable_start = base;
+    space->usable_end = base + wish->size;
+    space->markers = wish->markers && !wish->backend->accessible;
+    space->backend = wish->backend;
+    return space;
+}
+
+/* What a resident backend supplies is accessible and full of old content: make it trap, and have
+ * every page zeroed before its first use. */
+static int put_away(struct moat_space *space) {
+    int error = moat_os_protect((void *)space->start, space->end - space->start, MOAT_OS_NONE);
+    if (!error)
+        moat_pages_set(space, space->usable_start, space->usable_end, MOAT_PAGE_DIRTY);
+    return error;
+}
+
+/* A granule of margin on either side keeps the base aligned and neighbours away. */
+static enum moat_status place_alone(const struct moat_place_wish *wish, struct moat_place *place) {
+    size_t size = moat_round_up(wish->size, MOAT_GRANULE) + 2 * MOAT_GRANULE;
+    void *start;
+    int error = wish->backend->supply(size, MOAT_GRANULE, &start);
+    if (error)
+        return moat_powers_refusal(error, MOAT_NO_MEMORY);
+
+    uintptr_t base = (uintptr_t)start + MOAT_GRANULE;
+    struct moat_space *space = stand_alone(wish, (uintptr_t)start, (uintptr_t)start + size, base);
+    error = space ? 0 : ENOMEM;
+    if (!error && wish->backend->accessible)
+        error = put_away(space);
+    if (error) {
+        if (space)
+            moat_books_give(space, moat_space_books_size(space->start, space->end, false));
+        (void)wish->backend->take_back(start, size);
+        return moat_powers_refusal(error, MOAT_NO_MEMORY);
+    }
+    *place = (struct moat_place){space, base, wish->size, false};
+    return MOAT_OK;
+}
+
+enum moat_status moat_place_anywhere(const struct moat_place_wish *wish, struct moat_place *place) {
+    if (wish->size > MOAT_OS_USER_END - 2 * MOAT_GRANULE)
+        return MOAT_NO_MEMORY;
+    if (!wish->backend->accessible && wish->size <= MOAT_ARENA_REGION_MAX) {
+        enum moat_status status = moat_arena_place(wish->markers, wish->size, place);
+        if (status != MOAT_NO_MEMORY)
+            return status;
+    }
+    return place_alone(wish, place);
+}
+
+enum moat_status moat_place_at(const struct moat_place_wish *wish, uintptr_t base,
+                               struct moat_place *place, uintptr_t *conflict) {
+    struct moat_space *arena = moat_arena_of(base);
+    if (arena)
+        return moat_arena_place_at(arena, base, wish->size, place, conflict);
+
+    /* The rest of the last granule belongs to nobody, and stays so while it can be had. */
+    uintptr_t end = base + moat_round_up(wish->size, MOAT_GRANULE);
+    int error = moat_os_reserve_at((void *)base, end - base);
+    if (error == EEXIST && end != base + wish->size) {
+        end = base + wish->size;
+        error = moat_os_reserve_at((void *)base, end - base);
+    }
+    if (error) {
+        *conflict = base;
+        return error == EEXIST ? MOAT_INVALID_ADDRESS : moat_powers_refusal(error, MOAT_NO_MEMORY);
+    }
+    struct moat_space *space = stand_alone(wish, base, end, base);
+    if (!space) {
+        (void)moat_os_unreserve((void *)base, end - base);
+        return MOAT_NO_MEMORY;
+    }
+    *place = (struct moat_place){space, base, wish->size, false};
+    return MOAT_OK;
+}
+
+int moat_place_vacate(const struct moat_place *place, uint32_t rest) {
+    struct moat_space *space = place->space;
+    if (space->arena) {
+        moat_arena_vacate(place, rest);
+        return 0;
+    }
+    void *start = (void *)space->start;
+    size_t size = space->end - space->start;
+    int error = 0;
+
+    if (space->backend->accessible)
+        error = moat_os_protect(start, size, MOAT_OS_READ | MOAT_OS_WRITE);
+    if (!error)
+        error = space->backend->take_back(start, size);
+    if (!error)
+        moat_books_give(space, moat_space_books_size(space->start, space->end, false));
+    return error;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * place: where a region goes.
+ *
+ * The region table cannot see that two reservations with different bases overlap, so places are
+ * claimed granule by granule (claim.h), in ascending order and rolled back on conflict: of several
+ * overlapping requests the one that starts highest always gets through. Outside the arenas the
+ * kernel arbitrates. Automatic placement starts where this processor last found room, so that
+ * processors share no word while there is space.
+ *
+ * Progress   lock-free, system calls aside: a claim fails only because another one succeeded. A
+ *            caller that names an address and meets a place that is claimed but holds no live region
+ *            (another request half-way, or a release) is told so and may try again.
+ */
+#ifndef MOAT_REGION_PLACE_H
+#define MOAT_REGION_PLACE_H
+
+#include "region/space.h"
+
+#include <moat/status.h>
+
+struct moat_place {
+    struct moat_space *space;
+    uintptr_t base;
+    size_t size;
+    bool yielded; /* a guard of another region gave way */
+};
+
+/* What a caller wants placed. */
+struct moat_place_wish {
+    size_t size; /* whole pages */
+    bool markers;
+    const struct moat_backend_ops *backend;
+};
+
+/*
+ * Find room for a region, with a page that traps on either side of it.
+ *
+ * Returns   MOAT_OK, MOAT_NO_MEMORY, MOAT_MAP_LIMIT
+ */
+enum moat_status moat_place_anywhere(const struct moat_place_wish *wish, struct moat_place *place);
+
+/*
+ * Take exactly [base, base + size), base being a multiple of a granule.
+ *
+ * Returns   MOAT_OK
+ *           MOAT_INVALID_ADDRESS   something is there: *conflict says where. If no live region is
+ *                                  there, the place may become free
+ *           MOAT_NO_MEMORY, MOAT_MAP_LIMIT
+ */
+enum moat_status moat_place_at(const struct moat_place_wish *wish, uintptr_t base,
+                               struct moat_place *place, uintptr_t *conflict);
+
+/*
+ * Give up a place whose pages all trap and are not in any book any more.
+ *
+ *   rest   how many later releases of this processor keep it from automatic placement
+ *
+ * Returns   0, or errno: it is not mapped away; the pages trap and are never used again
+ */
+int moat_place_vacate(const struct moat_place *place, uint32_t rest);
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * space: a stretch of address space that Moat holds, and the books of its blocks and pages.
+ *
+ * Two kinds. An *arena* is large, shared by many regions and kept for the life of the process; its
+ * granules are claimed one word a block (claim.h). A *stand-alone* space holds exactly one region:
+ * reservations outside the arenas, huge ones, and those of a backend other than the kernel.
+ *
+ * A block is *open* when the kernel lets its pages be used and every page that is not committed
+ * carries a guard marker, and *closed* when pages that are not committed have no access rights.
+ * Without markers all blocks stay closed. A closed block of an arena belongs to one region at most,
+ * or to whoever is opening it, so that nobody ever waits for a stranger to open a block.
+ *
+ * Spaces are never unmapped from the books, only reused as spaces (books.h): a query that races
+ * with a release reads stale bytes, never foreign ones, and the region's life word tells it so.
+ */
+#ifndef MOAT_REGION_SPACE_H
+#define MOAT_REGION_SPACE_H
+
+#include "backend/backend.h"
+#include "region/geometry.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct moat_space {
+    _Atomic uint64_t link; /* of the free list in the books; never touched while in use */
+
+    uintptr_t start; /* the mapping, whole */
+    uintptr_t end;
+    uintptr_t usable_start; /* where regions may lie; the rest are margins that trap */
+    uintptr_t usable_end;
+    size_t block_count;
+    bool arena;
+    bool markers;
+    uint8_t number; /* of an arena, among its kind */
+    const struct moat_backend_ops *backend;
+
+    _Atomic uint64_t *claims; /* one word a block; NULL when stand-alone */
+    _Atomic uint8_t *opened;  /* one flag a block; guarded by the block's owner */
+
+    /* Read by queries while the space may be dying: written with release, read with acquire. */
+    _Atomic uintptr_t first_block;      /* `start` rounded down to a block */
+    _Atomic(_Atomic uint8_t *) uniform; /* one byte a block: see pages.h */
+    _Atomic(_Atomic uint8_t *) pages;   /* one byte a page, from the start of the first block */
+};
+
+/* relaxed: the caller owns a region of the space, so the field does not change under it. */
+#define MOAT_SPACE_FIELD(space, field) atomic_load_explicit(&(space)->field, memory_order_relaxed)
+
+static inline size_t moat_space_block(const struct moat_space *space, uintptr_t address) {
+    return (address - MOAT_SPACE_FIELD(space, first_block)) >> MOAT_BLOCK_SHIFT;
+}
+
+static inline uintptr_t moat_space_block_start(const struct moat_space *space, size_t block) {
+    return MOAT_SPACE_FIELD(space, first_block) + ((uintptr_t)block << MOAT_BLOCK_SHIFT);
+}
+
+/* Whether [start, end) is all that the space has of the blocks it touches. */
+static inline bool moat_space_whole_blocks(const struct moat_space *space, uintptr_t start,
+                                           uintptr_t end) {
+    return (moat_is_aligned(start, MOAT_BLOCK) || start == space->usable_start) &&
+           (moat_is_aligned(end, MOAT_BLOCK) || end == space->usable_end);
+}
+
+/*
+ * Bytes of books that a space over [start, end) needs, struct moat_space included, and how to lay
+ * them out. `memory` reads as zero.
+ */
+size_t moat_space_books_size(uintptr_t start, uintptr_t end, bool arena);
+struct moat_space *moat_space_init(void *memory, uintptr_t start, uintptr_t end, bool arena);
+
+#endif

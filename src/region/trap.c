@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/* trap: the ladder, rung by rung. */
+#include "region/trap.h"
+
+#include "os/os.h"
+#include "region/powers.h"
+
+static void *at(uintptr_t address) {
+    return (void *)address; /* NOLINT: the one place where numbers become pages */
+}
+
+static size_t length(const struct moat_run *run) {
+    return run->end - run->start;
+}
+
+static void set_opened(struct moat_space *space, uintptr_t start, uintptr_t end, uint8_t opened) {
+    size_t last = moat_space_block(space, end - 1);
+    for (size_t block = moat_space_block(space, start); block <= last; block++)
+        /* relaxed: guarded by the owner of the block. */
+        atomic_store_explicit(&space->opened[block], opened, memory_order_relaxed);
+}
+
+/* Blocks that several regions may come to share have a byte a page before they are shared. */
+static void mix(struct moat_space *space, uintptr_t start, uintptr_t end) {
+    size_t last = moat_space_block(space, end - 1);
+    for (size_t block = moat_space_block(space, start); block <= last; block++)
+        moat_pages_mix(space, block);
+}
+
+/* The protection code for the rights a run had: what the kernel keeps on record under a marker. */
+static uint8_t left_behind(const struct moat_run *run) {
+    if (moat_page_access(run->state, run->open) == MOAT_OS_NONE)
+        return MOAT_CODE_NOACCESS;
+    return run->state & MOAT_PAGE_CODE;
+}
+
+/* Drop what the pages of a run hold; they trap already. What to remember of pages that kept it. */
+static uint8_t empty(const struct moat_space *space, const struct moat_run *run) {
+    if (space->backend->empty(at(run->start), length(run), 0) || !moat_powers()->discard_zeroes)
+        return MOAT_PAGE_DIRTY;
+    return 0;
+}
+
+/* Rung for whole blocks: no access, then no content. The blocks end up closed. */
+static int close_blocks(struct moat_space *space, const struct moat_run *run) {
+    int error = moat_os_protect(at(run->start), length(run), MOAT_OS_NONE);
+    if (error)
+        return error;
+    set_opened(space, run->start, run->end, 0);
+    moat_pages_set(space, run->start, run->end, empty(space, run));
+    return 0;
+}
+
+/* Rung for anything in an open block. */
+static int mark(struct moat_space *space, const struct moat_run *run) {
+    int error = moat_os_guard_install(at(run->start), length(run));
+    if (error)
+        return error;
+    moat_pages_set(space, run->start, run->end, left_behind(run));
+    return 0;
+}
+
+/* Rung that works on every kernel, at the price of mappings. Content that will not go is zeroed
+ * before the pages are used again. */
+static int protect(struct moat_space *space, const struct moat_run *run) {
+    int error = moat_os_protect(at(run->start), length(run), MOAT_OS_NONE);
+    if (error)
+        return error;
+    unsigned code = run->open ? MOAT_CODE_NOACCESS : 0;
+    moat_pages_set(space, run->start, run->end, (uint8_t)(code | empty(space, run)));
+    return 0;
+}
+
+/* The only rung of a backend whose pages stay resident: poison, then no access. */
+static int poison_and_protect(struct moat_space *space, const struct moat_run *run,
+                              uint8_t poison) {
+    int error = 0;
+    if (moat_page_access(run->state, run->open) != (MOAT_OS_READ | MOAT_OS_WRITE))
+        error = moat_os_protect(at(run->start), length(run), MOAT_OS_READ | MOAT_OS_WRITE);
+    if (!error)
+        error = space->backend->empty(at(run->start), length(run), poison);
+    if (!error)
+        error = moat_os_protect(at(run->start), length(run), MOAT_OS_NONE);
+    if (error)
+        return error;
+    moat_pages_set(space, run->start, run->end, MOAT_PAGE_DIRTY | MOAT_PAGE_POISONED);
+    return 0;
+}
+
+static int trap_run(struct moat_space *space, const struct moat_run *run, uint8_t poison,
+                    unsigned *refusals) {
+    int error;
+    if (space->backend->accessible)
+        return poison_and_protect(space, run, poison);
+    if (space->markers && moat_space_whole_blocks(space, run->start, run->end)) {
+        error = close_blocks(space, run);
+        if (!error)
+            return 0;
+        ++*refusals;
+    }
+    if (space->markers && run->open) {
+        error = mark(space, run);
+        if (!error)
+            return 0;
+        ++*refusals;
+    }
+    return protect(space, run);
+}
+
+/* The part of a run that can be closed block by block comes first as a run of its own, so that a
+ * long run does not lose that rung to its ragged ends. */
+static void cut_at_blocks(const struct moat_space *space, struct moat_run *run) {
+    uintptr_t first = moat_round_up(run->start, MOAT_BLOCK);
+    uintptr_t last = moat_round_down(run->end, MOAT_BLOCK);
+
+    if (moat_space_whole_blocks(space, run->start, run->end) || first >= last)
+        return;
+    run->end = run->start < first ? first : last;
+}
+
+int moat_trap_pages(struct moat_space *space, uintptr_t start, uintptr_t end, uint8_t poison,
+                    struct moat_trap_report *report) {
+    while (start < end) {
+        struct moat_run run = moat_pages_run(space, start, end);
+        if (run.state & MOAT_PAGE_COMMITTED) {
+            cut_at_blocks(space, &run);
+            int error = trap_run(space, &run, poison, &report->refusals);
+            if (error) {
+                report->refusals++;
+                return error;
+            }
+            report->bytes_trapped += length(&run);
+        }
+        start = run.end;
+    }
+    return 0;
+}
+
+int moat_trap_again(struct moat_space *space, const struct moat_run *run) {
+    if (run->open && !(run->state & MOAT_PAGE_DIRTY))
+        return moat_os_guard_install(at(run->start), length(run));
+    int error = moat_os_protect(at(run->start), length(run), MOAT_OS_NONE);
+    if (!error && !(run->state & MOAT_PAGE_DIRTY))
+        (void)space->backend->empty(at(run->start), length(run), 0);
+    return error;
+}
+
+int moat_trap_normalise(struct moat_space *space, uintptr_t start, uintptr_t end) {
+    while (start < end) {
+        struct moat_run run = moat_pages_run(space, start, end);
+        bool retained = (run.state & MOAT_PAGE_DIRTY) != 0;
+        if (run.open && run.state != MOAT_CODE_READWRITE && !retained) {
+            int error = moat_os_protect(at(run.start), length(&run), MOAT_OS_READ | MOAT_OS_WRITE);
+            if (error)
+                return error;
+            moat_pages_set(space, run.start, run.end, MOAT_CODE_READWRITE);
+        }
+        if (run.open)
+            mix(space, run.start, run.end);
+        start = run.end;
+    }
+    return 0;
+}
+
+int moat_trap_open(struct moat_space *space, uintptr_t start, uintptr_t end) {
+    int error = moat_os_guard_install(at(start), end - start);
+    if (!error)
+        error = moat_os_protect(at(start), end - start, MOAT_OS_READ | MOAT_OS_WRITE);
+    if (error) {
+        /* Markers on a closed block do no harm but that a whole-block commit would meet them. */
+        (void)moat_os_guard_remove(at(start), end - start);
+        return error;
+    }
+    set_opened(space, start, end, 1);
+    moat_pages_set(space, start, end, MOAT_CODE_READWRITE);
+    mix(space, start, end);
+    return 0;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * trap: making pages inaccessible and empty, whatever the kernel will and will not do.
+ *
+ * A ladder. Markers take content and access in one call and need no new mapping, so on that rung a
+ * decommit works at vm.max_map_count too. Whole blocks are closed by protection instead where that
+ * goes: their markers would cost a microsecond each hundred pages. Where a rung is refused the next
+ * one is tried and the refusal is counted. The books follow run by run, so after a failure they say
+ * what is true: pages already trapped are uncommitted, the others are as they were.
+ */
+#ifndef MOAT_REGION_TRAP_H
+#define MOAT_REGION_TRAP_H
+
+#include "region/pages.h"
+
+/* What happened on the way, for the owner's statistics. */
+struct moat_trap_report {
+    size_t bytes_trapped; /* committed before, not any more */
+    unsigned refusals;    /* rungs the kernel refused */
+};
+
+/*
+ * Decommit every page of [start, end). The caller holds the stripes.
+ *
+ *   poison   what a backend that keeps pages resident fills them with
+ *
+ * Returns   0, or the errno of the last rung for the first run that would not trap
+ */
+int moat_trap_pages(struct moat_space *space, uintptr_t start, uintptr_t end, uint8_t poison,
+                    struct moat_trap_report *report);
+
+/*
+ * Make one run that is not committed by the books trap again, after a commit that failed half-way.
+ *
+ * Returns   0, or errno: the pages of the run are accessible though uncommitted
+ */
+int moat_trap_again(struct moat_space *space, const struct moat_run *run);
+
+/*
+ * Bring the uncommitted pages of [start, end), which trap, back to the state of fresh ones, so that
+ * another region can lie there.
+ *
+ * Returns   0, or errno: the pages trap but must not be used again
+ */
+int moat_trap_normalise(struct moat_space *space, uintptr_t start, uintptr_t end);
+
+/*
+ * Open the blocks of [start, end), closed and wholly uncommitted so far: every page gets a marker
+ * before any page gets access rights. The caller has the blocks to itself.
+ *
+ * Returns   0, or errno: they are closed as before
+ */
+int moat_trap_open(struct moat_space *space, uintptr_t start, uintptr_t end);
+
+#endif

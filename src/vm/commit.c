@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/* commit: commit and reset, which take the same ranges. */
+#include "vm/commit.h"
+
+#include "base/format.h"
+#include "os/os.h"
+#include "region/access.h"
+
+/* A page was written after it was given back: say so while it can still be told where. */
+static void report_damage(struct moat_manager *manager, const struct moat_access_report *report) {
+    char text[256];
+
+    moat_manager_count(manager, MOAT_COUNT_POISON_DAMAGE, report->damaged_pages);
+    if (manager->options.report == MOAT_REPORT_OFF)
+        return;
+    size_t length = moat_format(text, sizeof(text),
+                                "moat: write after decommit: byte %#lx was changed after its page "
+                                "was given back and before it was committed again\n",
+                                (unsigned long)report->first_damage);
+    moat_os_complain(text, length < sizeof(text) ? length : sizeof(text) - 1);
+}
+
+enum moat_status moat_commit_pages(struct moat_manager *manager, struct moat_space *space,
+                                   const struct moat_range *range, uint32_t protection,
+                                   const char *what, size_t *committed) {
+    struct moat_access_report report = {0};
+    int error = moat_access_grant(space, range->start, range->end, moat_page_state(protection),
+                                  manager->options.poison, &report);
+
+    *committed = report.bytes_committed;
+    if (report.damaged_pages)
+        report_damage(manager, &report);
+    if (report.refusals)
+        moat_manager_count(manager, MOAT_COUNT_GUARD_FAILURES, report.refusals);
+    return error ? moat_fail_kernel(error, MOAT_COMMIT_LIMIT, what, range->start) : MOAT_OK;
+}
+
+/* Find the region of this manager that holds the whole range, and take its stripes. */
+static enum moat_status enter(struct moat_manager *manager, const char *what, uintptr_t address,
+                              size_t size, uint32_t protection, struct moat_range *range,
+                              struct moat_region_ref *ref, uint32_t *stripes) {
+    enum moat_status status;
+
+    if (!moat_protection_valid(protection))
+        return moat_fail(MOAT_INVALID_ARGUMENT, what, address, "no such protection");
+    if (!moat_range_of(address, size, range))
+        return moat_fail(MOAT_INVALID_ARGUMENT, what, address,
+                         "the size is 0 or the range leaves user space");
+    uint64_t deadline = moat_manager_deadline(manager);
+    do {
+        if (!moat_region_find(range->start, ref) || ref->owner != manager)
+            return moat_fail(MOAT_INVALID_ADDRESS, what, address, "in no region of this manager");
+        if (!moat_range_fits(range, ref))
+            return moat_fail(MOAT_INVALID_ADDRESS, what, address,
+                             "the range leaves the region it starts in");
+        status = moat_region_enter(ref, range->start, range->end, deadline, stripes);
+    } while (status == MOAT_NOT_OURS); /* released meanwhile: perhaps reserved again, too */
+    if (status)
+        return moat_fail(status, what, address, "another call on these pages stayed unfinished");
+    return MOAT_OK;
+}
+
+enum moat_status moat_commit(struct moat_manager *manager, void *address, size_t size,
+                             uint32_t protection, void **start) {
+    struct moat_region_ref ref;
+    struct moat_range range;
+    uint32_t stripes;
+    size_t committed;
+    enum moat_status status =
+        enter(manager, "commit", (uintptr_t)address, size, protection, &range, &ref, &stripes);
+    if (status)
+        return status;
+    status = moat_commit_pages(manager, ref.space, &range, protection, "commit", &committed);
+    moat_region_leave(&ref, stripes);
+    if (status)
+        return status;
+    moat_manager_count(manager, MOAT_COUNT_COMMITS, 1);
+    if (committed)
+        moat_manager_count(manager, MOAT_COUNT_BYTES_COMMITTED, committed);
+    if (start)
+        *start = (void *)range.start;
+    return MOAT_OK;
+}
+
+enum moat_status moat_reset(struct moat_manager *manager, void *address, size_t size,
+                            uint32_t protection, void **start) {
+    struct moat_region_ref ref;
+    struct moat_range range;
+    uint32_t stripes;
+    enum moat_status status =
+        enter(manager, "reset", (uintptr_t)address, size, protection, &range, &ref, &stripes);
+    if (status)
+        return status;
+    for (uintptr_t at = range.start; at < range.end;) {
+        struct moat_run run = moat_pages_run(ref.space, at, range.end);
+        /* A refusal leaves the content as it is, which is one of the two things allowed. */
+        if (run.state & MOAT_PAGE_COMMITTED)
+            (void)moat_os_reset((void *)run.start, run.end - run.start);
+        at = run.end;
+    }
+    moat_region_leave(&ref, stripes);
+    if (start)
+        *start = (void *)range.start;
+    return MOAT_OK;
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/* foreign: what the kernel says, in Win32's words. */
+#include "vm/foreign.h"
+
+#include "os/os.h"
+#include "region/arena.h"
+#include "region/books.h"
+#include "region/pages.h"
+
+/* Mappings that one protect may reach over: an undo must remember each. */
+#define MAPPINGS_MAX 64
+
+static uint32_t protection_of(unsigned access) {
+    if (access & MOAT_OS_EXECUTE) {
+        if (access & MOAT_OS_WRITE)
+            return MOAT_PAGE_EXECUTE_READWRITE;
+        return access & MOAT_OS_READ ? MOAT_PAGE_EXECUTE_READ : MOAT_PAGE_EXECUTE;
+    }
+    if (access & MOAT_OS_WRITE)
+        return MOAT_PAGE_READWRITE;
+    return access & MOAT_OS_READ ? MOAT_PAGE_READONLY : MOAT_PAGE_NOACCESS;
+}
+
+static void describe_free(struct moat_page_info *info, uintptr_t end) {
+    info->size = end - (uintptr_t)info->base;
+    info->state = MOAT_STATE_FREE;
+    info->protection = MOAT_PAGE_NOACCESS;
+}
+
+static void describe_reserved(struct moat_page_info *info, uintptr_t start, uintptr_t end) {
+    info->size = end - (uintptr_t)info->base;
+    info->allocation_base = (void *)start;
+    info->allocation_protection = MOAT_PAGE_NOACCESS;
+    info->state = MOAT_STATE_RESERVED;
+    info->kind = MOAT_KIND_PRIVATE;
+}
+
+static void describe_mapped(struct moat_page_info *info, const struct moat_os_mapping *mapping) {
+    describe_reserved(info, mapping->start, mapping->end);
+    if (mapping->shared)
+        info->kind = MOAT_KIND_MAPPED;
+    else if (mapping->file)
+        info->kind = MOAT_KIND_IMAGE;
+    if (mapping->access == MOAT_OS_NONE)
+        return;
+    info->state = MOAT_STATE_COMMITTED;
+    info->protection = info->allocation_protection = protection_of(mapping->access);
+}
+
+/* Where the rest of a region's last granule ends, if the page lies in one; it is free, though the
+ * mapping behind it may be Moat's. */
+static bool granule_tail(uintptr_t page, uintptr_t *end) {
+    struct moat_region_ref ref;
+    uintptr_t granule = moat_round_down(page, MOAT_GRANULE);
+
+    if (!moat_region_find(granule, &ref) || ref.base + ref.size > page)
+        return false;
+    *end = granule + MOAT_GRANULE;
+    return true;
+}
+
+/* The end of the free run that reaches at least to `at`. */
+static uintptr_t free_until(uintptr_t at) {
+    struct moat_os_mapping mapping;
+    if (at < MOAT_OS_USER_END && moat_os_query(at, &mapping) == 0 && !mapping.mapped)
+        return mapping.end;
+    return at;
+}
+
+enum moat_status moat_foreign_query(uintptr_t page, struct moat_page_info *info) {
+    uintptr_t start, end;
+    struct moat_os_mapping mapping;
+    const struct moat_space *arena = moat_arena_of(page);
+
+    *info = (struct moat_page_info){.base = (void *)page, .kind = MOAT_KIND_NONE};
+    if (arena) {
+        describe_free(info, moat_region_next(page, arena->usable_end));
+        return MOAT_OK;
+    }
+    if (moat_books_contain(page, &start, &end)) {
+        describe_reserved(info, start, end);
+        return MOAT_OK;
+    }
+    if (granule_tail(page, &end)) {
+        describe_free(info, free_until(end));
+        return MOAT_OK;
+    }
+    if (moat_os_query(page, &mapping))
+        return MOAT_NOT_SUPPORTED;
+    if (mapping.mapped)
+        describe_mapped(info, &mapping);
+    else
+        describe_free(info, mapping.end < MOAT_OS_USER_END ? mapping.end : MOAT_OS_USER_END);
+    return MOAT_OK;
+}
+
+/* Whether none of the range is Moat's own, a region's included. */
+static bool all_foreign(const struct moat_range *range) {
+    uintptr_t start, end;
+    struct moat_region_ref ref;
+
+    if (moat_region_find(range->start, &ref) ||
+        moat_region_next(range->start, range->end) < range->end)
+        return false;
+    for (uintptr_t page = range->start; page < range->end;
+         page = moat_round_down(page, MOAT_GRANULE) + MOAT_GRANULE)
+        if (moat_arena_of(page) || moat_books_contain(page, &start, &end))
+            return false;
+    return true;
+}
+
+/* List the mappings of a range; 0 if any of it is not committed memory, or if they are too many. */
+static size_t list_mappings(const struct moat_range *range, struct moat_os_mapping *list) {
+    size_t count = 0;
+    for (uintptr_t at = range->start; at < range->end; at = list[count++].end)
+        if (count == MAPPINGS_MAX || moat_os_query(at, &list[count]) || !list[count].mapped ||
+            list[count].access == MOAT_OS_NONE)
+            return 0;
+    return count;
+}
+
+static int protect_part(const struct moat_range *range, const struct moat_os_mapping *mapping,
+                        unsigned access) {
+    uintptr_t start = mapping->start > range->start ? mapping->start : range->start;
+    uintptr_t end = mapping->end < range->end ? mapping->end : range->end;
+    return moat_os_protect((void *)start, end - start, access);
+}
+
+enum moat_status moat_foreign_protect(const struct moat_range *range, uint32_t protection,
+                                      uint32_t *old) {
+    struct moat_os_mapping list[MAPPINGS_MAX];
+    unsigned access = moat_page_access(moat_page_state(protection), true);
+    size_t count = all_foreign(range) ? list_mappings(range, list) : 0;
+    int error = 0;
+
+    if (count == 0)
+        return moat_fail(MOAT_INVALID_ADDRESS, "protect", range->start,
+                         "a page is not committed, or belongs to Moat itself");
+    for (size_t i = 0; i < count && !error; i++) {
+        error = protect_part(range, &list[i], access);
+        for (size_t undone = i + 1; error && undone-- > 0;)
+            (void)protect_part(range, &list[undone], list[undone].access);
+    }
+    if (error)
+        return moat_fail_kernel(error, MOAT_NO_MEMORY, "protect", range->start);
+    *old = protection_of(list[0].access);
+    return MOAT_OK;
+}

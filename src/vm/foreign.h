@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * foreign: the addresses that no region holds. Free space in and between arenas, Moat's own books,
+ * and whatever else the process has mapped.
+ */
+#ifndef MOAT_VM_FOREIGN_H
+#define MOAT_VM_FOREIGN_H
+
+#include "vm/range.h"
+
+#include <moat/moat.h>
+
+/* Fill in the run that begins at `page`. MOAT_OK or MOAT_NOT_SUPPORTED. Async-signal-safe. */
+enum moat_status moat_foreign_query(uintptr_t page, struct moat_page_info *info);
+
+/* Change the access rights of mapped memory that is neither a region nor Moat's own. */
+enum moat_status moat_foreign_protect(const struct moat_range *range, uint32_t protection,
+                                      uint32_t *old);
+
+#endif

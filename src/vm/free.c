@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/* free: decommit and release. Ownership is decided before anything else, from the address alone. */
+#include "os/os.h"
+#include "region/trap.h"
+#include "vm/manager.h"
+#include "vm/range.h"
+
+static enum moat_status refuse(struct moat_manager *manager, const char *what, uintptr_t address) {
+    moat_manager_count(manager, MOAT_COUNT_REFUSED, 1);
+    return moat_fail(MOAT_NOT_OURS, what, address, "in no region of this manager");
+}
+
+/* Make pages trap and tell what happened; the stripes are held or the region is closed. */
+static enum moat_status trap(const struct moat_region_ref *ref, uintptr_t start, uintptr_t end,
+                             const char *what) {
+    struct moat_trap_report report = {0};
+    struct moat_manager *manager = ref->owner;
+    int error = moat_trap_pages(ref->space, start, end, manager->options.poison, &report);
+
+    if (report.refusals)
+        moat_manager_count(manager, MOAT_COUNT_GUARD_FAILURES, report.refusals);
+    if (report.bytes_trapped)
+        moat_manager_count(manager, MOAT_COUNT_BYTES_COMMITTED, 0 - (uint64_t)report.bytes_trapped);
+    return error ? moat_fail_kernel(error, MOAT_NO_MEMORY, what, start) : MOAT_OK;
+}
+
+/* The range of a decommit in a region: size 0 means all of it, seen from its first page. */
+static enum moat_status decommit_range(const struct moat_region_ref *ref, uintptr_t address,
+                                       size_t size, struct moat_range *range) {
+    if (size == 0) {
+        if (address - ref->base >= MOAT_PAGE)
+            return moat_fail(MOAT_INVALID_ADDRESS, "decommit", address,
+                             "size 0 needs an address in the first page of the region");
+        *range = (struct moat_range){ref->base, ref->base + ref->size};
+        return MOAT_OK;
+    }
+    if (moat_range_of(address, size, range) && moat_range_fits(range, ref))
+        return MOAT_OK;
+    return moat_fail(MOAT_LEAVES_REGION, "decommit", address,
+                     "the range runs past the end of the region");
+}
+
+enum moat_status moat_decommit(struct moat_manager *manager, void *address, size_t size) {
+    uintptr_t at = (uintptr_t)address;
+    uint64_t deadline = moat_manager_deadline(manager);
+    struct moat_region_ref ref;
+    struct moat_range range;
+    uint32_t stripes;
+    enum moat_status status;
+
+    if (size > UINTPTR_MAX - at)
+        return moat_fail(MOAT_INVALID_ARGUMENT, "decommit", at, "the range wraps");
+    do {
+        if (!moat_region_find(at, &ref) || ref.owner != manager)
+            return refuse(manager, "decommit", at);
+        status = decommit_range(&ref, at, size, &range);
+        if (status)
+            return status;
+        status = moat_region_enter(&ref, range.start, range.end, deadline, &stripes);
+    } while (status == MOAT_NOT_OURS);
+    if (status)
+        return moat_fail(status, "decommit", at, "another call on these pages stayed unfinished");
+    status = trap(&ref, range.start, range.end, "decommit");
+    moat_region_leave(&ref, stripes);
+    if (!status)
+        moat_manager_count(manager, MOAT_COUNT_DECOMMITS, 1);
+    return status;
+}
+
+/* Everything that can fail comes while the region can still be reopened. */
+static enum moat_status release_closed(struct moat_manager *manager,
+                                       const struct moat_region_ref *ref) {
+    struct moat_place place = {ref->space, ref->base, ref->size, false};
+    uintptr_t end = ref->base + ref->size;
+    bool stranded = false;
+
+    /* What a backend takes back is its own again and need not trap before. */
+    if (!ref->space->backend->accessible) {
+        enum moat_status status = trap(ref, ref->base, end, "release");
+        if (status)
+            return status;
+        stranded = moat_trap_normalise(ref->space, ref->base, end) != 0;
+    }
+    moat_region_retire(ref);
+    if (stranded || moat_place_vacate(&place, manager->options.quarantine_regions))
+        moat_manager_count(manager, MOAT_COUNT_STRANDED_BYTES, ref->size);
+    return MOAT_OK;
+}
+
+enum moat_status moat_release(struct moat_manager *manager, void *address) {
+    uintptr_t at = (uintptr_t)address;
+    struct moat_region_ref ref;
+
+    if (!moat_region_find_base(at, &ref) || ref.owner != manager)
+        return refuse(manager, "release", at);
+    enum moat_status status = moat_region_close(&ref, moat_manager_deadline(manager));
+    if (status == MOAT_NOT_OURS)
+        return refuse(manager, "release", at);
+    if (status)
+        return moat_fail(status, "release", at, "calls on the region stayed unfinished");
+    status = release_closed(manager, &ref);
+    if (status) {
+        moat_region_reopen(&ref);
+        return status;
+    }
+    moat_manager_count(manager, MOAT_COUNT_RELEASES, 1);
+    moat_manager_count(manager, MOAT_COUNT_REGIONS, UINT64_MAX);
+    moat_manager_count(manager, MOAT_COUNT_BYTES_RESERVED, 0 - (uint64_t)ref.size);
+    return MOAT_OK;
+}

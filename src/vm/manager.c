@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * manager: from options to an owner, and back.
+ *
+ * Edges
+ *   default   the default manager is made, then shown -> whoever sees it sees it made
+ */
+#include "vm/manager.h"
+
+#include "base/error_text.h"
+#include "base/options.h"
+#include "os/os.h"
+#include "region/books.h"
+#include "region/powers.h"
+#include "region/region.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define NS_PER_MS UINT64_C(1000000)
+
+static enum moat_status read_options(const struct moat_options *given, struct moat_options *out) {
+    char reason[256];
+
+    if (!given) {
+        moat_options_init(out);
+    } else {
+        enum moat_status status = moat_options_check(given);
+        if (status)
+            return status;
+        *out = *given;
+    }
+    if (!moat_os_environment_trusted())
+        return MOAT_OK;
+    enum moat_status status =
+        moat_options_parse(out, getenv("MOAT_OPTIONS"), reason, sizeof(reason));
+    if (status)
+        moat_error_set("MOAT_OPTIONS: %s", reason);
+    return status;
+}
+
+static enum moat_status choose_powers(struct moat_manager *manager) {
+    bool can_mark = moat_powers()->guard_markers;
+
+    if (manager->options.trap == MOAT_TRAP_MARKERS && !can_mark) {
+        moat_error_set("trap=markers: this kernel does not accept guard markers "
+                       "(MADV_GUARD_INSTALL, Linux 6.13); use trap=auto");
+        return MOAT_NOT_SUPPORTED;
+    }
+    manager->markers = can_mark && manager->options.trap != MOAT_TRAP_PROTECT;
+    manager->backend = manager->options.backend == MOAT_BACKEND_MIMALLOC ? moat_backend_mimalloc()
+                                                                         : moat_backend_os();
+    return manager->backend ? MOAT_OK : MOAT_NOT_SUPPORTED;
+}
+
+enum moat_status moat_manager_create(const struct moat_options *options,
+                                     struct moat_manager **manager) {
+    struct moat_options chosen;
+
+    if (!manager)
+        return MOAT_NO_ACCESS;
+    *manager = NULL;
+    enum moat_status status = read_options(options, &chosen);
+    if (status)
+        return status;
+    status = moat_region_start();
+    struct moat_manager *made = status ? NULL : moat_books_take(sizeof(*made));
+    if (!made) {
+        moat_error_set("no address space for the books of a manager; check RLIMIT_AS (ulimit -v)");
+        return MOAT_NO_MEMORY;
+    }
+    made->options = chosen;
+    status = choose_powers(made);
+    if (status) {
+        moat_books_give(made, sizeof(*made));
+        return status;
+    }
+    *manager = made;
+    return MOAT_OK;
+}
+
+void moat_manager_destroy(struct moat_manager *manager) {
+    struct moat_region_ref ref;
+
+    if (!manager)
+        return;
+    for (uint32_t handle = 1; handle <= moat_region_count_ever(); handle++)
+        if (moat_region_nth(handle, &ref) && ref.owner == manager &&
+            moat_release(manager, (void *)ref.base) != MOAT_OK)
+            /* It keeps trapping or keeps its pages, but nobody can free it any more. */
+            moat_manager_count(manager, MOAT_COUNT_STRANDED_BYTES, ref.size);
+    moat_books_give(manager, sizeof(*manager));
+}
+
+enum moat_status moat_manager_default(struct moat_manager **manager) {
+    static _Atomic(struct moat_manager *) the_default;
+
+    if (!manager)
+        return MOAT_NO_ACCESS;
+    /* A(default) */
+    *manager = atomic_load_explicit(&the_default, memory_order_acquire);
+    if (*manager)
+        return MOAT_OK;
+    struct moat_manager *made;
+    enum moat_status status = moat_manager_create(NULL, &made);
+    if (status)
+        return status;
+    /* R(default) A(default) */
+    if (atomic_compare_exchange_strong_explicit(&the_default, manager, made, memory_order_acq_rel,
+                                                memory_order_acquire))
+        *manager = made;
+    else
+        moat_manager_destroy(made);
+    return MOAT_OK;
+}
+
+const struct moat_options *moat_manager_options(const struct moat_manager *manager) {
+    return &manager->options;
+}
+
+uint64_t moat_manager_deadline(const struct moat_manager *manager) {
+    struct moat_options usual;
+    const struct moat_options *options = &usual;
+
+    if (manager)
+        options = &manager->options;
+    else
+        moat_options_init(&usual);
+    return moat_os_clock() + options->timeout_ms * NS_PER_MS;
+}
+
+void moat_manager_count(struct moat_manager *manager, enum moat_counter counter, uint64_t amount) {
+    unsigned shard = moat_os_processor() % MOAT_MANAGER_SHARDS;
+    /* relaxed: a statistic. */
+    atomic_fetch_add_explicit(&manager->shards[shard].counters[counter], amount,
+                              memory_order_relaxed);
+}
+
+static uint64_t sum(const struct moat_manager *manager, enum moat_counter counter) {
+    uint64_t total = 0;
+    for (unsigned shard = 0; shard < MOAT_MANAGER_SHARDS; shard++)
+        /* relaxed: a statistic. */
+        total +=
+            atomic_load_explicit(&manager->shards[shard].counters[counter], memory_order_relaxed);
+    return total;
+}
+
+enum moat_status moat_stats_read(const struct moat_manager *manager, struct moat_stats *stats) {
+    if (!manager || !stats)
+        return MOAT_NO_ACCESS;
+    *stats = (struct moat_stats){
+        .regions_live = sum(manager, MOAT_COUNT_REGIONS),
+        .bytes_reserved = sum(manager, MOAT_COUNT_BYTES_RESERVED),
+        .bytes_committed = sum(manager, MOAT_COUNT_BYTES_COMMITTED),
+        .reserves = sum(manager, MOAT_COUNT_RESERVES),
+        .commits = sum(manager, MOAT_COUNT_COMMITS),
+        .decommits = sum(manager, MOAT_COUNT_DECOMMITS),
+        .releases = sum(manager, MOAT_COUNT_RELEASES),
+        .refused = sum(manager, MOAT_COUNT_REFUSED),
+        .guards_yielded = sum(manager, MOAT_COUNT_GUARDS_YIELDED),
+        .guard_failures = sum(manager, MOAT_COUNT_GUARD_FAILURES),
+        .poison_damage = sum(manager, MOAT_COUNT_POISON_DAMAGE),
+        .stranded_bytes = sum(manager, MOAT_COUNT_STRANDED_BYTES),
+        .backend_fallbacks = sum(manager, MOAT_COUNT_BACKEND_FALLBACKS),
+    };
+    return MOAT_OK;
+}

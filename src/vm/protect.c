@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* protect: other rights for committed pages; all of them, or nothing changes. */
+#include "vm/commit.h"
+#include "vm/foreign.h"
+
+#include "region/pages.h"
+
+/* The region is entered: every page must be committed before any is touched. */
+static enum moat_status protect_entered(const struct moat_region_ref *ref,
+                                        const struct moat_range *range, uint32_t protection,
+                                        uint32_t *old) {
+    struct moat_run first = moat_pages_run(ref->space, range->start, range->end);
+    size_t committed;
+
+    for (uintptr_t at = range->start; at < range->end;) {
+        struct moat_run run = moat_pages_run(ref->space, at, range->end);
+        if (!(run.state & MOAT_PAGE_COMMITTED))
+            return moat_fail(MOAT_INVALID_ADDRESS, "protect", run.start, "a page is not committed");
+        at = run.end;
+    }
+    enum moat_status status =
+        moat_commit_pages(ref->owner, ref->space, range, protection, "protect", &committed);
+    if (!status)
+        *old = moat_protection_seen(first.state, ref->protection);
+    return status;
+}
+
+enum moat_status moat_protect(struct moat_manager *manager, void *address, size_t size,
+                              uint32_t protection, uint32_t *old) {
+    uintptr_t given = (uintptr_t)address;
+    uint64_t deadline = moat_manager_deadline(manager);
+    struct moat_region_ref ref;
+    struct moat_range range;
+    uint32_t stripes;
+    enum moat_status status;
+
+    if (!moat_protection_valid(protection))
+        return moat_fail(MOAT_INVALID_ARGUMENT, "protect", given, "no such protection");
+    if (!old)
+        return moat_fail(MOAT_NO_ACCESS, "protect", given, "old is NULL");
+    if (!moat_range_of(given, size, &range))
+        return moat_fail(MOAT_INVALID_ARGUMENT, "protect", given,
+                         "the size is 0 or the range leaves user space");
+    do {
+        if (!moat_region_find(range.start, &ref))
+            return moat_foreign_protect(&range, protection, old);
+        if (manager && ref.owner != manager)
+            return moat_fail(MOAT_INVALID_ADDRESS, "protect", given,
+                             "in a region of another manager");
+        if (!moat_range_fits(&range, &ref))
+            return moat_fail(MOAT_INVALID_ADDRESS, "protect", given,
+                             "the range leaves the region it starts in");
+        status = moat_region_enter(&ref, range.start, range.end, deadline, &stripes);
+    } while (status == MOAT_NOT_OURS);
+    if (status)
+        return moat_fail(status, "protect", given, "another call on these pages stayed unfinished");
+    status = protect_entered(&ref, &range, protection, old);
+    moat_region_leave(&ref, stripes);
+    return status;
+}

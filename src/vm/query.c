@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* query: copied without a lock, and thrown away if the region died during the copy. */
+#include "os/os.h"
+#include "region/pages.h"
+#include "vm/foreign.h"
+
+/* A region that is released and reserved again this often within one query is a matter of chance
+ * alone; the kernel's view is true, if less telling. */
+#define QUERY_TRIES 100
+
+static bool describe_region(const struct moat_region_ref *ref, uintptr_t page,
+                            struct moat_page_info *info) {
+    struct moat_pages_view view = moat_pages_view(ref->space);
+    uint8_t state = 0;
+
+    /* What the view points to is the region's if it still lives now; books stay books after. */
+    if (!moat_region_lives(ref))
+        return false;
+    uintptr_t end = moat_pages_peek(&view, page, ref->base + ref->size, &state);
+    bool committed = (state & MOAT_PAGE_COMMITTED) != 0;
+    *info = (struct moat_page_info){
+        .base = (void *)page,
+        .size = end - page,
+        .allocation_base = (void *)ref->base,
+        .state = committed ? MOAT_STATE_COMMITTED : MOAT_STATE_RESERVED,
+        .kind = MOAT_KIND_PRIVATE,
+        .protection = committed ? moat_protection_seen(state, ref->protection) : 0,
+        .allocation_protection = ref->protection,
+        .owner = ref->owner,
+    };
+    return moat_region_lives(ref);
+}
+
+enum moat_status moat_query(const void *address, struct moat_page_info *info) {
+    uintptr_t page = moat_round_down((uintptr_t)address, MOAT_PAGE);
+    struct moat_region_ref ref;
+
+    if (!info)
+        return MOAT_NO_ACCESS;
+    if (page >= MOAT_OS_USER_END)
+        return MOAT_INVALID_ARGUMENT;
+    for (unsigned tries = 0; tries < QUERY_TRIES && moat_region_find(page, &ref); tries++)
+        if (describe_region(&ref, page, info))
+            return MOAT_OK;
+    return moat_foreign_query(page, info);
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* range: checking and telling. */
+#include "vm/range.h"
+
+#include "base/error_text.h"
+#include "region/geometry.h"
+#include "region/pages.h"
+#include "region/powers.h"
+
+#include <moat/moat.h>
+
+#define BASIC                                                                                      \
+    (MOAT_PAGE_NOACCESS | MOAT_PAGE_READONLY | MOAT_PAGE_READWRITE | MOAT_PAGE_EXECUTE |           \
+     MOAT_PAGE_EXECUTE_READ | MOAT_PAGE_EXECUTE_READWRITE)
+#define MODIFIERS (MOAT_PAGE_GUARD | MOAT_PAGE_NOCACHE | MOAT_PAGE_WRITECOMBINE)
+
+bool moat_protection_valid(uint32_t protection) {
+    uint32_t basic = protection & BASIC;
+    uint32_t modifier = protection & MODIFIERS;
+
+    if (protection & ~(BASIC | MODIFIERS) || !moat_is_power_of_two(basic))
+        return false;
+    return modifier == 0 || (moat_is_power_of_two(modifier) && basic != MOAT_PAGE_NOACCESS);
+}
+
+bool moat_range_of(uintptr_t address, size_t size, struct moat_range *range) {
+    uintptr_t end;
+    if (size == 0 || !moat_add_checked(address, size, &end) || end > MOAT_OS_USER_END)
+        return false;
+    range->start = moat_round_down(address, MOAT_PAGE);
+    range->end = moat_round_up(end, MOAT_PAGE);
+    return true;
+}
+
+uint32_t moat_protection_seen(uint8_t state, uint32_t reserved_with) {
+    uint32_t protection = moat_page_protection(state);
+    if (protection != MOAT_PAGE_NOACCESS)
+        protection |= reserved_with & MOAT_PAGE_NOCACHE;
+    return protection;
+}
+
+enum moat_status moat_fail(enum moat_status status, const char *what, uintptr_t address,
+                           const char *why) {
+    moat_error_set("%s at %#lx: %s", what, (unsigned long)address, why);
+    return status;
+}
+
+enum moat_status moat_fail_kernel(int error, enum moat_status otherwise, const char *what,
+                                  uintptr_t address) {
+    enum moat_status status = moat_powers_refusal(error, otherwise);
+    unsigned long maps = (unsigned long)moat_os_map_count();
+    unsigned long limit = (unsigned long)moat_powers()->map_limit;
+
+    if (status == MOAT_MAP_LIMIT)
+        moat_error_set("%s at %#lx: the process has %lu of at most %lu mappings; raise "
+                       "vm.max_map_count or give regions back",
+                       what, (unsigned long)address, maps, limit);
+    else
+        moat_error_set(
+            "%s at %#lx: the kernel refused with errno %d while %lu of at most %lu "
+            "mappings were in use; check memory, RLIMIT_AS, RLIMIT_DATA and cgroup limits",
+            what, (unsigned long)address, error, maps, limit);
+    return status;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* range: the argument rules that every call shares, as Win32 has them; and how failures are told. */
+#ifndef MOAT_VM_RANGE_H
+#define MOAT_VM_RANGE_H
+
+#include "region/region.h"
+
+#include <moat/status.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Pages that a call is about. */
+struct moat_range {
+    uintptr_t start;
+    uintptr_t end;
+};
+
+/* Exactly one basic protection, and at most one modifier that goes with it. */
+bool moat_protection_valid(uint32_t protection);
+
+/* [address, address + size) rounded out to pages; false if it is empty, wraps or leaves user space. */
+bool moat_range_of(uintptr_t address, size_t size, struct moat_range *range);
+
+/* Whether a range lies in the region; it starts there. */
+static inline bool moat_range_fits(const struct moat_range *range,
+                                   const struct moat_region_ref *ref) {
+    return range->end <= ref->base + ref->size;
+}
+
+/*
+ * The protection that is reported of a committed page: NOCACHE belongs to the reservation.
+ */
+uint32_t moat_protection_seen(uint8_t state, uint32_t reserved_with);
+
+/* Leave a sentence for moat_last_error_text and return the status; `what` names the call. */
+enum moat_status moat_fail(enum moat_status status, const char *what, uintptr_t address,
+                           const char *why);
+
+/* The same for a refusal of the kernel, with the limit that was hit. */
+enum moat_status moat_fail_kernel(int error, enum moat_status otherwise, const char *what,
+                                  uintptr_t address);
+
+#endif

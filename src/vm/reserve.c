@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/* reserve: a place, pages if asked for, then the books; undone in reverse. */
+#include "os/os.h"
+#include "region/arena.h"
+#include "region/trap.h"
+#include "vm/commit.h"
+#include "vm/manager.h"
+#include "vm/range.h"
+
+#define CALL  "reserve"
+#define FLAGS (MOAT_RESERVE_COMMIT | MOAT_RESERVE_TOP_DOWN)
+
+/* Larger ones the mimalloc backend leaves to the kernel. */
+#define MIMALLOC_MAX ((size_t)64 << 20)
+
+#define BACKOFF_FIRST_NS UINT64_C(1000)
+#define BACKOFF_MAX_NS   UINT64_C(1000000)
+
+struct request {
+    struct moat_manager *manager;
+    uintptr_t base; /* 0: anywhere */
+    size_t size;
+    uint32_t protection;
+    uint32_t flags;
+};
+
+/* Read the arguments as Win32 does: the start goes down to a granule, the end up to a page. */
+static enum moat_status read_request(void *address, size_t size, struct request *request) {
+    uintptr_t given = (uintptr_t)address;
+    struct moat_range range;
+
+    if (!moat_protection_valid(request->protection))
+        return moat_fail(MOAT_INVALID_ARGUMENT, CALL, given, "no such protection");
+    if (request->flags & ~FLAGS)
+        return moat_fail(MOAT_INVALID_ARGUMENT, CALL, given, "unknown flag");
+    if (!moat_range_of(given ? given : MOAT_GRANULE, size, &range))
+        return moat_fail(MOAT_INVALID_ARGUMENT, CALL, given,
+                         "the size is 0 or the range leaves user space");
+    request->base = moat_round_down(given, MOAT_GRANULE);
+    if (given && request->base == 0)
+        return moat_fail(MOAT_INVALID_ARGUMENT, CALL, given, "below the first 64 KiB");
+    request->size = range.end - (given ? request->base : range.start);
+    return MOAT_OK;
+}
+
+/* Whether a live region has a page in the granules of [base, base + size). */
+static bool region_in(uintptr_t base, size_t size) {
+    struct moat_region_ref ref;
+    uintptr_t end = moat_round_up(base + size, MOAT_GRANULE);
+    return moat_region_find(base, &ref) || moat_region_next(base, end) < end;
+}
+
+static void back_off(uint64_t *delay) {
+    static const uint32_t nothing;
+    (void)moat_os_wait(&nothing, 0, moat_os_clock() + *delay);
+    if (*delay < BACKOFF_MAX_NS)
+        *delay *= 2;
+}
+
+/* Take exactly the place that was asked for. A place that is claimed while no live region is there
+ * is another reserve or release half-way: it is tried again, so that of overlapping reserves that
+ * race at least one succeeds. */
+static enum moat_status place_at(const struct request *request, const struct moat_place_wish *wish,
+                                 struct moat_place *place) {
+    uint64_t deadline = moat_manager_deadline(request->manager);
+    uint64_t delay = BACKOFF_FIRST_NS;
+
+    for (;;) {
+        uintptr_t conflict;
+        enum moat_status status = moat_place_at(wish, request->base, place, &conflict);
+        if (status != MOAT_INVALID_ADDRESS)
+            return status;
+        if (!moat_arena_of(conflict) || region_in(request->base, request->size))
+            return moat_fail(MOAT_INVALID_ADDRESS, CALL, request->base,
+                             "a page of that range is not free");
+        if (moat_os_clock() >= deadline)
+            return moat_fail(MOAT_TIMEOUT, CALL, request->base,
+                             "another call on that place stayed unfinished");
+        back_off(&delay);
+    }
+}
+
+static enum moat_status find_place(const struct request *request, struct moat_place *place) {
+    struct moat_manager *manager = request->manager;
+    struct moat_place_wish wish = {request->size, manager->markers, manager->backend};
+
+    if (wish.backend->accessible && (request->base || request->size > MIMALLOC_MAX)) {
+        wish.backend = moat_backend_os();
+        moat_manager_count(manager, MOAT_COUNT_BACKEND_FALLBACKS, 1);
+    }
+    enum moat_status status =
+        request->base ? place_at(request, &wish, place) : moat_place_anywhere(&wish, place);
+    if (status == MOAT_NO_MEMORY || status == MOAT_MAP_LIMIT)
+        (void)moat_fail(status, CALL, request->base,
+                        status == MOAT_MAP_LIMIT
+                            ? "the mapping limit is reached; raise vm.max_map_count"
+                            : "no address space is left; check RLIMIT_AS (ulimit -v)");
+    return status;
+}
+
+static enum moat_status commit_place(const struct request *request,
+                                     const struct moat_place *place) {
+    struct moat_range range = {place->base, place->base + place->size};
+    size_t committed;
+    return moat_commit_pages(request->manager, place->space, &range, request->protection, CALL,
+                             &committed);
+}
+
+static void vacate(struct moat_manager *manager, const struct moat_place *place, bool committed) {
+    struct moat_trap_report report = {0};
+    uintptr_t end = place->base + place->size;
+    bool kept = false;
+
+    if (committed && !place->space->backend->accessible)
+        kept = moat_trap_pages(place->space, place->base, end, 0, &report) != 0;
+    if (kept || moat_trap_normalise(place->space, place->base, end) || moat_place_vacate(place, 0))
+        moat_manager_count(manager, MOAT_COUNT_STRANDED_BYTES, place->size);
+}
+
+enum moat_status moat_reserve(struct moat_manager *manager, void *address, size_t size,
+                              uint32_t protection, uint32_t flags, void **base) {
+    struct request request = {.manager = manager, .protection = protection, .flags = flags};
+    struct moat_place place;
+
+    if (!base)
+        return moat_fail(MOAT_NO_ACCESS, CALL, (uintptr_t)address, "base is NULL");
+    *base = NULL;
+    enum moat_status status = read_request(address, size, &request);
+    if (!status)
+        status = find_place(&request, &place);
+    if (status)
+        return status;
+
+    bool commit = (flags & MOAT_RESERVE_COMMIT) != 0;
+    if (commit)
+        status = commit_place(&request, &place);
+    if (!status) {
+        status = moat_region_publish(&place, manager, protection);
+        if (status)
+            (void)moat_fail(status, CALL, place.base, "no memory for the books");
+    } else {
+        commit = false;
+    }
+    if (status) {
+        vacate(manager, &place, commit);
+        return status;
+    }
+    *base = (void *)place.base;
+    moat_manager_count(manager, MOAT_COUNT_REGIONS, 1);
+    moat_manager_count(manager, MOAT_COUNT_RESERVES, 1);
+    moat_manager_count(manager, MOAT_COUNT_BYTES_RESERVED, place.size);
+    if (commit)
+        moat_manager_count(manager, MOAT_COUNT_BYTES_COMMITTED, place.size);
+    if (place.yielded)
+        moat_manager_count(manager, MOAT_COUNT_GUARDS_YIELDED, 1);
+    return MOAT_OK;
+}
