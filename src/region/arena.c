@@ -139,7 +139,7 @@ static bool is_open(const struct moat_space *arena, size_t block) {
 
 /* Claim and, where the region has only a part of a closed block, open it first: opening needs the
  * block whole for a moment. 0, EBUSY when taken, or the errno of the opening. */
-static int claim_in_block(struct moat_space *arena, size_t block, uint64_t pattern) {
+static int claim_in_block(struct moat_space *arena, size_t block, uint64_t pattern, unsigned how) {
     uintptr_t start = moat_space_block_start(arena, block);
     bool partial = (pattern | MOAT_CLAIM_BORDER >> 1) != MOAT_CLAIM_ALL;
     bool whole;
@@ -147,7 +147,8 @@ static int claim_in_block(struct moat_space *arena, size_t block, uint64_t patte
 
     for (;;) {
         whole = partial && arena->markers && !is_open(arena, block);
-        if (!moat_claim_exactly(arena, block, pattern, whole, &rest))
+        if (!moat_claim_exactly(arena, block, pattern, how | (whole ? MOAT_CLAIM_WHOLE : 0u),
+                                &rest))
             return EBUSY;
         if (whole || !partial || !arena->markers || is_open(arena, block))
             break;
@@ -169,12 +170,13 @@ static void unclaim(struct moat_space *arena, uintptr_t base, uintptr_t end, siz
 }
 
 /* Claim [base, base + size) in ascending order. On failure nothing is held; *conflict is where. */
-static int claim_range(struct moat_space *arena, uintptr_t base, size_t size, uintptr_t *conflict) {
+static int claim_range(struct moat_space *arena, uintptr_t base, size_t size, unsigned how,
+                       uintptr_t *conflict) {
     size_t first = moat_space_block(arena, base);
     size_t last = moat_space_block(arena, base + size - 1);
 
     for (size_t block = first; block <= last; block++) {
-        int error = claim_in_block(arena, block, pattern_in(arena, block, base, size));
+        int error = claim_in_block(arena, block, pattern_in(arena, block, base, size), how);
         if (error) {
             unclaim(arena, base, base + size, block - first, MOAT_CLAIM_FREE);
             *conflict = moat_space_block_start(arena, block);
@@ -201,7 +203,7 @@ enum moat_status moat_arena_place_at(struct moat_space *arena, uintptr_t base, s
     *conflict = arena->usable_end;
     if (size > arena->usable_end - base)
         return MOAT_INVALID_ADDRESS;
-    int error = claim_range(arena, base, size, conflict);
+    int error = claim_range(arena, base, size, MOAT_CLAIM_WAKES, conflict);
     if (error)
         return error == EBUSY ? MOAT_INVALID_ADDRESS : moat_powers_refusal(error, MOAT_NO_MEMORY);
     *place = (struct moat_place){arena, base, size, touches(arena, base, size)};
@@ -244,7 +246,7 @@ static int place_large(struct moat_space *arena, size_t block, size_t size,
     for (uintptr_t at = base; at < base + size; at += MOAT_BLOCK)
         if (moat_claim_any_taken(arena, moat_space_block(arena, at)))
             return EBUSY;
-    int error = claim_range(arena, base, size, &conflict);
+    int error = claim_range(arena, base, size, 0, &conflict);
     if (error)
         return error;
     if (touches(arena, base, size)) {

@@ -24,8 +24,9 @@ static uint64_t cover(uint64_t pattern) {
     return low | low << 1;
 }
 
-static bool collides(uint64_t word, uint64_t pattern) {
-    return ((word >> 1) & LOW_BITS & cover(pattern)) != 0;
+static bool collides(uint64_t word, uint64_t pattern, bool with_resting) {
+    uint64_t standing = with_resting ? word | word >> 1 : word >> 1;
+    return (standing & LOW_BITS & cover(pattern)) != 0;
 }
 
 uint64_t moat_claim_pattern(unsigned first, unsigned count, bool slack) {
@@ -96,7 +97,7 @@ bool moat_claim_some(struct moat_space *space, size_t block, unsigned count, boo
     }
 }
 
-bool moat_claim_exactly(struct moat_space *space, size_t block, uint64_t pattern, bool whole,
+bool moat_claim_exactly(struct moat_space *space, size_t block, uint64_t pattern, unsigned how,
                         uint64_t *rest) {
     _Atomic uint64_t *claims = &space->claims[block];
     /* A(claim) */
@@ -104,10 +105,12 @@ bool moat_claim_exactly(struct moat_space *space, size_t block, uint64_t pattern
     uint64_t next;
 
     do {
-        if (collides(word, whole ? MOAT_CLAIM_ALL : pattern))
+        if (collides(word, pattern, !(how & MOAT_CLAIM_WAKES)))
+            return false;
+        if (how & MOAT_CLAIM_WHOLE && collides(word, MOAT_CLAIM_ALL, false))
             return false;
         *rest = word & ~cover(pattern);
-        next = whole ? MOAT_CLAIM_ALL : (*rest | pattern);
+        next = how & MOAT_CLAIM_WHOLE ? MOAT_CLAIM_ALL : (*rest | pattern);
         /* A(claim) and sequentially consistent, as in moat_claim_some. */
     } while (!atomic_compare_exchange_weak_explicit(claims, &word, next, memory_order_seq_cst,
                                                     memory_order_acquire));

@@ -39,16 +39,22 @@ uint64_t moat_claim_pattern(unsigned first, unsigned count, bool slack);
 bool moat_claim_some(struct moat_space *space, size_t block, unsigned count, bool slack,
                      unsigned *first);
 
+/* What moat_claim_exactly may do besides. */
+enum {
+    MOAT_CLAIM_WAKES = 1, /* take resting granules too: the caller of Moat named them */
+    MOAT_CLAIM_WHOLE = 2, /* hold the rest of the block as well for a while */
+};
+
 /*
- * Claim exactly these granules of one block, whether free or resting.
+ * Claim exactly these granules of one block.
  *
- *   whole   0, or MOAT_CLAIM_ALL to take the rest of the block as well; *rest then says what to
- *           give back to it with moat_claim_settle
+ *   rest   receives what the rest of the block was; with MOAT_CLAIM_WHOLE it must be given back by
+ *          moat_claim_settle, together with what is kept
  *
- * Returns   false: one of them is taken; nothing changed
+ * Returns   false: one of them is taken, or resting; nothing changed
  * Progress  lock-free
  */
-bool moat_claim_exactly(struct moat_space *space, size_t block, uint64_t pattern, bool whole,
+bool moat_claim_exactly(struct moat_space *space, size_t block, uint64_t pattern, unsigned how,
                         uint64_t *rest);
 
 /* Claim a block no granule of which is taken or resting; all FULL. */

@@ -139,11 +139,18 @@ static uint32_t stripes_of(uintptr_t start, uintptr_t end) {
     return stripes;
 }
 
-/* Sleep until the life word changes; false: the deadline has come. */
-static bool wait(const struct moat_region_ref *ref, uint32_t seen, uint64_t deadline) {
-    if (moat_os_clock() >= deadline)
+bool moat_patience_left(struct moat_patience *patience) {
+    uint64_t now = moat_os_clock();
+    if (patience->deadline == 0)
+        patience->deadline = now + patience->timeout_ns;
+    return now < patience->deadline;
+}
+
+/* Sleep until the life word changes; false: patience is at its end. */
+static bool wait(const struct moat_region_ref *ref, uint32_t seen, struct moat_patience *patience) {
+    if (!moat_patience_left(patience))
         return false;
-    (void)moat_os_wait(low_word(&ref->region->life), seen, deadline);
+    (void)moat_os_wait(low_word(&ref->region->life), seen, patience->deadline);
     return true;
 }
 
@@ -152,7 +159,8 @@ static void wake(const struct moat_region_ref *ref) {
 }
 
 enum moat_status moat_region_enter(const struct moat_region_ref *ref, uintptr_t start,
-                                   uintptr_t end, uint64_t deadline, uint32_t *stripes) {
+                                   uintptr_t end, struct moat_patience *patience,
+                                   uint32_t *stripes) {
     uint32_t seen;
     *stripes = stripes_of(start, end);
     for (;;) {
@@ -163,7 +171,7 @@ enum moat_status moat_region_enter(const struct moat_region_ref *ref, uintptr_t 
             return MOAT_NOT_OURS;
         case MOAT_LIFE_BUSY:
         case MOAT_LIFE_CLOSING:
-            if (!wait(ref, seen, deadline))
+            if (!wait(ref, seen, patience))
                 return MOAT_TIMEOUT;
         }
     }
@@ -174,17 +182,18 @@ void moat_region_leave(const struct moat_region_ref *ref, uint32_t stripes) {
         wake(ref);
 }
 
-enum moat_status moat_region_close(const struct moat_region_ref *ref, uint64_t deadline) {
+enum moat_status moat_region_close(const struct moat_region_ref *ref,
+                                   struct moat_patience *patience) {
     uint32_t seen;
     enum moat_life_status status = moat_life_close(&ref->region->life, ref->generation, &seen);
 
     while (status == MOAT_LIFE_CLOSING) {
-        if (!wait(ref, seen, deadline))
+        if (!wait(ref, seen, patience))
             return MOAT_TIMEOUT;
         status = moat_life_close(&ref->region->life, ref->generation, &seen);
     }
     while (status == MOAT_LIFE_BUSY) {
-        if (!wait(ref, seen, deadline)) {
+        if (!wait(ref, seen, patience)) {
             moat_region_reopen(ref);
             return MOAT_TIMEOUT;
         }

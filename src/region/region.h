@@ -85,15 +85,25 @@ uintptr_t moat_region_next(uintptr_t address, uintptr_t end);
 bool moat_region_nth(uint32_t handle, struct moat_region_ref *ref);
 uint32_t moat_region_count_ever(void);
 
+/* How long a call may wait in all; the clock is read when the first wait begins. */
+struct moat_patience {
+    uint64_t timeout_ns;
+    uint64_t deadline; /* 0: no wait has begun */
+};
+
+/* Whether time is left; sleeps are to end at patience->deadline. */
+bool moat_patience_left(struct moat_patience *patience);
+
 /*
- * Take the stripes of [start, end) of a region, waiting for others at most until `deadline`.
+ * Take the stripes of [start, end) of a region, waiting for others as long as patience lasts.
  *
  * Returns   MOAT_OK         *stripes is what to leave with
  *           MOAT_TIMEOUT
  *           MOAT_NOT_OURS   that life is over
  */
 enum moat_status moat_region_enter(const struct moat_region_ref *ref, uintptr_t start,
-                                   uintptr_t end, uint64_t deadline, uint32_t *stripes);
+                                   uintptr_t end, struct moat_patience *patience,
+                                   uint32_t *stripes);
 void moat_region_leave(const struct moat_region_ref *ref, uint32_t stripes);
 
 /*
@@ -103,7 +113,8 @@ void moat_region_leave(const struct moat_region_ref *ref, uint32_t stripes);
  *           MOAT_TIMEOUT    rolled back
  *           MOAT_NOT_OURS   released by another thread meanwhile
  */
-enum moat_status moat_region_close(const struct moat_region_ref *ref, uint64_t deadline);
+enum moat_status moat_region_close(const struct moat_region_ref *ref,
+                                   struct moat_patience *patience);
 void moat_region_reopen(const struct moat_region_ref *ref);
 
 /* Take a closed region, whose pages all trap, out of the books; its record is free afterwards. */

@@ -46,14 +46,14 @@ static enum moat_status enter(struct moat_manager *manager, const char *what, ui
     if (!moat_range_of(address, size, range))
         return moat_fail(MOAT_INVALID_ARGUMENT, what, address,
                          "the size is 0 or the range leaves user space");
-    uint64_t deadline = moat_manager_deadline(manager);
+    struct moat_patience patience = moat_manager_patience(manager);
     do {
         if (!moat_region_find(range->start, ref) || ref->owner != manager)
             return moat_fail(MOAT_INVALID_ADDRESS, what, address, "in no region of this manager");
         if (!moat_range_fits(range, ref))
             return moat_fail(MOAT_INVALID_ADDRESS, what, address,
                              "the range leaves the region it starts in");
-        status = moat_region_enter(ref, range->start, range->end, deadline, stripes);
+        status = moat_region_enter(ref, range->start, range->end, &patience, stripes);
     } while (status == MOAT_NOT_OURS); /* released meanwhile: perhaps reserved again, too */
     if (status)
         return moat_fail(status, what, address, "another call on these pages stayed unfinished");

@@ -42,7 +42,7 @@ static enum moat_status decommit_range(const struct moat_region_ref *ref, uintpt
 
 enum moat_status moat_decommit(struct moat_manager *manager, void *address, size_t size) {
     uintptr_t at = (uintptr_t)address;
-    uint64_t deadline = moat_manager_deadline(manager);
+    struct moat_patience patience = moat_manager_patience(manager);
     struct moat_region_ref ref;
     struct moat_range range;
     uint32_t stripes;
@@ -56,7 +56,7 @@ enum moat_status moat_decommit(struct moat_manager *manager, void *address, size
         status = decommit_range(&ref, at, size, &range);
         if (status)
             return status;
-        status = moat_region_enter(&ref, range.start, range.end, deadline, &stripes);
+        status = moat_region_enter(&ref, range.start, range.end, &patience, &stripes);
     } while (status == MOAT_NOT_OURS);
     if (status)
         return moat_fail(status, "decommit", at, "another call on these pages stayed unfinished");
@@ -93,7 +93,8 @@ enum moat_status moat_release(struct moat_manager *manager, void *address) {
 
     if (!moat_region_find_base(at, &ref) || ref.owner != manager)
         return refuse(manager, "release", at);
-    enum moat_status status = moat_region_close(&ref, moat_manager_deadline(manager));
+    struct moat_patience patience = moat_manager_patience(manager);
+    enum moat_status status = moat_region_close(&ref, &patience);
     if (status == MOAT_NOT_OURS)
         return refuse(manager, "release", at);
     if (status)
@@ -103,8 +104,8 @@ enum moat_status moat_release(struct moat_manager *manager, void *address) {
         moat_region_reopen(&ref);
         return status;
     }
-    moat_manager_count(manager, MOAT_COUNT_RELEASES, 1);
-    moat_manager_count(manager, MOAT_COUNT_REGIONS, UINT64_MAX);
-    moat_manager_count(manager, MOAT_COUNT_BYTES_RESERVED, 0 - (uint64_t)ref.size);
+    struct moat_counters *counters = moat_manager_counters(manager);
+    moat_count(counters, MOAT_COUNT_RELEASES, 1);
+    moat_count(counters, MOAT_COUNT_BYTES_RESERVED, 0 - (uint64_t)ref.size);
     return MOAT_OK;
 }

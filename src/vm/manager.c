@@ -118,7 +118,7 @@ const struct moat_options *moat_manager_options(const struct moat_manager *manag
     return &manager->options;
 }
 
-uint64_t moat_manager_deadline(const struct moat_manager *manager) {
+struct moat_patience moat_manager_patience(const struct moat_manager *manager) {
     struct moat_options usual;
     const struct moat_options *options = &usual;
 
@@ -126,22 +126,18 @@ uint64_t moat_manager_deadline(const struct moat_manager *manager) {
         options = &manager->options;
     else
         moat_options_init(&usual);
-    return moat_os_clock() + options->timeout_ms * NS_PER_MS;
+    return (struct moat_patience){.timeout_ns = options->timeout_ms * NS_PER_MS};
 }
 
-void moat_manager_count(struct moat_manager *manager, enum moat_counter counter, uint64_t amount) {
-    unsigned shard = moat_os_processor() % MOAT_MANAGER_SHARDS;
-    /* relaxed: a statistic. */
-    atomic_fetch_add_explicit(&manager->shards[shard].counters[counter], amount,
-                              memory_order_relaxed);
+struct moat_counters *moat_manager_counters(struct moat_manager *manager) {
+    return &manager->shards[moat_os_processor() % MOAT_MANAGER_SHARDS];
 }
 
 static uint64_t sum(const struct moat_manager *manager, enum moat_counter counter) {
     uint64_t total = 0;
     for (unsigned shard = 0; shard < MOAT_MANAGER_SHARDS; shard++)
         /* relaxed: a statistic. */
-        total +=
-            atomic_load_explicit(&manager->shards[shard].counters[counter], memory_order_relaxed);
+        total += atomic_load_explicit(&manager->shards[shard].of[counter], memory_order_relaxed);
     return total;
 }
 
@@ -149,7 +145,7 @@ enum moat_status moat_stats_read(const struct moat_manager *manager, struct moat
     if (!manager || !stats)
         return MOAT_NO_ACCESS;
     *stats = (struct moat_stats){
-        .regions_live = sum(manager, MOAT_COUNT_REGIONS),
+        .regions_live = sum(manager, MOAT_COUNT_RESERVES) - sum(manager, MOAT_COUNT_RELEASES),
         .bytes_reserved = sum(manager, MOAT_COUNT_BYTES_RESERVED),
         .bytes_committed = sum(manager, MOAT_COUNT_BYTES_COMMITTED),
         .reserves = sum(manager, MOAT_COUNT_RESERVES),

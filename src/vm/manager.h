@@ -6,6 +6,7 @@
 #define MOAT_VM_MANAGER_H
 
 #include "backend/backend.h"
+#include "region/region.h"
 
 #include <moat/moat.h>
 
@@ -13,7 +14,6 @@
 #include <stdbool.h>
 
 enum moat_counter {
-    MOAT_COUNT_REGIONS,
     MOAT_COUNT_BYTES_RESERVED,
     MOAT_COUNT_BYTES_COMMITTED,
     MOAT_COUNT_RESERVES,
@@ -31,20 +31,34 @@ enum moat_counter {
 
 #define MOAT_MANAGER_SHARDS 16u
 
+struct moat_counters {
+    _Alignas(128) _Atomic uint64_t of[MOAT_COUNTERS];
+};
+
 struct moat_manager {
     _Atomic uint64_t link; /* of the books */
     struct moat_options options;
     const struct moat_backend_ops *backend;
     bool markers;
-    struct {
-        _Alignas(128) _Atomic uint64_t counters[MOAT_COUNTERS];
-    } shards[MOAT_MANAGER_SHARDS];
+    struct moat_counters shards[MOAT_MANAGER_SHARDS];
 };
 
-/* Add to a counter; differences may be negative, in two's complement. */
-void moat_manager_count(struct moat_manager *manager, enum moat_counter counter, uint64_t amount);
+/* The counters of this processor. */
+struct moat_counters *moat_manager_counters(struct moat_manager *manager);
 
-/* The clock reading at which a wait of this manager ends; NULL: as by default. */
-uint64_t moat_manager_deadline(const struct moat_manager *manager);
+/* Add to a counter; differences may be negative, in two's complement. */
+static inline void moat_count(struct moat_counters *counters, enum moat_counter counter,
+                              uint64_t amount) {
+    /* relaxed: a statistic. */
+    atomic_fetch_add_explicit(&counters->of[counter], amount, memory_order_relaxed);
+}
+
+static inline void moat_manager_count(struct moat_manager *manager, enum moat_counter counter,
+                                      uint64_t amount) {
+    moat_count(moat_manager_counters(manager), counter, amount);
+}
+
+/* How long calls of this manager wait; NULL: as by default. */
+struct moat_patience moat_manager_patience(const struct moat_manager *manager);
 
 #endif

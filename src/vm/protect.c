@@ -28,7 +28,7 @@ static enum moat_status protect_entered(const struct moat_region_ref *ref,
 enum moat_status moat_protect(struct moat_manager *manager, void *address, size_t size,
                               uint32_t protection, uint32_t *old) {
     uintptr_t given = (uintptr_t)address;
-    uint64_t deadline = moat_manager_deadline(manager);
+    struct moat_patience patience = moat_manager_patience(manager);
     struct moat_region_ref ref;
     struct moat_range range;
     uint32_t stripes;
@@ -50,7 +50,7 @@ enum moat_status moat_protect(struct moat_manager *manager, void *address, size_
         if (!moat_range_fits(&range, &ref))
             return moat_fail(MOAT_INVALID_ADDRESS, "protect", given,
                              "the range leaves the region it starts in");
-        status = moat_region_enter(&ref, range.start, range.end, deadline, &stripes);
+        status = moat_region_enter(&ref, range.start, range.end, &patience, &stripes);
     } while (status == MOAT_NOT_OURS);
     if (status)
         return moat_fail(status, "protect", given, "another call on these pages stayed unfinished");

@@ -62,7 +62,7 @@ static void back_off(uint64_t *delay) {
  * race at least one succeeds. */
 static enum moat_status place_at(const struct request *request, const struct moat_place_wish *wish,
                                  struct moat_place *place) {
-    uint64_t deadline = moat_manager_deadline(request->manager);
+    struct moat_patience patience = moat_manager_patience(request->manager);
     uint64_t delay = BACKOFF_FIRST_NS;
 
     for (;;) {
@@ -73,7 +73,7 @@ static enum moat_status place_at(const struct request *request, const struct moa
         if (!moat_arena_of(conflict) || region_in(request->base, request->size))
             return moat_fail(MOAT_INVALID_ADDRESS, CALL, request->base,
                              "a page of that range is not free");
-        if (moat_os_clock() >= deadline)
+        if (!moat_patience_left(&patience))
             return moat_fail(MOAT_TIMEOUT, CALL, request->base,
                              "another call on that place stayed unfinished");
         back_off(&delay);
@@ -146,12 +146,12 @@ enum moat_status moat_reserve(struct moat_manager *manager, void *address, size_
         return status;
     }
     *base = (void *)place.base;
-    moat_manager_count(manager, MOAT_COUNT_REGIONS, 1);
-    moat_manager_count(manager, MOAT_COUNT_RESERVES, 1);
-    moat_manager_count(manager, MOAT_COUNT_BYTES_RESERVED, place.size);
+    struct moat_counters *counters = moat_manager_counters(manager);
+    moat_count(counters, MOAT_COUNT_RESERVES, 1);
+    moat_count(counters, MOAT_COUNT_BYTES_RESERVED, place.size);
     if (commit)
-        moat_manager_count(manager, MOAT_COUNT_BYTES_COMMITTED, place.size);
+        moat_count(counters, MOAT_COUNT_BYTES_COMMITTED, place.size);
     if (place.yielded)
-        moat_manager_count(manager, MOAT_COUNT_GUARDS_YIELDED, 1);
+        moat_count(counters, MOAT_COUNT_GUARDS_YIELDED, 1);
     return MOAT_OK;
 }
