@@ -10,6 +10,9 @@
  * Regions belong to the manager that reserved them. Freeing through another manager is refused with
  * MOAT_NOT_OURS; moat_query and moat_protect answer for every address of the process.
  *
+ * A NULL manager, where it is not said to be allowed, is answered with MOAT_NO_ACCESS; a manager that
+ * was destroyed, or never was one, is not found out.
+ *
  * Threads: every call may run in any thread at any time. A call waits only for another call on the
  * same 2 MiB stripe of the same region, or for a release of that region, and at most `timeout_ms`.
  * Signals: moat_query is async-signal-safe; nothing else is.

@@ -41,6 +41,8 @@ static enum moat_status enter(struct moat_manager *manager, const char *what, ui
                               struct moat_region_ref *ref, uint32_t *stripes) {
     enum moat_status status;
 
+    if (!manager)
+        return moat_fail(MOAT_NO_ACCESS, what, address, "manager is NULL");
     if (!moat_protection_valid(protection))
         return moat_fail(MOAT_INVALID_ARGUMENT, what, address, "no such protection");
     if (!moat_range_of(address, size, range))

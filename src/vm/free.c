@@ -48,6 +48,8 @@ enum moat_status moat_decommit(struct moat_manager *manager, void *address, size
     uint32_t stripes;
     enum moat_status status;
 
+    if (!manager)
+        return moat_fail(MOAT_NO_ACCESS, "decommit", at, "manager is NULL");
     if (size > UINTPTR_MAX - at)
         return moat_fail(MOAT_INVALID_ARGUMENT, "decommit", at, "the range wraps");
     do {
@@ -91,6 +93,8 @@ enum moat_status moat_release(struct moat_manager *manager, void *address) {
     uintptr_t at = (uintptr_t)address;
     struct moat_region_ref ref;
 
+    if (!manager)
+        return moat_fail(MOAT_NO_ACCESS, "release", at, "manager is NULL");
     if (!moat_region_find_base(at, &ref) || ref.owner != manager)
         return refuse(manager, "release", at);
     struct moat_patience patience = moat_manager_patience(manager);

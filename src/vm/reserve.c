@@ -125,6 +125,8 @@ enum moat_status moat_reserve(struct moat_manager *manager, void *address, size_
     if (!base)
         return moat_fail(MOAT_NO_ACCESS, CALL, (uintptr_t)address, "base is NULL");
     *base = NULL;
+    if (!manager)
+        return moat_fail(MOAT_NO_ACCESS, CALL, (uintptr_t)address, "manager is NULL");
     enum moat_status status = read_request(address, size, &request);
     if (!status)
         status = find_place(&request, &place);
