@@ -28,8 +28,8 @@ int moat_os_wait(const void *word, uint32_t value, uint64_t deadline) {
         .tv_sec = (time_t)(deadline / NANOSECONDS),
         .tv_nsec = (long)(deadline % NANOSECONDS),
     };
-    long outcome = syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, value,
-                           deadline == UINT64_MAX ? NULL : &until, NULL, FUTEX_BITSET_MATCH_ANY);
+    long outcome = syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, value, &until,
+                           NULL, FUTEX_BITSET_MATCH_ANY);
     int error = moat_linux_result(outcome, saved);
     /* EAGAIN: the value differs. EINTR: a signal, spurious to the caller. */
     return error == EAGAIN || error == EINTR ? 0 : error;

@@ -51,6 +51,15 @@ Test(os_guard, removing_a_marker_gives_zeroes_with_the_old_rights) {
     cr_assert_not(touch_reads(base + PAGE), "the other marker stays");
 }
 
+Test(os_guard, removing_takes_every_marker_of_the_range) {
+    char *base = filled(8);
+    cr_assert_eq(moat_os_guard_install(base, 8 * PAGE), 0);
+    cr_assert_eq(moat_os_guard_remove(base + PAGE, 6 * PAGE), 0);
+    cr_assert_not(touch_reads(base));
+    cr_assert(touch_all_bytes(base + PAGE, 6 * PAGE, 0));
+    cr_assert_not(touch_reads(base + 7 * PAGE));
+}
+
 Test(os_guard, markers_split_no_mapping) {
     char *base = filled(64);
     uint64_t count = moat_os_map_count();

@@ -12,6 +12,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -62,27 +63,46 @@ Test(os_process, the_environment_of_an_ordinary_program_is_trusted) {
     cr_assert_eq(errno, 4711);
 }
 
-Test(os_process, a_complaint_arrives_whole_on_standard_error) {
+static void on_tick(int number) {
+    (void)number;
+}
+
+/* Interrupt whatever this process does a thousand times a second. */
+static void start_ticking(void) {
+    struct sigaction action = {.sa_handler = on_tick};
+    struct itimerval every = {{0, 1000}, {0, 1000}};
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &every, NULL);
+}
+
+/* Longer than a pipe holds, to a slow reader, from a writer that is interrupted: in many pieces. */
+Test(os_process, a_complaint_arrives_whole_on_standard_error, .timeout = 60) {
+    enum { SIZE = 400000 };
+    static char text[SIZE], read_back[SIZE];
     int ends[2];
-    char text[70000], read_back[70000];
-    memset(text, 'c', sizeof text);
+    for (unsigned i = 0; i < SIZE; i++)
+        text[i] = (char)(i * 2654435761u >> 24);
     cr_assert_eq(pipe(ends), 0);
     pid_t child = fork();
     if (child == 0) {
         dup2(ends[1], 2);
+        start_ticking();
         errno = 4711;
         moat_os_complain(text, sizeof text);
         _exit(errno == 4711 ? 0 : 1);
     }
     close(ends[1]);
     size_t done = 0;
-    for (ssize_t got = 1; got > 0 && done < sizeof read_back; done += (size_t)got)
-        got = read(ends[0], read_back + done, sizeof read_back - done);
+    for (ssize_t got = 1; got > 0 && done < SIZE; done += (size_t)got) {
+        usleep(3000);
+        size_t room = SIZE - done < 10000 ? SIZE - done : 10000;
+        got = read(ends[0], read_back + done, room);
+    }
     int status;
     cr_assert_eq(waitpid(child, &status, 0), child);
     cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-    cr_assert_eq(done, sizeof text);
-    cr_assert_eq(memcmp(text, read_back, sizeof text), 0);
+    cr_assert_eq(done, SIZE);
+    cr_assert_eq(memcmp(text, read_back, SIZE), 0);
 }
 
 /* How a child ends that complains to `error`, which is closed by nobody else. */
@@ -159,4 +179,15 @@ Test(os_process, entropy_writes_no_further_than_asked) {
     cr_assert_eq(bytes[33], 0x5A);
     cr_assert_eq(moat_os_entropy(bytes, 0), 0);
     cr_assert_eq(bytes[0], 0x5A);
+}
+
+/* Long calls of getrandom are cut short by signals. */
+Test(os_process, entropy_goes_on_after_a_signal, .timeout = 60) {
+    enum { SIZE = 16 << 20, BLOCK = 64 };
+    static unsigned char bytes[SIZE];
+    static const unsigned char zeroes[BLOCK];
+    start_ticking();
+    cr_assert_eq(moat_os_entropy(bytes, SIZE), 0);
+    for (size_t i = 0; i < SIZE; i += BLOCK)
+        cr_assert_neq(memcmp(bytes + i, zeroes, BLOCK), 0, "nothing was written at %zu", i);
 }
