@@ -6,9 +6,8 @@
  * finds it or looked in a moment when it was not there. What growth does to this is in
  * region_table_grow.c.
  *
- * Easy to get wrong: a failed step may mean that the slot is frozen. Then a newer array is
- * published, and the call starts over there; it must not undo what it left in the old one, which is
- * gone.
+ * Easy to get wrong: a failed step may mean that growth retired the word. Then a newer array is
+ * published and the call starts over there; what it left in the old one is gone with it.
  */
 #include "lockfree/region_table.h"
 
@@ -86,16 +85,6 @@ static void locate(uint64_t array, uint64_t home, uint64_t meta, uint64_t page,
     }
 }
 
-/* A reader that meets an unborn line moves it itself: it waits for nobody. */
-static void bear_for_reader(struct moat_region_table *table, uint64_t hash) {
-    unsigned shard = table_enter(table);
-    /* A(grow): loaded again, because only arrays seen while in flight may be written to. */
-    uint64_t array = moat_load_acquire(&table->current);
-
-    moat_region_table_bear(table, array, array_home(array, hash));
-    table_leave(table, shard, 0);
-}
-
 uint32_t moat_region_table_find_far(struct moat_region_table *table, uint64_t page) {
     uint64_t hash = moat_region_table_hash(table, page);
 
@@ -108,7 +97,7 @@ uint32_t moat_region_table_find_far(struct moat_region_table *table, uint64_t pa
         uint64_t meta = moat_load_acquire(&moat_region_table_lines(array)[home].meta);
 
         if (meta == 0) {
-            bear_for_reader(table, hash);
+            moat_region_table_bear(table, array, home);
             continue;
         }
         locate(array, home, meta, page, &place);
@@ -122,17 +111,21 @@ uint32_t moat_region_table_find_far(struct moat_region_table *table, uint64_t pa
     }
 }
 
-/* Into a slot of the home line. *crowded: all slots but the last were taken. */
-static enum outcome insert_native(struct moat_region_line *line, uint64_t word, bool *crowded) {
-    for (unsigned i = 0; i < MOAT_TABLE_SLOTS; i++) {
+/* Into a slot of the home line. *crowded: all slots but the last one tried were taken. */
+static enum outcome insert_native(struct moat_region_line *line, uint64_t hash, uint64_t word,
+                                  bool *crowded) {
+    unsigned first = moat_region_table_first_slot(hash);
+
+    for (unsigned n = 0; n < MOAT_TABLE_SLOTS; n++) {
+        unsigned i = (first + n) % MOAT_TABLE_SLOTS;
         /* A(freeze) */
         uint64_t seen = moat_load_acquire(&line->slot[i]);
 
-        *crowded = i == MOAT_TABLE_SLOTS - 1;
+        *crowded = n == MOAT_TABLE_SLOTS - 1;
         /* R(publish) A(retract) A(freeze) */
         if (seen == EMPTY && moat_cas_acq_rel(&line->slot[i], &seen, word))
             return DONE;
-        if (seen & MOAT_TABLE_FROZEN)
+        if (is_retired(seen))
             return AGAIN;
     }
     return NO_ROOM;
@@ -159,7 +152,7 @@ static enum outcome reserve(struct moat_region_table *table, uint64_t array, uin
                 *pointer = pointer_make(offset, i);
                 return DONE;
             }
-            if (seen & MOAT_TABLE_FROZEN)
+            if (is_retired(seen))
                 return AGAIN;
         }
     }
@@ -178,7 +171,7 @@ static enum outcome exchange_pointer(struct moat_region_line *line, unsigned fro
     for (;;) {
         unsigned n = 0;
 
-        if (meta & MOAT_TABLE_FROZEN)
+        if (is_retired(meta))
             return AGAIN;
         while (n < POINTER_COUNT && meta_pointer(meta, n) != from)
             n++;
@@ -209,7 +202,7 @@ static enum outcome insert_displaced(struct moat_region_table *table, uint64_t a
     if (outcome != DONE)
         return outcome;
 
-    /* R(publish) A(freeze): it fails only if the word is frozen; then nothing was entered. */
+    /* R(publish) A(freeze): fails only if growth retired the word; then nothing was entered. */
     return moat_cas_acq_rel(slot, &reserved, word) ? DONE : AGAIN;
 }
 
@@ -223,11 +216,16 @@ static void ask_for_growth(struct moat_region_table *table, uint64_t array, bool
         moat_store_relaxed(&table->wanted, array);
 }
 
+/* Add 1, or UINT64_MAX for -1, to the number of live entries. */
+static void count(struct moat_region_table *table, uint64_t entries) {
+    /* relaxed: a number that orders nothing. */
+    moat_add_relaxed(&table->shard[moat_shard_of_this_thread()].live, entries);
+}
+
 enum moat_table_status moat_region_table_insert(struct moat_region_table *table, uint64_t page,
                                                 uint32_t handle) {
     uint64_t hash = moat_region_table_hash(table, page);
     uint64_t word = entry_word(page, handle);
-    unsigned shard = table_enter(table);
     enum outcome outcome;
     bool crowded;
     uint64_t array;
@@ -238,19 +236,21 @@ enum moat_table_status moat_region_table_insert(struct moat_region_table *table,
         uint64_t home = array_home(array, hash);
         struct moat_region_line *line = &moat_region_table_lines(array)[home];
 
-        moat_region_table_help(table, array);
+        moat_region_table_help(table);
         /* A(birth) */
         if (moat_load_acquire(&line->meta) == 0)
             moat_region_table_bear(table, array, home);
-        outcome = insert_native(line, word, &crowded);
+        outcome = insert_native(line, hash, word, &crowded);
         if (outcome == NO_ROOM)
             outcome = insert_displaced(table, array, home, word);
     } while (outcome == AGAIN);
 
     if (crowded)
         ask_for_growth(table, array, outcome == NO_ROOM);
-    table_leave(table, shard, outcome == DONE ? 1 : 0);
-    return outcome == DONE ? MOAT_TABLE_OK : MOAT_TABLE_FULL;
+    if (outcome != DONE)
+        return MOAT_TABLE_FULL;
+    count(table, 1);
+    return MOAT_TABLE_OK;
 }
 
 /* One try in one array. *erased is set unless the outcome is AGAIN. */
@@ -259,10 +259,18 @@ static enum outcome erase_in(struct moat_region_table *table, uint64_t array, ui
     uint64_t home = array_home(array, hash);
     struct moat_region_line *line = &moat_region_table_lines(array)[home];
     struct place place;
+    _Atomic uint64_t *first = &line->slot[moat_region_table_first_slot(hash)];
+    /* A(publish) A(freeze) */
+    uint64_t word = moat_load_acquire(first);
+
+    /* R(retract) A(freeze): most entries lie there. */
+    *erased = word == entry && moat_cas_acq_rel(first, &word, EMPTY);
+    if (*erased)
+        return DONE;
+
     /* A(birth) A(point) */
     uint64_t meta = moat_load_acquire(&line->meta);
 
-    *erased = false;
     if (meta == 0) {
         moat_region_table_bear(table, array, home);
         return AGAIN;
@@ -272,11 +280,11 @@ static enum outcome erase_in(struct moat_region_table *table, uint64_t array, ui
         /* relaxed: as in find_far: a miss in an array not current proves nothing. */
         return moat_load_relaxed(&table->current) == array ? DONE : AGAIN;
     if (place.word != entry)
-        return place.word & MOAT_TABLE_FROZEN ? AGAIN : DONE;
+        return is_retired(place.word) ? AGAIN : DONE;
 
     /* R(retract) A(freeze) */
     if (!moat_cas_acq_rel(place.slot, &place.word, place.pointer ? RESERVED : EMPTY))
-        return place.word & MOAT_TABLE_FROZEN ? AGAIN : DONE;
+        return is_retired(place.word) ? AGAIN : DONE;
     *erased = true;
     if (place.pointer && exchange_pointer(line, place.pointer, 0) == DONE) {
         uint64_t reserved = RESERVED;
@@ -293,17 +301,17 @@ bool moat_region_table_erase(struct moat_region_table *table, uint64_t page, uin
 
     uint64_t hash = moat_region_table_hash(table, page);
     uint64_t entry = entry_word(page, handle);
-    unsigned shard = table_enter(table);
     uint64_t array;
     bool erased;
 
     do {
         /* A(grow) */
         array = moat_load_acquire(&table->current);
-        moat_region_table_help(table, array);
+        moat_region_table_help(table);
     } while (erase_in(table, array, hash, entry, &erased) == AGAIN);
 
-    table_leave(table, shard, erased ? -1 : 0);
+    if (erased)
+        count(table, UINT64_MAX);
     return erased;
 }
 
@@ -312,8 +320,7 @@ uint64_t moat_region_table_live(const struct moat_region_table *table) {
 
     for (unsigned i = 0; i < MOAT_SHARD_COUNT; i++)
         /* relaxed: a count of many threads is never of one moment. */
-        sum += moat_load_relaxed(&table->shard[i].tally);
-    /* A shard may hold less than nothing, and so may a sum of different moments. */
-    sum &= IN_FLIGHT_ONE - 1;
-    return sum >> (IN_FLIGHT_SHIFT - 1) ? 0 : sum;
+        sum += moat_load_relaxed(&table->shard[i].live);
+    /* The sum of different moments may be less than nothing too. */
+    return sum > UINT64_MAX / 2 ? 0 : sum;
 }

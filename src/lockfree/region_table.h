@@ -23,8 +23,8 @@
  *   grow      the caller clears an array and publishes it -> whoever loads it sees it clear
  *   freeze    a helper saw a newer array, then froze -> whoever reads a frozen word sees that array
  *   settle    every line of an array was seen born -> whoever sees it settled sees that too
- *   quiesce   a writer leaves -> the array it may have touched is handed out; and the scan that saw
- *             nobody -> a writer that enters later sees the array settled
+ *   quiesce   a mover leaves -> the array it may have touched is handed out; and the scan that saw
+ *             nobody -> a mover that enters later sees the array settled
  */
 #ifndef MOAT_LOCKFREE_REGION_TABLE_H
 #define MOAT_LOCKFREE_REGION_TABLE_H
@@ -80,9 +80,10 @@ struct moat_region_table {
     _Atomic uint64_t array[MOAT_TABLE_LINES_LOG2_MAX + 1]; /* array words by log2 of their lines */
     _Atomic uint64_t retiring; /* log2 of the next array to hand out << 32 | shards seen quiet */
 
-    /* One line per shard: writers in flight << 48, plus the signed number of live entries. */
     struct {
-        _Alignas(MOAT_TABLE_LINE_BYTES) _Atomic uint64_t tally;
+        /* May wrap below zero in one shard; the sum does not. */
+        _Alignas(MOAT_TABLE_LINE_BYTES) _Atomic uint64_t live;
+        _Atomic uint64_t movers; /* threads that may be writing lines for a growth */
     } shard[MOAT_SHARD_COUNT];
 };
 
@@ -132,12 +133,12 @@ unsigned moat_region_table_lines_log2(const struct moat_region_table *table);
 bool moat_region_table_grow(struct moat_region_table *table, void *storage, unsigned lines_log2);
 
 /*
- * Get an old array that nobody writes to any more, at most once per array, oldest first. Its pages
- * may be dropped so that they read as zero, but never unmapped or reused: a reader may still look
- * at them.
+ * Get an old array that nobody moves lines from any more, at most once per array, oldest first. Its
+ * pages may be dropped so that they read as zero, but never unmapped or reused: a reader may still
+ * look at them.
  *
- * Returns false when there is none, or when a writer that may still touch it is in flight: try
- * again later. A writer that is stopped for ever keeps pages from being dropped, and nothing else.
+ * Returns false when there is none, or when a thread may still be moving its lines: try again later.
+ * Such a thread, stopped for ever, keeps pages from being dropped, and nothing else.
  */
 bool moat_region_table_take_retired(struct moat_region_table *table, void **storage, size_t *size);
 
@@ -156,8 +157,22 @@ static inline uint64_t moat_region_table_hash(const struct moat_region_table *ta
     return hash * table->seed[2];
 }
 
+/* Where in its line an entry is put if it can be; growth does not change it. */
+static inline unsigned moat_region_table_first_slot(uint64_t hash) {
+    return (unsigned)((hash & UINT32_MAX) * MOAT_TABLE_SLOTS >> 32);
+}
+
 static inline struct moat_region_line *moat_region_table_lines(uint64_t array) {
     return (struct moat_region_line *)(uintptr_t)(array & ~MOAT_TABLE_SHIFT_MASK);
+}
+
+/* Handle and flags of the slot if it holds the page that probe has in its high bits, else `hit`. */
+static inline uint64_t moat_region_table_match(const _Atomic uint64_t *slot, uint64_t probe,
+                                               uint64_t hit) {
+    /* A(publish) A(freeze) */
+    uint64_t differ = moat_load_acquire(slot) ^ probe;
+
+    return differ < UINT64_C(1) << MOAT_TABLE_PAGE_SHIFT ? differ : hit;
 }
 
 /*
@@ -165,8 +180,10 @@ static inline struct moat_region_line *moat_region_table_lines(uint64_t array) {
  *
  *   page   any value; only 1 to 2^36 - 1 can be present
  *
- * One cache line in the usual case, and the seven slots are compared without a branch between them:
- * a mispredicted branch costs more than seven compares.
+ * One cache line in the usual case. Most entries lie in the slot that is looked at first, and the
+ * fewer instructions a hit takes, the more cache misses of a caller's loop overlap. Then the others
+ * are compared without a branch between them, written out because not every compiler unrolls: a
+ * mispredicted branch costs more than all the compares.
  *
  * Threads   any, at once; also in a signal handler and in a forked child
  */
@@ -181,16 +198,22 @@ static inline uint32_t moat_region_table_find(struct moat_region_table *table, u
     struct moat_region_line *line =
         &moat_region_table_lines(array)[hash >> (array & MOAT_TABLE_SHIFT_MASK)];
     uint64_t probe = page << MOAT_TABLE_PAGE_SHIFT;
-    uint64_t hit = 0;
+    uint64_t hit =
+        moat_region_table_match(&line->slot[moat_region_table_first_slot(hash)], probe, 0);
+
+    if (hit != 0)
+        return (uint32_t)(hit >> MOAT_TABLE_HANDLE_SHIFT);
+
     /* A(birth): read before the slots, so that a born meta word vouches for what they showed. */
     uint64_t meta = moat_load_acquire(&line->meta);
 
-    for (unsigned i = 0; i < MOAT_TABLE_SLOTS; i++) {
-        /* A(publish) A(freeze) */
-        uint64_t differ = moat_load_acquire(&line->slot[i]) ^ probe;
-
-        hit = differ >> MOAT_TABLE_PAGE_SHIFT == 0 ? differ : hit;
-    }
+    hit = moat_region_table_match(&line->slot[0], probe, hit);
+    hit = moat_region_table_match(&line->slot[1], probe, hit);
+    hit = moat_region_table_match(&line->slot[2], probe, hit);
+    hit = moat_region_table_match(&line->slot[3], probe, hit);
+    hit = moat_region_table_match(&line->slot[4], probe, hit);
+    hit = moat_region_table_match(&line->slot[5], probe, hit);
+    hit = moat_region_table_match(&line->slot[6], probe, hit);
     if (hit != 0)
         return (uint32_t)(hit >> MOAT_TABLE_HANDLE_SHIFT);
 

@@ -8,9 +8,9 @@
  * from 0, and the two meta words leave it last. Doing it twice is doing it once: a helper may stop
  * for hours.
  *
- * Easy to get wrong: a child word must not be written once the page of its line was dropped,
- * because there it would read as 0 again. Hence every caller here is in flight
- * (region_table_inner.h).
+ * Easy to get wrong: once the page of a line was dropped its words read as 0 again, and freezing or
+ * birth would give them a false life. Hence movers are counted, and no array is handed out while
+ * one may know it. Inserts and erases need not be: they swap only words that are not 0.
  */
 #include "lockfree/region_table.h"
 
@@ -98,7 +98,21 @@ static void hatch(const struct moat_region_table *table, uint64_t parent, uint64
     }
 }
 
-/* Move one line of the parent. Threads   in flight */
+/* Between these two a thread may move lines of arrays that it loads meanwhile. */
+static unsigned mover_enter(struct moat_region_table *table) {
+    unsigned shard = moat_shard_of_this_thread();
+
+    /* R(quiesce) A(quiesce) */
+    moat_add_acq_rel(&table->shard[shard].movers, 1);
+    return shard;
+}
+
+static void mover_leave(struct moat_region_table *table, unsigned shard) {
+    /* R(quiesce) A(quiesce) */
+    moat_add_acq_rel(&table->shard[shard].movers, UINT64_MAX);
+}
+
+/* Move one line of the parent. For movers. */
 static void move_line(const struct moat_region_table *table, uint64_t parent, uint64_t child,
                       uint64_t index) {
     struct moat_region_line *line = &moat_region_table_lines(child)[2 * index];
@@ -126,21 +140,25 @@ static void move_line(const struct moat_region_table *table, uint64_t parent, ui
 }
 
 void moat_region_table_bear(struct moat_region_table *table, uint64_t array, uint64_t index) {
-    /* A(settle) */
+    unsigned shard = mover_enter(table);
+    /* A(settle): loaded as a mover. If it is the parent, neither array was handed out before. */
     uint64_t parent = moat_load_acquire(&table->settled);
 
-    /* Otherwise the growth has ended, and the line is born or the array is old. */
+    /* Otherwise the growth has ended: the line is born, or the array is old. */
     if (array_lines_log2(parent) + 1 == array_lines_log2(array))
         move_line(table, parent, array, index >> 1);
+    mover_leave(table, shard);
 }
 
 /*
  * Lines are taken on by a cursor, so that helpers work on different ones. Their taker may have been
  * stopped: when all are taken on, a frontier passes over them once more and moves what is left.
  */
-void moat_region_table_help(struct moat_region_table *table, uint64_t array) {
-    /* A(settle) */
+static void help_growth(struct moat_region_table *table) {
+    /* A(settle): loaded as a mover, and first: it is never newer than the current array. */
     uint64_t parent = moat_load_acquire(&table->settled);
+    /* A(grow) */
+    uint64_t array = moat_load_acquire(&table->current);
     unsigned parent_log2 = array_lines_log2(parent);
     uint64_t line_count = UINT64_C(1) << parent_log2;
 
@@ -172,6 +190,19 @@ void moat_region_table_help(struct moat_region_table *table, uint64_t array) {
         moat_cas_acq_rel(&table->settled, &parent, array);
 }
 
+void moat_region_table_help(struct moat_region_table *table) {
+    /* relaxed: a hint; the mover loads both again. */
+    uint64_t array = moat_load_relaxed(&table->current);
+
+    /* relaxed: as above. */
+    if (moat_load_relaxed(&table->settled) == array)
+        return;
+    unsigned shard = mover_enter(table);
+
+    help_growth(table);
+    mover_leave(table, shard);
+}
+
 bool moat_region_table_wants_growth(const struct moat_region_table *table) {
     /* relaxed: a hint; grow decides for itself. */
     uint64_t array = moat_load_relaxed(&table->current);
@@ -188,38 +219,33 @@ unsigned moat_region_table_lines_log2(const struct moat_region_table *table) {
 }
 
 bool moat_region_table_grow(struct moat_region_table *table, void *storage, unsigned lines_log2) {
-    unsigned shard = table_enter(table);
+    for (unsigned i = 0; i < HELPS_PER_REFUSAL; i++)
+        moat_region_table_help(table);
+
     /* A(grow) */
     uint64_t array = moat_load_acquire(&table->current);
     unsigned array_log2 = array_lines_log2(array);
-    bool grown = false;
-
-    for (unsigned i = 0; i < HELPS_PER_REFUSAL; i++)
-        moat_region_table_help(table, array);
 
     /* A(settle): an array gets a child only when all of its own lines are born. */
-    if (moat_load_acquire(&table->settled) == array && lines_log2 == array_log2 + 1 &&
-        lines_log2 <= MOAT_TABLE_LINES_LOG2_MAX) {
-        /* relaxed: every racing caller writes the same; R(grow) below publishes it. */
-        moat_store_relaxed(&table->array[array_log2], array);
-        /* R(grow) A(grow) */
-        grown = moat_cas_acq_rel(&table->current, &array, array_word(storage, lines_log2));
-    }
-    table_leave(table, shard, 0);
-    return grown;
+    if (moat_load_acquire(&table->settled) != array || lines_log2 != array_log2 + 1 ||
+        lines_log2 > MOAT_TABLE_LINES_LOG2_MAX)
+        return false;
+    /* relaxed: every racing caller writes the same; R(grow) below publishes it. */
+    moat_store_relaxed(&table->array[array_log2], array);
+    /* R(grow) A(grow) */
+    return moat_cas_acq_rel(&table->current, &array, array_word(storage, lines_log2));
 }
 
-/* Was there a moment, since the caller looked at `settled`, when no writer of this shard was in
- * flight? Then all that enter later see what the caller saw. */
-static bool shard_is_quiet(_Atomic uint64_t *tally) {
-    /* The number of entries, in the low bits, may be negative and have borrowed from the high. */
-    const uint64_t borrow = IN_FLIGHT_ONE >> 1;
-
+/*
+ * Was there a moment, since the caller looked at `settled`, when no mover of this shard was at work?
+ * Then all that enter later see what the caller saw.
+ */
+static bool shard_is_quiet(_Atomic uint64_t *movers) {
     /* relaxed: spares a write to a line in use; the step below decides. */
-    if ((moat_load_relaxed(tally) + borrow) >> IN_FLIGHT_SHIFT != 0)
+    if (moat_load_relaxed(movers) != 0)
         return false;
-    /* R(quiesce) A(quiesce): a writer that enters after this step reads from it. */
-    return (moat_add_acq_rel(tally, 0) + borrow) >> IN_FLIGHT_SHIFT == 0;
+    /* R(quiesce) A(quiesce): a mover that enters after this step reads from it. */
+    return moat_add_acq_rel(movers, 0) == 0;
 }
 
 bool moat_region_table_take_retired(struct moat_region_table *table, void **storage, size_t *size) {
@@ -232,7 +258,7 @@ bool moat_region_table_take_retired(struct moat_region_table *table, void **stor
     if (array_lines_log2(moat_load_acquire(&table->settled)) <= lines_log2)
         return false;
     for (unsigned i = 0; i < MOAT_SHARD_COUNT; i++) {
-        if (!(quiet >> i & 1) && shard_is_quiet(&table->shard[i].tally))
+        if (!(quiet >> i & 1) && shard_is_quiet(&table->shard[i].movers))
             quiet |= UINT64_C(1) << i;
     }
     if ((uint32_t)quiet != (UINT32_C(1) << MOAT_SHARD_COUNT) - 1) {

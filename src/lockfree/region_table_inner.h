@@ -27,9 +27,6 @@
 #define POINTER_MASK        ((UINT64_C(1) << POINTER_BITS) - 1)
 #define POINTER_FIRST_SHIFT 4u
 
-#define IN_FLIGHT_SHIFT 48
-#define IN_FLIGHT_ONE   (UINT64_C(1) << IN_FLIGHT_SHIFT)
-
 /* Moving a line finds room for all it has in the two lines it becomes. */
 _Static_assert(POINTER_COUNT + MOAT_TABLE_SLOTS <= 2 * MOAT_TABLE_SLOTS, "a line would not fit");
 _Static_assert(POINTER_FIRST_SHIFT + POINTER_COUNT * POINTER_BITS <= 64, "pointers overlap");
@@ -78,31 +75,18 @@ static inline _Atomic uint64_t *pointer_slot(uint64_t array, uint64_t home, unsi
     return &line->slot[pointer & ((1u << POINTER_SLOT_BITS) - 1)];
 }
 
-/*
- * Every call that may write to lines is in flight between these two, so that an array is handed out
- * only when nobody can write to it any more. Returns the shard, to be passed to leave.
- */
-static inline unsigned table_enter(struct moat_region_table *table) {
-    unsigned shard = moat_shard_of_this_thread();
-
-    /* R(quiesce) A(quiesce) */
-    moat_add_acq_rel(&table->shard[shard].tally, IN_FLIGHT_ONE);
-    return shard;
-}
-
-/* `entries` is what the call added to the number of live entries: 1, 0 or -1. */
-static inline void table_leave(struct moat_region_table *table, unsigned shard, int entries) {
-    /* R(quiesce) A(quiesce) */
-    moat_add_acq_rel(&table->shard[shard].tally, (uint64_t)(int64_t)entries - IN_FLIGHT_ONE);
+/* Did growth take this word out of use? 0: its page was even dropped. A newer array is current. */
+static inline bool is_retired(uint64_t word) {
+    return (word & MOAT_TABLE_FROZEN) != 0 || word == 0;
 }
 
 /*
- * See to it that a line of this array is born, if a growth into it runs. Afterwards the line is
- * born or the array is no longer current. Threads   in flight
+ * If a growth into this array runs, see to it that a line is born. Afterwards the line is born, or
+ * the array is no longer current.
  */
 void moat_region_table_bear(struct moat_region_table *table, uint64_t array, uint64_t index);
 
-/* Move a few lines if a growth into this array runs. Threads   in flight */
-void moat_region_table_help(struct moat_region_table *table, uint64_t array);
+/* If a growth runs, move a few lines. */
+void moat_region_table_help(struct moat_region_table *table);
 
 #endif
