@@ -8,7 +8,7 @@
 #include "support/contract.h"
 
 #define THREADS 4
-#define ROUNDS  200
+#define ROUNDS  500
 
 struct racer {
     BYTE *base;

@@ -85,8 +85,7 @@ int main() {
     SYSTEM_INFO si;
     GetSystemInfo(&si);
     check(si.dwPageSize == 4096 && si.dwAllocationGranularity == 65536, "system info");
-    check(si.wProcessorArchitecture != PROCESSOR_ARCHITECTURE_UNKNOWN || si.dwOemId != 0,
-          "anonymous members");
+    check((si.dwOemId & 0xFFFF) == si.wProcessorArchitecture, "anonymous members");
 
     VirtualBuffer buffer(3 * si.dwPageSize);
     buffer.data()[0] = 1;

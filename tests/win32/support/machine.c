@@ -8,9 +8,23 @@
 #endif
 #include "contract.h"
 
+#ifndef _WIN32
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#endif
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
+
+/* There may be fewer processors than threads. */
+static void yield(void) {
+#ifdef _WIN32
+    SwitchToThread();
+#else
+    sched_yield();
+#endif
+}
 
 struct job {
     void (*work)(void *);
@@ -21,14 +35,14 @@ struct job {
 static void run_job(const struct job *job) {
     atomic_fetch_sub(job->waiting, 1);
     while (atomic_load(job->waiting) != 0)
-        continue;
+        yield();
     job->work(job->argument);
 }
 
 /* The starter is the last to arrive. */
 static void start_together(atomic_uint *waiting, void (*prepare)(void)) {
     while (atomic_load(waiting) != 1)
-        continue;
+        yield();
     if (prepare != NULL)
         prepare();
     atomic_fetch_sub(waiting, 1);
@@ -65,10 +79,6 @@ static void run_all(struct job *jobs, unsigned count, void (*prepare)(void)) {
 }
 
 #else
-
-#include <pthread.h>
-#include <setjmp.h>
-#include <signal.h>
 
 static sigjmp_buf escape;
 
