@@ -2,7 +2,8 @@
 /*
  * The rules by which tools/trace/convert turns recorded calls and faults into region operations, as
  * bench/traces/README.md states them: each test is a recording of a few lines and what it becomes.
- * The result is read by the reader of the benchmark, so it also keeps every promise of a trace.
+ * The result is read by the reader of the benchmark, so it also keeps every promise of a trace. One
+ * test is of the step before, from the text of perf to a recording.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -17,7 +18,7 @@
 
 #define HEADER "moat-raw 1\nprogram test\nlost 0\n"
 
-/* Numbers are hexadecimal: 22 is private anonymous, 32 with MAP_FIXED; protection 3 is read-write. */
+/* Numbers are hexadecimal: 22 is private anonymous, 32 has MAP_FIXED; 3 is read-write. */
 #define EXEC          "0 1 1 exec\n"
 #define MAP4(where)   "0 1 1 mmap 0 4000 3 22 ffffffff = " #where "000\n"
 #define NONE16(where) "0 1 1 mmap 0 10000 0 22 ffffffff = " #where "000\n"
@@ -32,8 +33,9 @@ static char *text_of(const char *path) {
     return text;
 }
 
-/* Run the convertor on a recording; returns its exit status and leaves its files at paths. */
-static int convert(const char *raw, char raw_path[], char out_path[], char error_path[]) {
+/* Run a tool on a text; returns its exit status and leaves its files at the paths. */
+static int run(const char *tool, const char *raw, char raw_path[], char out_path[],
+               char error_path[]) {
     char command[512];
     char *paths[] = {raw_path, out_path, error_path};
     for (int i = 0; i < 3; i++) {
@@ -44,8 +46,8 @@ static int convert(const char *raw, char raw_path[], char out_path[], char error
             cr_assert_eq(write(fd, raw, strlen(raw)), (ssize_t)strlen(raw));
         close(fd);
     }
-    snprintf(command, sizeof command, "python3 '%s' %s >%s 2>%s", CONVERT, raw_path, out_path,
-             error_path);
+    snprintf(command, sizeof command, "python3 '%s'%s %s >%s 2>%s", TRACE_TOOLS, tool, raw_path,
+             out_path, error_path);
     return system(command);
 }
 
@@ -64,7 +66,7 @@ static void print_op(char *text, size_t size, const struct trace_op *op) {
 static void becomes(const char *raw, const char *operations, const char *drops) {
     char paths[3][32], error[256], text[4096] = "", dropped[1024] = "";
     struct trace t;
-    int status = convert(raw, paths[0], paths[1], paths[2]);
+    int status = run("/convert", raw, paths[0], paths[1], paths[2]);
     cr_assert_eq(status, 0, "%s", text_of(paths[2]));
     cr_assert_eq(trace_load(paths[1], &t, error, sizeof error), 0, "%s", error);
     for (int i = 0; i < 3; i++)
@@ -86,7 +88,7 @@ static void becomes(const char *raw, const char *operations, const char *drops) 
 
 static void refused(const char *raw, const char *message) {
     char paths[3][32], expected[256];
-    cr_assert_neq(convert(raw, paths[0], paths[1], paths[2]), 0);
+    cr_assert_neq(run("/convert", raw, paths[0], paths[1], paths[2]), 0);
     snprintf(expected, sizeof expected, "convert: %s: %s\n", paths[0], message);
     cr_expect_str_eq(text_of(paths[2]), expected);
     cr_expect_str_eq(text_of(paths[1]), "", "a refused recording leaves no trace");
@@ -214,15 +216,41 @@ Test(bench_convert, mremap_carries_mixed_protections) {
             "");
 }
 
-/* The second brk shrinks by a page; the region is as large as the heap will be. */
 Test(bench_convert, the_heap_is_one_region_as_large_as_it_gets) {
     becomes(HEADER EXEC "0 1 1 brk 0 = 10000\n"
                         "0 1 1 brk 12000 = 12000\n" FAULT(11) "0 1 1 brk 11000 = 11000\n"
                                                               "0 1 1 brk 14000 = 14000\n"
-                                                              "0 1 1 brk 14800 = 14000\n",
+                                                              "0 1 1 brk 14800 = 14000\n"
+                                                              "0 1 1 brk 13000 = 13000\n",
             "0 RESERVE 0 0 4 0\n0 COMMIT 0 0 2 3\n0 TOUCH 0 1 1 3\n0 DECOMMIT 0 1 1 0\n"
-            "0 COMMIT 0 1 3 3\n0 RELEASE 0 0 0 0\n",
+            "0 COMMIT 0 1 3 3\n0 DECOMMIT 0 3 1 0\n0 RELEASE 0 0 0 0\n",
             "1 brk: failed\n1 brk: query\n");
+}
+
+/* The child grows what it inherited: only its own growth is a region of its own. */
+Test(bench_convert, a_child_has_a_heap_of_its_own_growth) {
+    becomes(HEADER EXEC "0 1 1 brk 0 = 10000\n0 1 1 brk 12000 = 12000\n0 2 2 fork 1 1\n"
+                        "0 2 2 brk 13000 = 13000\n0 2 2 fault 12000\n0 2 2 fault 11000\n"
+                        "0 2 2 brk 11000 = 11000\n0 2 2 exit\n",
+            "0 RESERVE 0 0 2 0\n0 COMMIT 0 0 2 3\n1 RESERVE 1 0 1 0\n1 COMMIT 1 0 1 3\n"
+            "1 TOUCH 1 0 1 3\n1 DECOMMIT 1 0 1 0\n1 RELEASE 1 0 0 0\n0 RELEASE 0 0 0 0\n",
+            "1 brk: query\n1 inherited\n");
+}
+
+Test(bench_convert, a_thread_that_ends_releases_nothing) {
+    becomes(HEADER EXEC "0 1 2 fork 1 1\n" MAP4(10) "0 1 2 fault 10000\n0 1 2 exit\n" FAULT(11),
+            "0 RESERVE 0 0 4 3\n1 TOUCH 0 0 1 3\n0 TOUCH 0 1 1 3\n0 RELEASE 0 0 0 0\n", "");
+}
+
+/* 300 pages from the last to the first: the first 256 of them do not wait for an operation. */
+Test(bench_convert, touches_wait_for_256_at_most) {
+    char raw[16384] = HEADER EXEC "0 1 1 mmap 0 12c000 3 22 ffffffff = 100000\n";
+    for (int page = 299; page >= 0; page--) {
+        size_t used = strlen(raw);
+        snprintf(raw + used, sizeof raw - used, "0 1 1 fault %x\n", 0x100000 + page * 4096);
+    }
+    becomes(raw, "0 RESERVE 0 0 300 3\n0 TOUCH 0 44 256 3\n0 TOUCH 0 0 44 3\n0 RELEASE 0 0 0 0\n",
+            "");
 }
 
 Test(bench_convert, touches_become_runs_in_order_at_the_next_operation) {
@@ -256,6 +284,46 @@ Test(bench_convert, children_touch_shared_memory_of_their_parent) {
                         "0 2 2 fault 10000\n0 2 2 madvise 10000 1000 4 = 0\n0 2 2 exit\n" FAULT(10),
             "0 RESERVE 0 0 4 3\n1 TOUCH 0 0 1 3\n0 RELEASE 0 0 0 0\n",
             "1 madvise: inherited\n1 touched before\n");
+}
+
+Test(bench_convert, shared_memory_outlives_dontneed_but_not_remove) {
+    becomes(HEADER EXEC "0 1 1 mmap 0 4000 3 21 ffffffff = 10000\n"
+                        "0 1 1 madvise 10000 1000 4 = 0\n"
+                        "0 1 1 madvise 10000 1000 9 = 0\n",
+            "0 RESERVE 0 0 4 3\n0 DECOMMIT 0 0 1 0\n0 COMMIT 0 0 1 3\n0 RELEASE 0 0 0 0\n",
+            "1 madvise: no effect\n");
+}
+
+/* Another thread gets the pages of munmap before munmap returns: it must come first. */
+Test(bench_convert, calls_stand_where_they_take_effect) {
+    char paths[3][32];
+    int status =
+        run("/perfscript.py test <",
+            "    0/0         0.000000000: PERF_RECORD_COMM: perf-exec:7/7\n"
+            "    7/7         5.000000001: PERF_RECORD_COMM exec: a b:7/7\n"
+            "    7/7         5.000000002: PERF_RECORD_FORK(7:8):(7:7)\n"
+            "    7/7         5.000000003: syscalls:sys_enter_munmap: addr: 0x00010000, "
+            "len: 0x00001000               0\n"
+            "    7/8         5.000000004: syscalls:sys_enter_mmap: addr: 0x00000000, "
+            "len: 0x00001000, prot: 0x00000003, flags: 0x00000022, fd: 0xffffffff, "
+            "off: 0x00000000               0\n"
+            "    7/8         5.000000005: page-faults:     7f0000012345\n"
+            "    7/8         5.000000006: syscalls:sys_exit_mmap: 0x10000               0\n"
+            "    7/7         5.000000007: syscalls:sys_exit_munmap: 0x0               0\n"
+            "    7/7         5.000000008: syscalls:sys_exit_brk: 0x0               0\n"
+            "    7/7         5.000000009: syscalls:sys_enter_munmap: addr: 0x00020000, "
+            "len: 0x00001000               0\n"
+            "    7/7         6.000000000: PERF_RECORD_LOST lost 3\n"
+            "    7/8         6.000000001: PERF_RECORD_EXIT(7:8):(7:7)\n",
+            paths[0], paths[1], paths[2]);
+    cr_assert_eq(status, 0, "%s", text_of(paths[2]));
+    cr_expect_str_eq(text_of(paths[1]),
+                     "moat-raw 1\nprogram test\nlost 3\n0 7 7 exec\n1 7 8 fork 7 7\n"
+                     "2 7 7 munmap 0x00010000 0x00001000 = 0x0\n4 7 8 fault 7f0000012345\n"
+                     "5 7 8 mmap 0x00000000 0x00001000 0x00000003 0x00000022 0xffffffff = 0x10000\n"
+                     "8 7 7 munmap 0x00020000 0x00001000 = ?\n1000000000 7 8 exit\n");
+    for (int i = 0; i < 3; i++)
+        unlink(paths[i]);
 }
 
 Test(bench_convert, recordings_that_do_not_parse_are_refused_by_line) {

@@ -288,6 +288,11 @@ Test(bench_trace, operations_that_break_a_promise_are_refused) {
     op(&b, TRACE_TOUCH | RW | BOTH, 2, zigzag(-4), N(2));
     op(&b, TRACE_TOUCH | RW | BOTH, 2, zigzag(-3), N(3));
     refused(&b, "byte 32: TOUCH of page 6 of region 0, which was touched before");
+    b = simple(); /* a new protection does not make pages untouched */
+    op(&b, TRACE_TOUCH | RW | BOTH, 2, zigzag(-4), N(2));
+    op(&b, TRACE_PROTECT | R | BOTH, 2, zigzag(-2), N(2));
+    op(&b, TRACE_TOUCH | R | BOTH, 2, zigzag(-2), N(2));
+    refused(&b, "byte 35: TOUCH of page 6 of region 0, which was touched before");
 }
 
 Test(bench_trace, regions_that_are_not_there_are_refused) {

@@ -6,4 +6,4 @@ target_sources(${test} PRIVATE
 target_include_directories(${test} PRIVATE ${PROJECT_SOURCE_DIR}/bench/replay)
 target_compile_definitions(${test} PRIVATE
     TRACE_DIRECTORY="${PROJECT_SOURCE_DIR}/bench/traces"
-    CONVERT="${PROJECT_SOURCE_DIR}/tools/trace/convert")
+    TRACE_TOOLS="${PROJECT_SOURCE_DIR}/tools/trace")
