@@ -6,24 +6,32 @@
  * and threads of it may outlive every manager. Blocks are whole pages, so changing their access
  * rights touches neither mimalloc's own data nor another block; whoever changed them restores them
  * before take_back, because mi_free writes into the block.
+ *
+ * Edges. R() marks the releasing end, A() the acquiring end.
+ *
+ *   loaded   a loader writes the functions, then LOADED -> whoever reads LOADED calls them
  */
 #include "backend/backend.h"
 #include "base/error_text.h"
 
 #include <dlfcn.h>
 #include <errno.h>
-#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #define LIBRARY "libmimalloc.so.2"
 
-/* Set once, by load; written before any reader exists. */
-static void *(*allocate)(size_t size, size_t alignment);
-static void (*release)(void *block);
-static char reason[MOAT_ERROR_TEXT_SIZE];
+/* Whether the library is here: decided by the first thread that tried, for good. */
+enum { UNTRIED, LOADED, MISSING };
+static atomic_int state;
+
+/* Several threads may write these at once, and write the same. */
+static void *(*_Atomic allocate)(size_t size, size_t alignment);
+static void (*_Atomic release)(void *block);
 
 static int supply(size_t size, size_t alignment, void **base) {
-    void *block = allocate(size, alignment);
+    /* relaxed: who has the operations has read LOADED, by A(loaded) or from someone who did. */
+    void *block = atomic_load_explicit(&allocate, memory_order_relaxed)(size, alignment);
     if (block == NULL)
         return ENOMEM;
     *base = block;
@@ -32,7 +40,8 @@ static int supply(size_t size, size_t alignment, void **base) {
 
 static int take_back(void *base, size_t size) {
     (void)size;
-    release(base);
+    /* relaxed: as in supply. */
+    atomic_load_explicit(&release, memory_order_relaxed)(base);
     return 0;
 }
 
@@ -75,23 +84,40 @@ static bool find(void *library, const char *name, void *function) {
     return symbol != NULL;
 }
 
-static void load(void) {
+/* Load the library; LOADED or MISSING. Threads that get here together get the same library. */
+static int load(void) {
+    void *(*allocate_found)(size_t, size_t) = NULL;
+    void (*release_found)(void *) = NULL;
     void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-    bool found = library != NULL && find(library, "mi_malloc_aligned", &allocate) &&
-                 find(library, "mi_free", &release);
-    if (!found) {
+    if (library == NULL || !find(library, "mi_malloc_aligned", &allocate_found) ||
+        !find(library, "mi_free", &release_found)) {
         const char *why = dlerror();
-        moat_format(reason, sizeof reason, "the mimalloc backend cannot be loaded: %s",
-                    why != NULL ? why : LIBRARY " lacks a function");
+        moat_error_set("the mimalloc backend cannot be loaded: %s",
+                       why != NULL ? why : LIBRARY " lacks a function");
+        return MISSING;
     }
+    /* relaxed: published by R(loaded). */
+    atomic_store_explicit(&allocate, allocate_found, memory_order_relaxed);
+    /* relaxed: published by R(loaded). */
+    atomic_store_explicit(&release, release_found, memory_order_relaxed);
+    return LOADED;
 }
 
 const struct moat_backend_ops *moat_backend_mimalloc(void) {
-    /* Starts over in a child that was forked while another thread was loading. */
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, load);
-    if (reason[0] == '\0')
+    /* No lock and no once: a child forked while another thread loads must not wait for it. */
+    /* A(loaded) */
+    int seen = atomic_load_explicit(&state, memory_order_acquire);
+    if (seen == UNTRIED) {
+        int found = load();
+        /* R(loaded); A(loaded) when another thread was first, whose answer then holds. */
+        if (atomic_compare_exchange_strong_explicit(&state, &seen, found, memory_order_acq_rel,
+                                                    memory_order_acquire))
+            return found == LOADED ? &ops : NULL;
+    }
+    if (seen == LOADED)
         return &ops;
-    moat_error_set("%s", reason);
+    moat_error_set(
+        "the mimalloc backend could not be loaded when it was first asked for: is " LIBRARY
+        " installed?");
     return NULL;
 }

@@ -5,7 +5,8 @@
  * Knows %s %c %d %i %u %x %X %p and %%, the lengths hh, h, l, ll, j, z and t, the flags 0 and #, a
  * width and, for %s, a precision, each of the last two also as `*`: what reports and error texts
  * need. No locale, no lock, no allocation, no errno. Anything else in a format is copied as it
- * stands, and ends the use of arguments: a wrong format may print nonsense but never reads past them.
+ * stands and ends the use of arguments: a wrong format may print nonsense, but what an unknown
+ * conversion would have taken is never guessed.
  */
 #ifndef MOAT_BASE_FORMAT_H
 #define MOAT_BASE_FORMAT_H

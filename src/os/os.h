@@ -81,7 +81,7 @@ int moat_os_dump_exclude(void *start, size_t size);
 int moat_os_dump_include(void *start, size_t size);
 
 /* Describe the mapping or hole at `address` (any alignment). EINVAL: not below MOAT_OS_USER_END.
- * ENOSYS: no way to ask (no /proc). Else the error of opening or reading it, EMFILE for instance. */
+ * ENOSYS: no way to ask (no /proc). Else the error of opening or reading it, as EMFILE. */
 int moat_os_query(uintptr_t address, struct moat_os_mapping *mapping);
 
 /* Number of mappings of this process right now; 0 if unknown. For error texts: reads /proc. */

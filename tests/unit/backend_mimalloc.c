@@ -130,6 +130,30 @@ Test(backend_mimalloc, the_malloc_of_the_process_stays_its_own) {
     (void)ops;
 }
 
+static void *load_and_supply(void *barrier) {
+    void *base = NULL;
+    pthread_barrier_wait(barrier);
+    const struct moat_backend_ops *ops = moat_backend_mimalloc();
+    if (ops != NULL && ops->supply(BLOCK, BLOCK, &base) == 0)
+        (void)ops->take_back(base, BLOCK);
+    return (void *)(uintptr_t)ops;
+}
+
+/* Whoever is second must not use functions that are not found yet. */
+Test(backend_mimalloc, threads_load_the_library_at_once) {
+    enum { COUNT = 8 };
+    pthread_t threads[COUNT];
+    pthread_barrier_t barrier;
+    pthread_barrier_init(&barrier, NULL, COUNT);
+    for (int i = 0; i < COUNT; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, load_and_supply, &barrier), 0);
+    for (int i = 0; i < COUNT; i++) {
+        void *ops;
+        pthread_join(threads[i], &ops);
+        cr_assert_eq(ops, moat_backend_mimalloc());
+    }
+}
+
 static void *supply_and_take_back(void *argument) {
     const struct moat_backend_ops *ops = argument;
     void *base = NULL;
