@@ -82,6 +82,9 @@ static struct moat_space *make(bool markers, size_t number, size_t size) {
     arena->usable_end -= MOAT_BLOCK;
     moat_claim_settle(arena, 0, MOAT_CLAIM_BORDER);
     moat_claim_settle(arena, arena->block_count - 1, MOAT_CLAIM_BORDER);
+    /* Regions share these blocks without anybody opening them first. */
+    for (size_t block = 0; !markers && block < arena->block_count; block++)
+        moat_pages_mix(arena, block);
     /* A marker before the first split: the pieces then share what the kernel compares when it
      * merges neighbours, and opened blocks next to each other become one mapping again. */
     if (markers && moat_os_guard_install(base, MOAT_PAGE)) {
@@ -106,16 +109,16 @@ static bool add_arena(struct kind *kind, bool markers, size_t number, size_t nee
     }
     if (!arena)
         return false;
-    bool borders = moat_books_claim(arena->start, arena->usable_start) &&
-                   moat_books_claim(arena->usable_end, arena->end);
     struct moat_space *none = NULL;
     /* R(arena) */
-    if (!borders ||
-        !atomic_compare_exchange_strong_explicit(&kind->arenas[number], &none, arena,
+    if (!atomic_compare_exchange_strong_explicit(&kind->arenas[number], &none, arena,
                                                  memory_order_release, memory_order_relaxed)) {
         unmake(arena);
-        return none != NULL;
+        return true;
     }
+    /* For queries. A full list costs them the exact extent of the borders, nothing else. */
+    (void)moat_books_claim(arena->start, arena->usable_start);
+    (void)moat_books_claim(arena->usable_end, arena->end);
     return true;
 }
 

@@ -63,9 +63,11 @@ static uint32_t candidates(uint64_t word, unsigned count, bool slack) {
     return starts & ((UINT32_C(1) << (MOAT_GRANULES_PER_BLOCK - count)) - 1);
 }
 
-static bool is_open(const struct moat_space *space, size_t block) {
+/* Whether a part of a block can be used: without markers nothing needs to be opened. */
+static bool is_ready(const struct moat_space *space, size_t block) {
     /* relaxed: written before the granules were freed, read after some were claimed: claim. */
-    return atomic_load_explicit(&space->opened[block], memory_order_relaxed) != 0;
+    return !space->markers ||
+           atomic_load_explicit(&space->opened[block], memory_order_relaxed) != 0;
 }
 
 bool moat_claim_some(struct moat_space *space, size_t block, unsigned count, bool slack,
@@ -75,7 +77,7 @@ bool moat_claim_some(struct moat_space *space, size_t block, unsigned count, boo
     uint64_t word = atomic_load_explicit(claims, memory_order_acquire);
 
     for (;;) {
-        uint32_t starts = is_open(space, block) ? candidates(word, count, slack) : 0;
+        uint32_t starts = is_ready(space, block) ? candidates(word, count, slack) : 0;
         if (starts == 0)
             return false;
         unsigned start = (unsigned)__builtin_ctz(starts);
@@ -87,7 +89,7 @@ bool moat_claim_some(struct moat_space *space, size_t block, unsigned count, boo
             bool behind_full =
                 start == 0 && block > 0 &&
                 moat_claim_of(space, block - 1, MOAT_GRANULES_PER_BLOCK - 1) == MOAT_CLAIM_FULL;
-            if (is_open(space, block) && !behind_full) {
+            if (is_ready(space, block) && !behind_full) {
                 *first = start;
                 return true;
             }

@@ -93,17 +93,20 @@ bool moat_region_find_base(uintptr_t address, struct moat_region_ref *ref) {
     return find_at(registry, address >> MOAT_PAGE_SHIFT, ref);
 }
 
-bool moat_region_find(uintptr_t address, struct moat_region_ref *ref) {
+bool moat_region_before(uintptr_t address, struct moat_region_ref *ref) {
     struct moat_registry *registry = moat_registry();
     uint64_t page;
 
-    if (!registry || address >= MOAT_OS_USER_END)
-        return false;
-    if (find_at(registry, address >> MOAT_PAGE_SHIFT, ref))
+    return registry &&
+           moat_region_index_find_last(&registry->index, address >> MOAT_PAGE_SHIFT, &page) &&
+           find_at(registry, page, ref);
+}
+
+bool moat_region_find(uintptr_t address, struct moat_region_ref *ref) {
+    if (moat_region_find_base(address, ref))
         return true;
-    if (!moat_region_index_find_last(&registry->index, address >> MOAT_PAGE_SHIFT, &page))
-        return false;
-    return find_at(registry, page, ref) && address - ref->base < ref->size;
+    return address < MOAT_OS_USER_END && moat_region_before(address, ref) &&
+           address - ref->base < ref->size;
 }
 
 uintptr_t moat_region_next(uintptr_t address, uintptr_t end) {

@@ -78,6 +78,9 @@ bool moat_region_find(uintptr_t address, struct moat_region_ref *ref);
 /* Whether the life that the reference was taken in still goes on. */
 bool moat_region_lives(const struct moat_region_ref *ref);
 
+/* The region with the greatest base at or below `address`; it need not reach that far. */
+bool moat_region_before(uintptr_t address, struct moat_region_ref *ref);
+
 /* The least base of a live region above `address`, or `end` if there is none below that. */
 uintptr_t moat_region_next(uintptr_t address, uintptr_t end);
 

@@ -155,7 +155,7 @@ int moat_trap_normalise(struct moat_space *space, uintptr_t start, uintptr_t end
                 return error;
             moat_pages_set(space, run.start, run.end, MOAT_CODE_READWRITE);
         }
-        if (run.open)
+        if (run.open || (space->arena && !space->markers))
             mix(space, run.start, run.end);
         start = run.end;
     }

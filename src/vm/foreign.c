@@ -35,7 +35,17 @@ static void describe_reserved(struct moat_page_info *info, uintptr_t start, uint
     info->kind = MOAT_KIND_PRIVATE;
 }
 
-static void describe_mapped(struct moat_page_info *info, const struct moat_os_mapping *mapping) {
+/* The kernel merges neighbouring mappings; what belongs to regions on either side is not told. */
+static void cut_regions_off(struct moat_os_mapping *mapping, uintptr_t page) {
+    struct moat_region_ref before;
+
+    mapping->end = moat_region_next(page, mapping->end);
+    if (moat_region_before(page, &before) && before.base + before.size > mapping->start)
+        mapping->start = before.base + before.size;
+}
+
+static void describe_mapped(struct moat_page_info *info, struct moat_os_mapping *mapping) {
+    cut_regions_off(mapping, (uintptr_t)info->base);
     describe_reserved(info, mapping->start, mapping->end);
     if (mapping->shared)
         info->kind = MOAT_KIND_MAPPED;

@@ -69,6 +69,17 @@ enum moat_status moat_decommit(struct moat_manager *manager, void *address, size
     return status;
 }
 
+static size_t committed_bytes(const struct moat_region_ref *ref) {
+    size_t bytes = 0;
+    for (uintptr_t at = ref->base, end = at + ref->size; at < end;) {
+        struct moat_run run = moat_pages_run(ref->space, at, end);
+        if (run.state & MOAT_PAGE_COMMITTED)
+            bytes += run.end - run.start;
+        at = run.end;
+    }
+    return bytes;
+}
+
 /* Everything that can fail comes while the region can still be reopened. */
 static enum moat_status release_closed(struct moat_manager *manager,
                                        const struct moat_region_ref *ref) {
@@ -82,6 +93,8 @@ static enum moat_status release_closed(struct moat_manager *manager,
         if (status)
             return status;
         stranded = moat_trap_normalise(ref->space, ref->base, end) != 0;
+    } else {
+        moat_manager_count(manager, MOAT_COUNT_BYTES_COMMITTED, 0 - (uint64_t)committed_bytes(ref));
     }
     moat_region_retire(ref);
     if (stranded || moat_place_vacate(&place, manager->options.quarantine_regions))
