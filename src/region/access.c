@@ -66,6 +66,7 @@ static int grant_run(const struct grant *grant, const struct moat_run *run) {
         return grant_retained(grant, run);
     if (run->open)
         return grant_marked(grant, run);
+    moat_trap_dumpable(grant->space, run->start, run->end);
     return set_access(run, MOAT_OS_NONE, target);
 }
 

@@ -91,8 +91,10 @@ static struct moat_space *make(bool markers, size_t number, size_t size) {
         unmake(arena);
         return NULL;
     }
-    /* Never-opened space must not make a core dump grow. Refusal costs dump size only. */
-    (void)moat_os_dump_exclude(base, size);
+    /* That marker makes all of the arena count as used: keep what was never opened out of core
+     * dumps. Refusal costs dump size only. */
+    if (markers)
+        (void)moat_os_dump_exclude(base, size);
     return arena;
 }
 

@@ -162,6 +162,12 @@ int moat_trap_normalise(struct moat_space *space, uintptr_t start, uintptr_t end
     return 0;
 }
 
+void moat_trap_dumpable(const struct moat_space *space, uintptr_t start, uintptr_t end) {
+    if (space->arena && space->markers)
+        /* Refusal keeps them out of a dump, nothing else. */
+        (void)moat_os_dump_include(at(start), end - start);
+}
+
 int moat_trap_open(struct moat_space *space, uintptr_t start, uintptr_t end) {
     int error = moat_os_guard_install(at(start), end - start);
     if (!error)
@@ -171,6 +177,7 @@ int moat_trap_open(struct moat_space *space, uintptr_t start, uintptr_t end) {
         (void)moat_os_guard_remove(at(start), end - start);
         return error;
     }
+    moat_trap_dumpable(space, start, end);
     set_opened(space, start, end, 1);
     moat_pages_set(space, start, end, MOAT_CODE_READWRITE);
     mix(space, start, end);

@@ -44,6 +44,10 @@ int moat_trap_again(struct moat_space *space, const struct moat_run *run);
  */
 int moat_trap_normalise(struct moat_space *space, uintptr_t start, uintptr_t end);
 
+/* Pages of [start, end) are about to be used for the first time since their blocks were closed: have
+ * core dumps hold them. */
+void moat_trap_dumpable(const struct moat_space *space, uintptr_t start, uintptr_t end);
+
 /*
  * Open the blocks of [start, end), closed and wholly uncommitted so far: every page gets a marker
  * before any page gets access rights. The caller has the blocks to itself.
