@@ -3,7 +3,7 @@
  * options: what a manager does where Win32 leaves it free. Safe and fast as they stand.
  *
  * Start from moat_options_init: a zeroed struct is not a valid set. The same names with the same
- * values stand in the environment variable MOAT_OPTIONS ("guards=protect,timeout=500"), which wins
+ * values stand in the environment variable MOAT_OPTIONS ("trap=protect,timeout=500"), which wins
  * over the program and is ignored in setuid programs. A word that does not parse is an error that
  * names it; nothing starts half-configured.
  */
