@@ -23,8 +23,14 @@ constexpr size_t region_size = 65536;
 struct filled {
     std::vector<void *> regions;
     double reserve_seconds;
-    footprint cost;
+    double resident;
+    double page_tables;
+    double mappings;
 };
+
+double difference(uint64_t after, uint64_t before) {
+    return static_cast<double>(after) - static_cast<double>(before);
+}
 
 filled fill(page_contender &pages, size_t count) {
     filled result;
@@ -40,9 +46,10 @@ filled fill(page_contender &pages, size_t count) {
     result.reserve_seconds = seconds_now() - start;
     footprint after = footprint_now();
     /* What this program itself wrote down is not the contender's. */
-    uint64_t own = result.regions.size() * sizeof(void *);
-    result.cost = {after.resident - before.resident - own, after.page_tables - before.page_tables,
-                   after.mappings - before.mappings};
+    result.resident = difference(after.resident, before.resident) -
+                      static_cast<double>(result.regions.size() * sizeof(void *));
+    result.page_tables = difference(after.page_tables, before.page_tables);
+    result.mappings = difference(after.mappings, before.mappings);
     return result;
 }
 
@@ -56,9 +63,9 @@ void run_million(benchmark::State &state, page_contender &pages, size_t count) {
         double release_seconds = (seconds_now() - start) / live;
         state.SetIterationTime(result.reserve_seconds / live);
         state.counters["live"] = live;
-        state.counters["resident_bytes"] = static_cast<double>(result.cost.resident);
-        state.counters["page_table_bytes"] = static_cast<double>(result.cost.page_tables);
-        state.counters["mappings"] = static_cast<double>(result.cost.mappings);
+        state.counters["resident_bytes"] = result.resident;
+        state.counters["page_table_bytes"] = result.page_tables;
+        state.counters["mappings"] = result.mappings;
         state.counters["release_ns"] = release_seconds * 1e9;
     }
 }

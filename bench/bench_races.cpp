@@ -165,8 +165,10 @@ void run_beside(benchmark::State &state, page_contender &pages, wrong_frees::kin
     if (state.thread_index() == 0) {
         double seconds = seconds_now() - start;
         others->stop();
-        state.counters["refused_per_second"] = static_cast<double>(others->refused()) / seconds;
-        state.counters["stale_accepted"] = static_cast<double>(others->accepted());
+        if (what != wrong_frees::idle) {
+            state.counters["refused_per_second"] = static_cast<double>(others->refused()) / seconds;
+            state.counters["stale_accepted"] = static_cast<double>(others->accepted());
+        }
         if (what == wrong_frees::foreign && others->accepted() != 0)
             state.SkipWithError("a foreign free was accepted");
         others.reset();

@@ -39,7 +39,7 @@ template <class Table> void add_churn(uint64_t live) {
 }
 
 template <class Table> void add_mix(uint64_t live) {
-    add("mix 90/5/5", count_name(live), Table::name, thread_counts,
+    add("mix 90+5+5", count_name(live), Table::name, thread_counts,
         [live](benchmark::State &state) { run_mix<Table>(state, live); });
 }
 
@@ -52,6 +52,7 @@ template <class Table> void add_peer(uint64_t live) {
 } // namespace
 
 void register_benchmarks() {
+    table_lfht::start_workers();
     /* For the whole process: the standard maps too must sit in pages of the normal size. */
     prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
     for (uint64_t live : {uint64_t{1} << 10, uint64_t{1} << 16, uint64_t{1} << 20}) {

@@ -70,7 +70,8 @@ class key_universe {
 
 /*
  * A ring of keys of which a window is live: the newest `live` of `2 * live`. Each step makes one
- * key fresh and retires the oldest. Steps visit the keys in a scrambled order.
+ * key fresh and retires the oldest. Steps visit the keys in a scrambled order, and lanes begin at
+ * different places in it, so that no two of them walk in step.
  *
  * `live` is a power of two. One thread at a time.
  */
@@ -79,7 +80,8 @@ class alignas(128) key_lane {
     key_lane() = default;
 
     key_lane(uint64_t first_index, uint64_t live)
-        : first_(first_index), live_(live), mask_(2 * live - 1), next_(live) {
+        : first_(first_index), live_(live), mask_(2 * live - 1),
+          next_(live + (mix(first_index + 1) & mask_)) {
         while ((uint64_t{1} << (2 * fold_)) < 2 * live)
             fold_++;
     }
@@ -88,9 +90,9 @@ class alignas(128) key_lane {
         return live_;
     }
 
-    /* For building: the n-th of the keys that are live at first. */
+    /* For building: the n-th of the keys that are live. */
     uint64_t initial(uint64_t n) const {
-        return at(n);
+        return at(next_ - live_ + n);
     }
 
     uint64_t fresh() const {
@@ -103,7 +105,7 @@ class alignas(128) key_lane {
 
     /* A key that is live before and after any pending step. */
     uint64_t some_live(uint64_t random) const {
-        uint64_t age = 1 + random % (live_ - 1);
+        uint64_t age = 1 + ((random >> 32) * (live_ - 1) >> 32);
         return at(next_ - age);
     }
 

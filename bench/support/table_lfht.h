@@ -33,6 +33,12 @@ class table_lfht {
                                      &rcu_flavor, nullptr)) {
     }
 
+    /* Start its two background threads; call before any thread is pinned, which they inherit. */
+    static void start_workers() {
+        static table_lfht first(64);
+        get_default_call_rcu_data();
+    }
+
     void thread_begin() {
         rcu_register_thread();
         rcu_thread_offline();

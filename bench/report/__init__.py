@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""What bench/run makes of the programs' results."""

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: MIT
+"""The report as text: one table a row name, one line a size and number of threads."""
+
+from . import model
+
+# Columns, in this order where they occur; a star marks a contender that does another job.
+COLUMNS = ("limit", "nothing", "moat", "moat, table alone", "moat, index alone", "moat mimalloc",
+           "guarded mmap", "mutex+map+mmap", "mutex+map", "ck_ht", "lfht", "mmap", "mimalloc")
+SHORT = {"moat, table alone": "table alone", "moat, index alone": "index alone",
+         "moat mimalloc": "moat (mi)*", "mutex+map+mmap": "locked mmap", "mmap": "mmap*",
+         "mimalloc": "mimalloc*"}
+
+# Their counters are for the HTML and JSON reports.
+QUIET_PROGRAMS = ("replay",)
+
+COUNTER_NAMES = {
+    "live": ("live regions", "count"), "resident_bytes": ("resident", "bytes"),
+    "page_table_bytes": ("page tables", "bytes"), "mappings": ("mappings", "count"),
+    "release_ns": ("release", "ns"), "p50_ns": ("p50", "ns"), "p99_ns": ("p99", "ns"),
+    "p999_ns": ("p99.9", "ns"), "max_ns": ("max", "ns"),
+    "max_unexplained_ns": ("max not the kernel's", "ns"), "over_1ms": ("over 1 ms", "count"),
+    "over_1ms_unexplained": ("of them not the kernel's", "count"), "pairs": ("pairs", "count"),
+    "hit_before_ns": ("hit before", "ns"), "hit_after_ns": ("hit after", "ns"),
+    "miss_before_ns": ("miss before", "ns"), "miss_after_ns": ("miss after", "ns"),
+    "refused_per_second": ("refused/s", "count"), "stale_accepted": ("stale accepted", "count"),
+    "operations": ("operations", "count"), "waits": ("waits", "count"),
+}
+
+
+def duration(nanoseconds):
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
+        if nanoseconds >= size:
+            return f"{digits(nanoseconds / size)} {unit}"
+    return f"{digits(nanoseconds)} ns"
+
+
+def digits(value):
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def amount(value):
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= size:
+            text = f"{value / size:.2f}".rstrip("0").rstrip(".")
+            return text + unit
+    return f"{value:.0f}"
+
+
+def counter_text(name, value):
+    kind = COUNTER_NAMES.get(name, (name, "count"))[1]
+    if kind == "ns":
+        return duration(value)
+    return amount(value) + ("B" if kind == "bytes" else "")
+
+
+def groups(rows):
+    """Consecutive rows of one name."""
+    grouped = []
+    for row in rows:
+        if not grouped or (grouped[-1][0].program, grouped[-1][0].name) != (row.program, row.name):
+            grouped.append([])
+        grouped[-1].append(row)
+    return grouped
+
+
+def columns_of(rows):
+    present = {name for row in rows for name in row.cells}
+    known = [name for name in COLUMNS if name in present]
+    return known + sorted(present - set(known))
+
+
+def cell_text(row, contender):
+    cell = row.cells.get(contender)
+    if cell is None:
+        return ""
+    if cell.error:
+        return "failed"
+    spread = f" ±{cell.spread:.0%}" if len(cell.times) > 1 else ""
+    return duration(cell.median) + spread
+
+
+def group_table(rows):
+    """Header and lines of one table, as lists of texts."""
+    columns = columns_of(rows)
+    has_limit = model.LIMIT in columns
+    has_verdict = any(row.verdict() for row in rows)
+    has_threads = any(row.threads != 1 for row in rows)
+    header = ["size"] + (["T"] if has_threads else []) + [SHORT.get(name, name) for name in columns]
+    header += ["to limit"] if has_limit else []
+    header += ["moat is"] if has_verdict else []
+    lines = []
+    for row in rows:
+        line = [row.size] + ([str(row.threads)] if has_threads else [])
+        line += [cell_text(row, name) for name in columns]
+        if has_limit:
+            own = row.to_limit()
+            line.append(model.times(own) if own else "")
+        if has_verdict:
+            line.append(row.verdict())
+        lines.append(line)
+    return header, lines
+
+
+def counter_lines(rows):
+    """The counters of each cell that has some, one line a cell."""
+    lines = []
+    for row in rows:
+        for contender in columns_of([row]):
+            counters = row.cells[contender].median_counters()
+            if counters:
+                texts = [f"{COUNTER_NAMES.get(name, (name,))[0]} {counter_text(name, value)}"
+                         for name, value in counters.items()]
+                lines.append((f"{row.size} T{row.threads} {contender}", ", ".join(texts)))
+    return lines
+
+
+def aligned(header, lines):
+    widths = [max(len(line[i]) for line in [header] + lines) for i in range(len(header))]
+    out = []
+    for line in [header] + lines:
+        texts = []
+        for i, text in enumerate(line):
+            left = i == 0 or header[i] == "moat is"
+            texts.append(text.ljust(widths[i]) if left else text.rjust(widths[i]))
+        out.append("  ".join(texts).rstrip())
+    return out
+
+
+def render(rows, context):
+    out = []
+    for group in groups(rows):
+        out += ["", f"{group[0].name}  ({group[0].program})"]
+        out += ["  " + line for line in aligned(*group_table(group))]
+        if group[0].program not in QUIET_PROGRAMS:
+            out += [f"    {name}: {text}" for name, text in counter_lines(group)]
+    out += ["", "T: threads. Times are wall time over all threads per operation, median ± half the range"
+            " over repetitions.", f"Differences under {model.TIE - 1:.0%} are ties. * memory stays"
+            " accessible after a free, or has no guards: another job, so not a peer."]
+    for name, text in sorted(context.items()):
+        if name.startswith(("traps of", "options of")):
+            out.append(f"{name}: {text}")
+    for row, contender, error in model.failures(rows):
+        out.append(f"FAILED {row.name}/{row.size}/{contender} T{row.threads}: {error}")
+    return "\n".join(out)
