@@ -13,6 +13,19 @@
 
 static _Thread_local char text[MOAT_ERROR_TEXT_SIZE];
 
+/* A sentence that was noted and not put together yet; `what` is NULL when `text` is up to date. */
+static _Thread_local struct {
+    const char *what;
+    uintptr_t address;
+    const char *why;
+} noted;
+
+void moat_error_note(const char *what, uintptr_t address, const char *why) {
+    noted.address = address;
+    noted.why = why;
+    noted.what = what;
+}
+
 void moat_error_set(const char *format, ...) {
     /* Made aside, because the last text may be among the arguments. */
     char next[MOAT_ERROR_TEXT_SIZE];
@@ -21,8 +34,11 @@ void moat_error_set(const char *format, ...) {
     moat_format_list(next, sizeof next, format, list);
     va_end(list);
     memcpy(text, next, sizeof next);
+    noted.what = NULL;
 }
 
 const char *moat_last_error_text(void) {
+    if (noted.what)
+        moat_error_set("%s at %#lx: %s", noted.what, (unsigned long)noted.address, noted.why);
     return text;
 }

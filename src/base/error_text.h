@@ -11,6 +11,8 @@
 
 #include "base/format.h"
 
+#include <stdint.h>
+
 /* Bytes kept of a text, its NUL included. Static TLS of a library loaded late is scarce. */
 #define MOAT_ERROR_TEXT_SIZE 384
 
@@ -19,5 +21,11 @@
  * those of base/format.h, what is too long is cut, and the last text may be among the arguments.
  */
 void moat_error_set(const char *format, ...) MOAT_PRINTF(1, 2);
+
+/*
+ * Set the text to "<what> at <address>: <why>", put together only when it is read: refusing a wrong
+ * pointer must not cost more than finding out that it is wrong. Both strings live for ever.
+ */
+void moat_error_note(const char *what, uintptr_t address, const char *why);
 
 #endif

@@ -41,7 +41,7 @@ uint32_t moat_protection_seen(uint8_t state, uint32_t reserved_with) {
 
 enum moat_status moat_fail(enum moat_status status, const char *what, uintptr_t address,
                            const char *why) {
-    moat_error_set("%s at %#lx: %s", what, (unsigned long)address, why);
+    moat_error_note(what, address, why);
     return status;
 }
 

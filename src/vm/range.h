@@ -34,7 +34,8 @@ static inline bool moat_range_fits(const struct moat_range *range,
  */
 uint32_t moat_protection_seen(uint8_t state, uint32_t reserved_with);
 
-/* Leave a sentence for moat_last_error_text and return the status; `what` names the call. */
+/* Leave a sentence for moat_last_error_text and return the status; `what` names the call, and both
+ * strings live for ever. */
 enum moat_status moat_fail(enum moat_status status, const char *what, uintptr_t address,
                            const char *why);
 

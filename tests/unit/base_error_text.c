@@ -49,3 +49,15 @@ Test(error_text, belongs_to_its_thread) {
     cr_assert(empty, "a new thread starts without a text");
     cr_assert_str_eq(moat_last_error_text(), "of this thread");
 }
+
+/* A note is put together when it is read, so a later text must not be overtaken by an earlier note,
+ * nor a later note by an earlier text. */
+Test(error_text, note_and_text_come_in_order) {
+    moat_error_note("release", 0x10000, "in no region");
+    cr_assert_str_eq(moat_last_error_text(), "release at 0x10000: in no region");
+    moat_error_set("of options");
+    cr_assert_str_eq(moat_last_error_text(), "of options");
+    moat_error_note("commit", 0x20000, "late");
+    moat_error_set("last");
+    cr_assert_str_eq(moat_last_error_text(), "last");
+}
