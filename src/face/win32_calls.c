@@ -31,20 +31,15 @@ enum moat_status moat_win32_alloc(struct moat_manager *manager, void *address, s
     case MOAT_WIN32_RESERVE:
         return moat_reserve(manager, address, size, protection, request.reserve_flags, start);
     case MOAT_WIN32_COMMIT:
-        status = moat_commit(manager, address, size, protection, start);
-        break;
+        return moat_commit(manager, address, size, protection, start);
     case MOAT_WIN32_RESET:
-        status = moat_reset(manager, address, size, protection, start);
-        break;
+        return moat_reset(manager, address, size, protection, start);
     case MOAT_WIN32_LARGE_PAGES:
         /* The right to lock memory is looked at after the range and before its alignment. */
         return range_is_valid(address, size) ? MOAT_NO_PRIVILEGE : MOAT_INVALID_ARGUMENT;
     default:
         return MOAT_INVALID_ARGUMENT;
     }
-    if (status != MOAT_OK)
-        *start = NULL;
-    return status;
 }
 
 static bool is_ours(const struct moat_manager *manager, const void *address) {

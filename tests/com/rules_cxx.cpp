@@ -10,6 +10,14 @@
 
 #include <moat/win32.h>
 
+#include <type_traits>
+
+/* A destructor behind the methods moves none of them, but objects of C would lack its slot. */
+static_assert(!std::has_virtual_destructor<IHostMemoryManager>::value &&
+                  !std::has_virtual_destructor<IHostMalloc>::value &&
+                  !std::has_virtual_destructor<ICLRMemoryNotificationCallback>::value,
+              "interfaces have no virtual destructor");
+
 namespace {
 
 /* A static object, as the CLR's own callback is: references are not counted. */
