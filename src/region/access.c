@@ -27,6 +27,8 @@ static int set_access(const struct moat_run *run, unsigned from, unsigned to) {
 static int grant_retained(const struct grant *grant, const struct moat_run *run) {
     size_t size = run->end - run->start;
     int error = moat_os_protect(at(run->start), size, READ_WRITE);
+    if (!error && run->open) /* a refused rung may have marked a part of them */
+        error = moat_os_guard_remove(at(run->start), size);
     if (error)
         return error;
     if (run->state & MOAT_PAGE_POISONED) {

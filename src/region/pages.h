@@ -5,7 +5,8 @@
  *   committed     1 w g . . p p p    p: protection; g: PAGE_GUARD; w: PAGE_WRITECOMBINE
  *   uncommitted   0 . . x d p p p    p: access rights the kernel still has on record for the page
  *                                    in an open block (READWRITE is 0, so fresh books are right);
- *                                    d: it holds old content, zeroed before it is handed out;
+ *                                    d: it holds old content, zeroed before it is handed out, and
+ *                                    in an open block has no rights instead of a marker;
  *                                    x: that content is the poison pattern, checked first
  *
  * A block all of whose pages are alike has that byte in `uniform` and its page bytes mean nothing;

@@ -61,12 +61,13 @@ static int mark(struct moat_space *space, const struct moat_run *run) {
 }
 
 /* Rung that works on every kernel, at the price of mappings. Content that will not go is zeroed
- * before the pages are used again. */
+ * before the pages are used again. So are pages of an open block: they carry no marker, and called
+ * dirty they are not given rights before somebody commits them. */
 static int protect(struct moat_space *space, const struct moat_run *run) {
     int error = moat_os_protect(at(run->start), length(run), MOAT_OS_NONE);
     if (error)
         return error;
-    unsigned code = run->open ? MOAT_CODE_NOACCESS : 0;
+    unsigned code = run->open ? MOAT_CODE_NOACCESS | MOAT_PAGE_DIRTY : 0;
     moat_pages_set(space, run->start, run->end, (uint8_t)(code | empty(space, run)));
     return 0;
 }
