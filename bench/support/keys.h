@@ -52,12 +52,14 @@ class key_universe {
         }
     }
 
-    /* Different for each index below key_count, and a multiple of 64 KiB. */
+    /* Different for each index below key_count, and a multiple of 64 KiB. Chosen by a mask: a branch
+     * would be mispredicted one time in eight, in front of every lookup. */
     uint64_t base(uint64_t index) const {
         uint64_t in_arena =
             arenas_[index >> arena_bits] + (index & (arena_regions - 1)) * 2 * granule;
         uint64_t scattered = 0x600000000000u + (index * 0x9e3779b1u & (key_count - 1)) * granule;
-        return (index & 7) == 7 ? scattered : in_arena;
+        uint64_t use_scattered = uint64_t{0} - (((index & 7) + 1) >> 3);
+        return in_arena ^ ((in_arena ^ scattered) & use_scattered);
     }
 
   private:

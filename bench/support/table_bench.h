@@ -40,7 +40,7 @@ inline std::string count_name(uint64_t count) {
 }
 
 /* A table that holds the indices below `live` and is not changed any more. */
-template <class Table> Table &still_table(uint64_t live) {
+template <class Table> __attribute__((noinline)) Table &still_table(uint64_t live) {
     static std::mutex lock;
     static std::map<uint64_t, std::unique_ptr<Table>> tables;
     std::lock_guard<std::mutex> hold(lock);
@@ -91,7 +91,7 @@ template <class Table> struct moving_table {
         }
     }
 
-    static moving_table &get(uint64_t live) {
+    __attribute__((noinline)) static moving_table &get(uint64_t live) {
         static std::mutex lock;
         static std::map<uint64_t, std::unique_ptr<moving_table>> tables;
         std::lock_guard<std::mutex> hold(lock);
@@ -127,8 +127,13 @@ class lane_walk {
 
 enum class lookup { hit, miss, interior };
 
-/* Independent lookups of random keys; a miss asks for a base like the others that is not there. */
-template <class Table, lookup kind> void run_find(benchmark::State &state, uint64_t live) {
+/*
+ * Independent lookups of random keys; a miss asks for a base like the others that is not there.
+ *
+ * Flattened: whatever a contender offers in a header is compiled into the loop, as its users would.
+ */
+template <class Table, lookup kind>
+__attribute__((flatten)) void run_find(benchmark::State &state, uint64_t live) {
     Table &table = still_table<Table>(live);
     const key_universe &keys = universe();
     random_stream random(static_cast<uint64_t>(state.thread_index()));
@@ -157,7 +162,8 @@ template <class Table, lookup kind> void run_find(benchmark::State &state, uint6
 }
 
 /* Insert a fresh key and erase the oldest of the thread's own: one pair is one operation. */
-template <class Table> void run_churn(benchmark::State &state, uint64_t live) {
+template <class Table>
+__attribute__((flatten)) void run_churn(benchmark::State &state, uint64_t live) {
     moving_table<Table> &moving = moving_table<Table>::get(live);
     lane_walk walk(moving.lanes, state);
     moving.table.thread_begin();
@@ -171,7 +177,8 @@ template <class Table> void run_churn(benchmark::State &state, uint64_t live) {
 }
 
 /* Of twenty operations eighteen find a live key of the thread, one inserts and one erases. */
-template <class Table> void run_mix(benchmark::State &state, uint64_t live) {
+template <class Table>
+__attribute__((flatten)) void run_mix(benchmark::State &state, uint64_t live) {
     constexpr int64_t round = 20;
     moving_table<Table> &moving = moving_table<Table>::get(live);
     lane_walk walk(moving.lanes, state);
