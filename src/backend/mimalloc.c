@@ -84,13 +84,28 @@ static bool find(void *library, const char *name, void *function) {
     return symbol != NULL;
 }
 
+/* mimalloc takes the memory that it gave back again by mprotect over spans of up to 2 MiB, whatever
+ * lies in them: pages of ours that trap would be accessible. So it is told to keep what it has. The
+ * numbers are those of its headers; the two below changed with version 2.1. */
+static bool keep_committed(void *library) {
+    enum { PURGE_DECOMMITS = 5, EAGER_COMMIT_DELAY = 14, ALLOW_DECOMMIT = 22 };
+    int (*version)(void);
+    void (*set_option)(int option, long value);
+
+    if (!find(library, "mi_version", &version) || !find(library, "mi_option_set", &set_option))
+        return false;
+    set_option(EAGER_COMMIT_DELAY, 0);
+    set_option(version() < 210 ? ALLOW_DECOMMIT : PURGE_DECOMMITS, 0);
+    return true;
+}
+
 /* Load the library; LOADED or MISSING. Threads that get here together get the same library. */
 static int load(void) {
     void *(*allocate_found)(size_t, size_t) = NULL;
     void (*release_found)(void *) = NULL;
     void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
     if (library == NULL || !find(library, "mi_malloc_aligned", &allocate_found) ||
-        !find(library, "mi_free", &release_found)) {
+        !find(library, "mi_free", &release_found) || !keep_committed(library)) {
         const char *why = dlerror();
         moat_error_set("the mimalloc backend cannot be loaded: %s",
                        why != NULL ? why : LIBRARY " lacks a function");
