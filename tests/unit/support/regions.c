@@ -49,11 +49,13 @@ struct moat_page_info info_of(const void *address) {
     return info;
 }
 
+/* The kernel maps at the upper end of a gap, so the lower end of a large one stays free longest. */
 unsigned char *hole(size_t size, size_t alignment) {
+    const size_t room = (size_t)256 << 20;
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-    void *start = mmap(NULL, size + alignment, PROT_NONE, flags, -1, 0);
+    void *start = mmap(NULL, size + alignment + room, PROT_NONE, flags, -1, 0);
     cr_assert_neq(start, MAP_FAILED);
-    munmap(start, size + alignment);
+    munmap(start, size + alignment + room);
     return (unsigned char *)(((uintptr_t)start + alignment - 1) & ~(uintptr_t)(alignment - 1));
 }
 
