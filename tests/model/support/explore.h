@@ -245,7 +245,7 @@ static const char *explore(const struct scenario *scenario, unsigned preemptions
 }
 
 /* Each thread in turn parked before each of its steps. */
-static const char *explore_parked(const struct scenario *scenario, unsigned preemptions) {
+static inline const char *explore_parked(const struct scenario *scenario, unsigned preemptions) {
     struct scenario parked = *scenario;
 
     parked.preemptions = preemptions;

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every interleaving, up to a bound, of threads that enter, close, reopen and end a life and sleep on
+ * its low word: stripes exclude each other, a closer is alone, one closer ends the life, nobody gets
+ * into a life that is not the one it knows, and nobody sleeps for ever.
+ */
+#include "support/explore.h"
+
+#include "support/plants.h"
+
+#include "lockfree/region_life.c"
+
+static _Atomic uint64_t life;
+static uint32_t first_life;
+static unsigned inside[2]; /* threads that hold a stripe */
+static unsigned alone;     /* threads that have closed */
+static unsigned deaths;
+static unsigned rounds; /* entries that succeeded */
+
+static void reset(void) {
+    life = 0;
+    memset(inside, 0, sizeof(inside));
+    alone = deaths = rounds = 0;
+    moat_life_birth(&life, &first_life);
+}
+
+/* What a futex does: sleep only if the word is still the one seen, all in one step. */
+static void sleep_on(uint32_t seen) {
+    if ((uint32_t)life == seen)
+        explore_sleep();
+}
+
+static void wake_if(bool somebody) {
+    if (somebody)
+        explore_wake_all();
+}
+
+static void work(uint32_t generation, uint32_t stripes) {
+    enum moat_life_status status;
+    uint32_t seen;
+
+    while ((status = moat_life_enter(&life, generation, stripes, &seen)) != MOAT_LIFE_OK) {
+        if (status == MOAT_LIFE_GONE)
+            return;
+        sleep_on(seen);
+    }
+    rounds++;
+    for (unsigned i = 0; i < 2; i++) {
+        if (stripes >> i & 1 && inside[i]++ != 0)
+            explore_fail("two threads hold one stripe");
+    }
+    if (alone != 0)
+        explore_fail("a thread entered while another was alone");
+    if (moat_life_generation(&life) != generation)
+        explore_fail("a thread entered another life");
+    for (unsigned i = 0; i < 2; i++)
+        inside[i] -= stripes >> i & 1;
+    wake_if(moat_life_leave(&life, stripes));
+}
+
+/* Returns whether this thread closed. */
+static bool close_alone(uint32_t generation) {
+    enum moat_life_status status;
+    uint32_t seen;
+
+    while ((status = moat_life_close(&life, generation, &seen)) == MOAT_LIFE_CLOSING)
+        sleep_on(seen);
+    if (status == MOAT_LIFE_GONE)
+        return false;
+    while (status == MOAT_LIFE_BUSY) {
+        sleep_on(seen);
+        status = moat_life_close_again(&life, &seen);
+    }
+    if (alone++ != 0 || inside[0] + inside[1] != 0)
+        explore_fail("a closer is not alone");
+    return true;
+}
+
+static void work_first(void) {
+    work(first_life, 1);
+}
+static void work_both(void) {
+    work(first_life, 3);
+    work(first_life, 2);
+}
+static void work_all(void) {
+    work(first_life, MOAT_LIFE_STRIPES_ALL);
+}
+static void end_life(void) {
+    if (!close_alone(first_life))
+        return;
+    alone--;
+    deaths++;
+    wake_if(moat_life_death(&life));
+}
+static void end_and_begin(void) {
+    uint32_t generation;
+
+    if (!close_alone(first_life))
+        return;
+    alone--;
+    deaths++;
+    wake_if(moat_life_death(&life));
+    moat_life_birth(&life, &generation);
+    work(generation, 1);
+}
+static void give_up_then_end(void) {
+    if (!close_alone(first_life))
+        return;
+    alone--;
+    wake_if(moat_life_reopen(&life));
+    end_life();
+}
+
+static void check(void) {
+    bool parked = false;
+
+    for (unsigned i = 0; i < explorer.thread_count; i++)
+        parked |= explore_is_parked(i);
+    if (deaths > 1)
+        explore_fail("one life ended twice");
+    if (!parked && (life & (MOAT_LIFE_STRIPES_ALL | MOAT_LIFE_CLOSING_BIT)) != 0)
+        explore_fail("something is still held when all is quiet");
+}
+
+static void check_one_death(void) {
+    check();
+    if (deaths != 1)
+        explore_fail("no closer ended the life");
+}
+
+static void check_all_rounds(void) {
+    check();
+    if (rounds != 4)
+        explore_fail("a thread did not get in");
+}
+
+static const struct scenario scenarios[] = {
+    {"stripes", reset, {work_first, work_both, work_all}, check_all_rounds, 4},
+    {"work against an end", reset, {work_both, end_life}, check_one_death, 8},
+    {"work against two ends", reset, {work_first, end_life, end_life}, check_one_death, 4},
+    {"work against a new life", reset, {work_both, end_and_begin}, check_one_death, 6},
+    {"an end given up", reset, {work_both, give_up_then_end, end_life}, check_one_death, 3},
+    {"two ends and a new life", reset, {end_and_begin, end_life, work_first}, check_one_death, 4},
+};
+#define SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
+
+/* The generation is not compared. */
+static bool cas_any_life(_Atomic uint64_t *at, uint64_t *expected, uint64_t desired, bool *result) {
+    uint64_t high = real_load(at) >> 32 << 32;
+
+    *expected = high | (uint32_t)*expected;
+    *result = real_cas(at, expected, high | (uint32_t)desired);
+    return true;
+}
+
+/* Whoever leaves or reopens is not told of sleepers. */
+static bool mask_no_wake(_Atomic uint64_t *at, uint64_t value, uint64_t *result) {
+    if (value >> 32 != UINT32_MAX)
+        return false;
+    *result = real_and(at, value) & ~(uint64_t)MOAT_LIFE_WAITERS_BIT;
+    return true;
+}
+
+/* The end of a life does not change its generation: what a pool without generations would do. */
+static bool mask_same_generation(_Atomic uint64_t *at, uint64_t value, uint64_t *result) {
+    if ((uint32_t)value != 0)
+        return false;
+    *result = real_exchange(at, value - (UINT64_C(2) << 32));
+    return true;
+}
+
+static const struct {
+    const char *name;
+    bool (*cas)(_Atomic uint64_t *, uint64_t *, uint64_t, bool *);
+    bool (*mask)(_Atomic uint64_t *, uint64_t, uint64_t *);
+} plants[] = {
+    {.name = "generation not compared", .cas = cas_any_life},
+    {.name = "sleepers not woken", .mask = mask_no_wake},
+    {.name = "generation comes again", .mask = mask_same_generation},
+};
+
+/* An argument: explore so many preemptions more. */
+int main(int argc, char **argv) {
+    unsigned more = argc > 1 ? (unsigned)atoi(argv[1]) : 0;
+    int bad = 0;
+
+    for (unsigned n = 0; n < SCENARIOS; n++) {
+        double since = explore_seconds();
+
+        bad += explore_report("explored", scenarios[n].name, false,
+                              explore(&scenarios[n], scenarios[n].preemptions + more), since);
+    }
+    for (unsigned i = 0; i < sizeof(plants) / sizeof(plants[0]); i++) {
+        const char *failure = NULL;
+        double since = explore_seconds();
+
+        plant.cas = plants[i].cas;
+        plant.mask = plants[i].mask;
+        for (unsigned n = 0; n < SCENARIOS && !failure; n++)
+            failure = explore(&scenarios[n], scenarios[n].preemptions);
+        bad += explore_report("planted", plants[i].name, true, failure, since);
+    }
+    return bad != 0;
+}
