@@ -58,13 +58,21 @@ static void describe_mapped(struct moat_page_info *info, struct moat_os_mapping 
 }
 
 /* Where the rest of a region's last granule ends, if the page lies in one; it is free, though the
- * mapping behind it may be Moat's. */
+ * mapping behind it may be Moat's. Unless somebody had mapped it before the region came: the end is
+ * then where that begins. */
 static bool granule_tail(uintptr_t page, uintptr_t *end) {
     struct moat_region_ref ref;
+    struct moat_os_mapping mapping;
     uintptr_t granule = moat_round_down(page, MOAT_GRANULE);
 
     if (!moat_region_find(granule, &ref) || ref.base + ref.size > page)
         return false;
+    for (*end = page; *end < granule + MOAT_GRANULE; *end = mapping.end) {
+        if (moat_os_query(*end, &mapping))
+            break;
+        if (mapping.access != MOAT_OS_NONE)
+            return *end > page;
+    }
     *end = granule + MOAT_GRANULE;
     return true;
 }
@@ -140,10 +148,11 @@ enum moat_status moat_foreign_protect(const struct moat_range *range, uint32_t p
                                       uint32_t *old) {
     struct moat_os_mapping list[MAPPINGS_MAX];
     unsigned access = moat_page_access(moat_page_state(protection), true);
-    size_t count = all_foreign(range) ? list_mappings(range, list) : 0;
+    /* The list first: it ends at the first hole, where the other walk would go on for ever. */
+    size_t count = list_mappings(range, list);
     int error = 0;
 
-    if (count == 0)
+    if (count == 0 || !all_foreign(range))
         return moat_fail(MOAT_INVALID_ADDRESS, "protect", range->start,
                          "a page is not committed, or belongs to Moat itself");
     for (size_t i = 0; i < count && !error; i++) {
