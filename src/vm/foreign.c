@@ -40,8 +40,12 @@ static void cut_regions_off(struct moat_os_mapping *mapping, uintptr_t page) {
     struct moat_region_ref before;
 
     mapping->end = moat_region_next(page, mapping->end);
-    if (moat_region_before(page, &before) && before.base + before.size > mapping->start)
-        mapping->start = before.base + before.size;
+    if (!moat_region_before(page, &before))
+        return;
+    /* One that reaches beyond the page was born after the page was found to be in none. */
+    uintptr_t end = before.base + before.size;
+    if (end > mapping->start && end <= page)
+        mapping->start = end;
 }
 
 static void describe_mapped(struct moat_page_info *info, struct moat_os_mapping *mapping) {
