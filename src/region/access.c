@@ -22,6 +22,15 @@ static int set_access(const struct moat_run *run, unsigned from, unsigned to) {
     return from == to ? 0 : moat_os_protect(at(run->start), run->end - run->start, to);
 }
 
+/* Page by page, so that each that was written is counted. */
+static void check_poison(const struct grant *grant, const struct moat_run *run) {
+    for (uintptr_t page = run->start; page < run->end; page += MOAT_PAGE) {
+        size_t damage = grant->space->backend->refill(at(page), MOAT_PAGE, grant->poison);
+        if (damage != SIZE_MAX && grant->report->damaged_pages++ == 0)
+            grant->report->first_damage = page + damage;
+    }
+}
+
 /* Pages that kept something: writable first, checked, zeroed, then as asked for. From the moment
  * they are zeroed the books must not call them poisoned, also if the rest fails. */
 static int grant_retained(const struct grant *grant, const struct moat_run *run) {
@@ -32,9 +41,7 @@ static int grant_retained(const struct grant *grant, const struct moat_run *run)
     if (error)
         return error;
     if (run->state & MOAT_PAGE_POISONED) {
-        size_t damage = grant->space->backend->refill(at(run->start), size, grant->poison);
-        if (damage != SIZE_MAX && grant->report->damaged_pages++ == 0)
-            grant->report->first_damage = run->start + damage;
+        check_poison(grant, run);
     } else {
         volatile uint64_t *word = at(run->start);
         for (size_t i = 0; i < size / sizeof(*word); i++)

@@ -84,10 +84,8 @@ static enum moat_status find_place(const struct request *request, struct moat_pl
     struct moat_manager *manager = request->manager;
     struct moat_place_wish wish = {request->size, manager->markers, manager->backend};
 
-    if (wish.backend->accessible && (request->base || request->size > MIMALLOC_MAX)) {
+    if (wish.backend->accessible && (request->base || request->size > MIMALLOC_MAX))
         wish.backend = moat_backend_os();
-        moat_manager_count(manager, MOAT_COUNT_BACKEND_FALLBACKS, 1);
-    }
     enum moat_status status =
         request->base ? place_at(request, &wish, place) : moat_place_anywhere(&wish, place);
     if (status == MOAT_NO_MEMORY || status == MOAT_MAP_LIMIT)
@@ -155,5 +153,7 @@ enum moat_status moat_reserve(struct moat_manager *manager, void *address, size_
         moat_count(counters, MOAT_COUNT_BYTES_COMMITTED, place.size);
     if (place.yielded)
         moat_count(counters, MOAT_COUNT_GUARDS_YIELDED, 1);
+    if (place.space->backend != manager->backend)
+        moat_count(counters, MOAT_COUNT_BACKEND_FALLBACKS, 1);
     return MOAT_OK;
 }
