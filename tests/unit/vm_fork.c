@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fork: a child has its parent's regions and goes on with them; neither disturbs the other.
+ *
+ * The child is an ordinary process that exits with the number of the first check that failed.
+ */
+#define _GNU_SOURCE
+#include "support/regions.h"
+#include "support/touch.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define RW MOAT_PAGE_READWRITE
+
+static struct moat_manager *manager;
+static unsigned char *committed, *half, *gone, *mixed;
+
+static void expect(bool holds, int number) {
+    if (!holds)
+        _exit(number);
+}
+
+static bool is_zero(const unsigned char *start, size_t size) {
+    return touch_all_bytes(start, size, 0);
+}
+
+static void query_inherited(void) {
+    struct moat_page_info info;
+    expect(moat_query(committed, &info) == MOAT_OK, 1);
+    expect(info.state == MOAT_STATE_COMMITTED && info.size == 3 * GRANULE, 2);
+    expect(info.owner == manager, 3);
+    expect(moat_query(half + PAGE, &info) == MOAT_OK && info.state == MOAT_STATE_RESERVED, 4);
+    expect(moat_query(gone, &info) == MOAT_OK && info.state == MOAT_STATE_FREE, 5);
+    expect(moat_query(&info, &info) == MOAT_OK && info.state == MOAT_STATE_COMMITTED, 6);
+}
+
+static void use_inherited(void) {
+    expect(touch_all_bytes(committed, 3 * GRANULE, 'p'), 10);
+    expect(!touch_reads(committed - PAGE), 11);
+    expect(!touch_reads(half + PAGE), 12);
+    expect(!touch_reads(gone), 13);
+    expect(moat_commit(manager, half, GRANULE, RW, NULL) == MOAT_OK, 14);
+    expect(touch_all_bytes(half, PAGE, 'h') && is_zero(half + PAGE, GRANULE - PAGE), 15);
+    memset(committed, 'c', GRANULE);
+    expect(moat_decommit(manager, committed, GRANULE) == MOAT_OK, 16);
+    expect(!touch_reads(committed) && touch_reads(committed + GRANULE), 17);
+    expect(moat_commit(manager, committed, GRANULE, RW, NULL) == MOAT_OK, 18);
+    expect(is_zero(committed, GRANULE), 19);
+    expect(moat_release(manager, mixed) == MOAT_OK, 20);
+    expect(moat_release(manager, mixed) == MOAT_NOT_OURS, 21);
+    expect(!touch_reads(mixed), 22);
+}
+
+static void use_new(void) {
+    for (unsigned i = 1; i < 300; i++) {
+        void *base;
+        uint32_t old;
+        size_t size = i * PAGE;
+        expect(moat_reserve(manager, NULL, size, RW, MOAT_RESERVE_COMMIT, &base) == MOAT_OK, 30);
+        expect(is_zero(base, size), 31);
+        memset(base, 'n', size);
+        expect(!touch_reads((unsigned char *)base + size), 32);
+        expect(!touch_reads((unsigned char *)base - PAGE), 33);
+        expect(moat_protect(manager, base, PAGE, MOAT_PAGE_READONLY, &old) == MOAT_OK, 34);
+        if (i % 2)
+            expect(moat_release(manager, base) == MOAT_OK, 35);
+    }
+    struct moat_manager *other;
+    expect(moat_manager_create(NULL, &other) == MOAT_OK, 36);
+    moat_manager_destroy(other);
+    moat_manager_destroy(manager);
+}
+
+static void check_parent(void) {
+    cr_assert(touch_all_bytes(committed, 3 * GRANULE, 'p'));
+    cr_assert_eq(*half, 'h');
+    cr_assert_not(touch_reads(half + PAGE));
+    cr_assert(touch_all_bytes(mixed, BLOCK, 'm'));
+    cr_assert_eq(info_of(mixed).state, MOAT_STATE_COMMITTED);
+    for (unsigned i = 0; i < 100; i++)
+        *reserved(manager, GRANULE, true) = 1;
+    cr_assert_eq(moat_release(manager, mixed), MOAT_OK);
+    cr_assert_eq(moat_release(manager, committed), MOAT_OK);
+    cr_assert_eq(stats_of(manager).regions_live, UINT64_C(101));
+}
+
+static void fork_with(const char *options) {
+    manager = manager_with(options);
+    if (!manager)
+        return;
+    committed = reserved(manager, 3 * GRANULE, true);
+    half = reserved(manager, GRANULE, false);
+    mixed = reserved(manager, 2 * BLOCK, true);
+    gone = reserved(manager, GRANULE, true);
+    memset(committed, 'p', 3 * GRANULE);
+    memset(mixed, 'm', BLOCK);
+    cr_assert_eq(moat_commit(manager, half, PAGE, RW, NULL), MOAT_OK);
+    *half = 'h';
+    memset(half, 'h', PAGE);
+    cr_assert_eq(moat_release(manager, gone), MOAT_OK);
+    pid_t child = fork();
+    if (child == 0) {
+        query_inherited();
+        use_inherited();
+        use_new();
+        _exit(0);
+    }
+    int status;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert(WIFEXITED(status), "%s: signal %d", options, WTERMSIG(status));
+    cr_assert_eq(WEXITSTATUS(status), 0, "%s: check %d", options, WEXITSTATUS(status));
+    check_parent();
+}
+
+Test(vm_fork, a_child_goes_on_with_markers) {
+    fork_with("trap=auto");
+}
+
+Test(vm_fork, a_child_goes_on_without_markers) {
+    fork_with("trap=protect");
+}
+
+/* A grandchild too, and a child that was forked before Moat was ever used. */
+Test(vm_fork, before_the_first_use_and_twice_over) {
+    pid_t child = fork();
+    if (child == 0) {
+        fork_with("trap=auto");
+        _exit(0);
+    }
+    int status;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    fork_with("trap=auto");
+}
