@@ -5,6 +5,7 @@
 #include "face/win32_calls.h"
 
 #include "os/machine.h"
+#include "vm/range.h"
 
 #include <moat/win32.h>
 
@@ -37,7 +38,8 @@ BOOL WINAPI VirtualFree(LPVOID lpAddress, SIZE_T dwSize, DWORD dwFreeType) {
 
     /* Natively such an address is merely not ours; Win32 calls it a bad argument. */
     if ((uintptr_t)lpAddress > ADDRESS_HIGHEST)
-        return conclude(MOAT_INVALID_ARGUMENT);
+        return conclude(moat_fail(MOAT_INVALID_ARGUMENT, "VirtualFree", (uintptr_t)lpAddress,
+                                  "above user space"));
     enum moat_status status = moat_manager_default(&manager);
     if (status == MOAT_OK)
         status = moat_win32_free(manager, lpAddress, dwSize, dwFreeType);

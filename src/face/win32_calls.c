@@ -6,6 +6,7 @@
 #include "face/win32_calls.h"
 
 #include "face/win32_flags.h"
+#include "vm/range.h"
 
 #include <moat/win32.h>
 
@@ -13,6 +14,12 @@
 
 /* One past the last address of user space on 64-bit Windows. */
 #define USER_END ((uintptr_t)0x7FFFFFFF0000)
+
+/* What the native layer never sees is refused, and explained, here. */
+static enum moat_status refuse(enum moat_status status, const char *call, const void *address,
+                               const char *why) {
+    return moat_fail(status, call, (uintptr_t)address, why);
+}
 
 static bool range_is_valid(const void *address, size_t size) {
     return size != 0 && size <= USER_END && (uintptr_t)address <= USER_END - size;
@@ -25,7 +32,7 @@ enum moat_status moat_win32_alloc(struct moat_manager *manager, void *address, s
     *start = NULL;
     enum moat_status status = moat_win32_decode_alloc(address != NULL, type, protection, &request);
     if (status != MOAT_OK)
-        return status;
+        return refuse(status, "VirtualAlloc", address, "no such type or protection");
 
     switch (request.action) {
     case MOAT_WIN32_RESERVE:
@@ -36,9 +43,13 @@ enum moat_status moat_win32_alloc(struct moat_manager *manager, void *address, s
         return moat_reset(manager, address, size, protection, start);
     case MOAT_WIN32_LARGE_PAGES:
         /* The right to lock memory is looked at after the range and before its alignment. */
-        return range_is_valid(address, size) ? MOAT_NO_PRIVILEGE : MOAT_INVALID_ARGUMENT;
+        if (!range_is_valid(address, size))
+            return refuse(MOAT_INVALID_ARGUMENT, "VirtualAlloc", address,
+                          "the size is 0 or the range leaves user space");
+        return refuse(MOAT_NO_PRIVILEGE, "VirtualAlloc", address,
+                      "large pages are not supported yet");
     default:
-        return MOAT_INVALID_ARGUMENT;
+        return refuse(MOAT_INVALID_ARGUMENT, "VirtualAlloc", address, "no such type");
     }
 }
 
@@ -53,7 +64,7 @@ enum moat_status moat_win32_free(struct moat_manager *manager, void *address, si
 
     enum moat_status status = moat_win32_decode_free(size, type, &request);
     if (status != MOAT_OK)
-        return status;
+        return refuse(status, "VirtualFree", address, "no such type, or not with this size");
 
     switch (request.action) {
     case MOAT_WIN32_DECOMMIT:
@@ -61,9 +72,10 @@ enum moat_status moat_win32_free(struct moat_manager *manager, void *address, si
     case MOAT_WIN32_RELEASE:
         return moat_release(manager, address);
     case MOAT_WIN32_PLACEHOLDER:
-        return is_ours(manager, address) ? MOAT_INVALID_ADDRESS : MOAT_NOT_OURS;
+        return refuse(is_ours(manager, address) ? MOAT_INVALID_ADDRESS : MOAT_NOT_OURS,
+                      "VirtualFree", address, "no placeholder starts there");
     default:
-        return MOAT_INVALID_ARGUMENT;
+        return refuse(MOAT_INVALID_ARGUMENT, "VirtualFree", address, "no such type");
     }
 }
 
@@ -100,9 +112,9 @@ enum moat_status moat_win32_query(const void *address, void *buffer, size_t leng
 
     *written = 0;
     if (length < sizeof *out)
-        return MOAT_BAD_LENGTH;
+        return refuse(MOAT_BAD_LENGTH, "VirtualQuery", address, "the buffer is too short");
     if (out == NULL)
-        return MOAT_NO_ACCESS;
+        return refuse(MOAT_NO_ACCESS, "VirtualQuery", address, "the buffer is NULL");
     enum moat_status status = moat_query(address, &info);
     if (status != MOAT_OK)
         return status;
@@ -122,9 +134,5 @@ enum moat_status moat_win32_query(const void *address, void *buffer, size_t leng
 
 enum moat_status moat_win32_protect(void *address, size_t size, uint32_t protection,
                                     uint32_t *old) {
-    if (!moat_win32_protection_is_valid(protection))
-        return MOAT_INVALID_ARGUMENT;
-    if (old == NULL)
-        return MOAT_NO_ACCESS;
     return moat_protect(NULL, address, size, protection, old);
 }

@@ -9,6 +9,7 @@
 
 #include "support/check.h"
 
+#include <moat/moat.h>
 #include <moat/win32.h>
 
 #include <stdalign.h>
@@ -231,6 +232,25 @@ static void query_and_protect_refusals(IHostMemoryManager *manager) {
     check("release", S_OK, release(manager, held));
 }
 
+/* Every refusal leaves its own sentence, also one that no native call has seen. */
+static void texts(IHostMemoryManager *manager) {
+    MEMORY_BASIC_INFORMATION info;
+    SIZE_T written;
+    void *memory;
+
+    (void)allocate(manager, NULL, PAGE, 0, PAGE_READWRITE, &memory);
+    check("text of a bad type", 1, strstr(moat_last_error_text(), "type") != NULL);
+    (void)IHostMemoryManager_VirtualQuery(manager, NULL, &info, 1, &written);
+    check("text of a short buffer", 1, strstr(moat_last_error_text(), "buffer") != NULL);
+    (void)IHostMemoryManager_VirtualFree(manager, NULL, PAGE, MEM_RELEASE);
+    check("text of a release with a size", 1, strstr(moat_last_error_text(), "size") != NULL);
+    (void)allocate(manager, NULL, PAGE, MEM_RESERVE | MEM_COMMIT | MEM_LARGE_PAGES, PAGE_READWRITE,
+                   &memory);
+    check("text of large pages", 1, strstr(moat_last_error_text(), "large") != NULL);
+    (void)VirtualFree((void *)(uintptr_t)0xFFFF800000000000, 0, MEM_RELEASE);
+    check("text of the kernel half", 1, strstr(moat_last_error_text(), "user space") != NULL);
+}
+
 int main(void) {
     IHostMemoryManager *manager = create_manager(), *other = create_manager();
 
@@ -239,6 +259,7 @@ int main(void) {
     frees(manager, other);
     whole_process(manager, other);
     query_and_protect_refusals(manager);
+    texts(manager);
     check("last release", 0, (intmax_t)IHostMemoryManager_Release(manager));
     check("last release of the other", 0, (intmax_t)IHostMemoryManager_Release(other));
     return check_end();
