@@ -137,8 +137,8 @@ bool moat_region_table_grow(struct moat_region_table *table, void *storage, unsi
  * pages may be dropped so that they read as zero, but never unmapped or reused: a reader may still
  * look at them.
  *
- * Returns false when there is none, or when a thread may still be moving its lines: try again later.
- * Such a thread, stopped for ever, keeps pages from being dropped, and nothing else.
+ * Returns false when there is none, or when a thread may still be moving its lines: try again
+ * later. Such a thread, stopped for ever, keeps pages from being dropped, and nothing else.
  */
 bool moat_region_table_take_retired(struct moat_region_table *table, void **storage, size_t *size);
 

@@ -237,8 +237,8 @@ bool moat_region_table_grow(struct moat_region_table *table, void *storage, unsi
 }
 
 /*
- * Was there a moment, since the caller looked at `settled`, when no mover of this shard was at work?
- * Then all that enter later see what the caller saw.
+ * Was there a moment, since the caller looked at `settled`, when no mover of this shard was at
+ * work? Then all that enter later see what the caller saw.
  */
 static bool shard_is_quiet(_Atomic uint64_t *movers) {
     /* relaxed: spares a write to a line in use; the step below decides. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every interleaving, up to a bound, of threads that take and give indices, all on one stack so that
- * they meet: no index has two owners, none is lost, and a thread parked anywhere stops nobody. A head
- * without its count must be found out.
+ * Every interleaving, up to a bound, of threads that take and give indices, all on one stack so
+ * that they meet: no index has two owners, none is lost, and a thread parked anywhere stops nobody.
+ * A head without its count must be found out.
  */
 #include "support/explore.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Every interleaving, up to a bound, of inserts, erases and searches that share summary words: no
- * completed insert is hidden, no search invents a member, and when all is quiet a summary bit is set
- * only over a word that is not empty. Then faults are planted, and must be found.
+ * completed insert is hidden, no search invents a member, and when all is quiet a summary bit is
+ * set only over a word that is not empty. Then faults are planted, and must be found.
  */
 #include "support/explore.h"
 

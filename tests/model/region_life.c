@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every interleaving, up to a bound, of threads that enter, close, reopen and end a life and sleep on
- * its low word: stripes exclude each other, a closer is alone, one closer ends the life, nobody gets
- * into a life that is not the one it knows, and nobody sleeps for ever.
+ * Every interleaving, up to a bound, of threads that enter, close, reopen and end a life and sleep
+ * on its low word: stripes exclude each other, a closer is alone, one closer ends the life, nobody
+ * gets into a life that is not the one it knows, and nobody sleeps for ever.
  */
 #include "support/explore.h"
 

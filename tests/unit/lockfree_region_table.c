@@ -153,6 +153,33 @@ Test(region_table, displaced_entries_leave_no_trace) {
     }
 }
 
+/* The worst a line can become: 7 entries at home, 7 displaced, all bound for the same child. */
+Test(region_table, fourteen_entries_of_one_line_stay_together_through_growth) {
+    const unsigned entries = 2 * MOAT_TABLE_SLOTS;
+    uint64_t pages[2 * MOAT_TABLE_SLOTS + 1];
+    unsigned count = 0;
+
+    init(3);
+    for (uint64_t page = 1; count <= entries; page++) {
+        if (moat_region_table_hash(&table, page) >> 56 == 0)
+            pages[count++] = page;
+    }
+    for (unsigned i = 0; i < entries; i++)
+        cr_assert_eq(moat_region_table_insert(&table, pages[i], i + 1), MOAT_TABLE_OK);
+    for (unsigned lines_log2 = 3; lines_log2 < 8; lines_log2++) {
+        cr_assert_eq(moat_region_table_insert(&table, pages[entries], 99), MOAT_TABLE_FULL);
+        cr_assert_eq(moat_region_table_find(&table, pages[entries]), 0u);
+        cr_assert(grow());
+        while (table.settled != table.current)
+            moat_region_table_grow(&table, NULL, 0);
+        for (unsigned i = 0; i < entries; i++)
+            cr_assert_eq(moat_region_table_find(&table, pages[i]), i + 1);
+    }
+    for (unsigned i = 0; i < entries; i++)
+        cr_assert(moat_region_table_erase(&table, pages[i], i + 1));
+    cr_assert(is_pristine());
+}
+
 Test(region_table, growth_loses_nothing_at_any_moment) {
     const uint64_t count = 20000;
 
@@ -233,6 +260,16 @@ Test(region_table, regular_strides_do_not_crowd) {
         cr_assert_leq(moat_region_table_lines_log2(&table), 14u, "stride %lu",
                       (unsigned long)strides[s]);
     }
+}
+
+/* A seed may happen to be bad for one stride: then the second round must spread what the first did
+ * not. Without it all of these entries have one home. */
+Test(region_table, a_bad_multiplier_does_not_crowd) {
+    init(1);
+    table.seed[1] = (UINT64_C(1) << 46) + 1;
+    for (uint64_t i = 1; i <= 30000; i++)
+        insert(i << 18, 1);
+    cr_assert_leq(moat_region_table_lines_log2(&table), 14u);
 }
 
 Test(region_table, churn_at_a_steady_size_never_grows) {

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * explore: run two or three threads through every interleaving of their atomic steps, up to a bound.
+ * explore: run two or three threads through every interleaving of their atomic steps, up to a
+ * bound.
  *
- * The threads are coroutines; MOAT_STEP gives control to the explorer before each atomic step of the
- * code under test. An execution is a list of choices (go on, or which thread instead); executions are
- * enumerated depth first, so a failure is reproducible. The bound is on preemptions, switches away
- * from a thread that could have gone on; switches at explore_yield, explore_sleep and at a thread's
- * end are free. Memory is sequentially consistent here: orders weaker than that are argued in
- * src/lockfree/README.md, not explored.
+ * The threads are coroutines; MOAT_STEP gives control to the explorer before each atomic step of
+ * the code under test. An execution is a list of choices (go on, or which thread instead);
+ * executions are enumerated depth first, so a failure is reproducible. The bound is on preemptions,
+ * switches away from a thread that could have gone on; switches at explore_yield, explore_sleep and
+ * at a thread's end are free. Memory is sequentially consistent here: orders weaker than that are
+ * argued in src/lockfree/README.md, not explored.
  *
- * A scenario can also park one thread for ever after its nth step, for every n: the others must end.
+ * A scenario can also park one thread for ever after its nth step, for every n: the others must
+ * end.
  *
  * Easy to get wrong: include this before any header of the code under test, so that the seam holds.
  */
@@ -109,7 +111,7 @@ static void switch_to(int next) {
                 next < 0 ? &explorer.main : &explorer.thread[next].context);
 }
 
-/* The nth thread that can run, the running one counted only if `self`; -1 if there are not so many. */
+/* The nth thread that can run, the running one counted if `self`; -1: there are not so many. */
 static int nth_ready(unsigned n, bool self) {
     for (unsigned i = 0; i < explorer.thread_count; i++) {
         if (explorer.thread[i].state == READY && (self || (int)i != explorer.running) && n-- == 0)

@@ -2,9 +2,9 @@
 /*
  * history: was this execution of a small map linearizable?
  *
- * Every call is recorded with the moments of its start and its end. The search tries each order that
- * respects "ended before started" against a map of a few keys. A call that never ended (its thread
- * was parked) may have taken effect or not.
+ * Every call is recorded with the moments of its start and its end. The search tries each order
+ * that respects "ended before started" against a map of a few keys. A call that never ended (its
+ * thread was parked) may have taken effect or not.
  */
 #ifndef MOAT_TESTS_MODEL_HISTORY_H
 #define MOAT_TESTS_MODEL_HISTORY_H

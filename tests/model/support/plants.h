@@ -2,8 +2,9 @@
 /*
  * plants: faults put between the code under test and its atomic steps.
  *
- * Include it between lockfree/atomic.h and the .c files: their steps then go through these functions,
- * which do what was asked unless a fault is planted. The product code knows nothing of it.
+ * Include it between lockfree/atomic.h and the .c files: their steps then go through these
+ * functions, which do what was asked unless a fault is planted. The product code knows nothing of
+ * it.
  */
 #ifndef MOAT_TESTS_MODEL_PLANTS_H
 #define MOAT_TESTS_MODEL_PLANTS_H

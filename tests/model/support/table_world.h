@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * table_world: a tiny table whose calls are recorded, and what must hold when all threads are done.
+ *
+ * Pages are chosen by their hash, so that a few keys are enough to fill a line, to displace entries
+ * and to send them to either child of their line.
+ */
+#ifndef MOAT_TESTS_MODEL_TABLE_WORLD_H
+#define MOAT_TESTS_MODEL_TABLE_WORLD_H
+
+#include "support/explore.h"
+
+#include "support/history.h"
+#include "support/plants.h"
+
+#include "lockfree/region_table.c"
+#include "lockfree/region_table_grow.c"
+
+#define KEYS         HISTORY_KEYS_MAX
+#define FILLERS      (2 * MOAT_TABLE_SLOTS)
+#define FILLER_FIRST 100u /* handle of filler 0 */
+#define LOG2_LAST    3u
+
+static struct moat_region_table table;
+/* By log2 of the lines; the last is a second array of four lines, for the loser of a race. */
+static _Alignas(64) struct moat_region_line storage[LOG2_LAST + 2][1 << LOG2_LAST];
+static bool dropped[LOG2_LAST + 2];
+static uint64_t page_of[KEYS];
+static uint64_t filler[FILLERS];
+static uint64_t near_filler[FILLERS]; /* all in line 0, of two lines or of four */
+static unsigned filler_count;
+static unsigned growths;
+static unsigned log2_first; /* of the lines of the first array */
+
+/* A page whose hash begins with these bits, different from all pages handed out before. */
+static uint64_t page_with_hash(uint64_t bits, unsigned bit_count) {
+    static uint64_t next = 1;
+
+    while (moat_region_table_hash(&table, next) >> (64 - bit_count) != bits)
+        next++;
+    return next++;
+}
+
+static void reset_to(unsigned lines_log2) {
+    static const uint64_t seed[2] = {7, 11};
+
+    memset(storage, 0, sizeof(storage));
+    memset(dropped, 0, sizeof(dropped));
+    moat_region_table_init(&table, seed, storage[lines_log2], lines_log2);
+    history_reset();
+    filler_count = 0;
+    growths = 0;
+    log2_first = lines_log2;
+}
+
+static void reset(void) {
+    reset_to(1);
+}
+
+/*
+ * Keys 0 to 5 live in line 0, which becomes lines 0 and 1: even keys go to 0, odd keys to 1. Keys 6
+ * and 7 live in line 1. The first seven fillers live in line 0 and go to line 0 with one exception,
+ * so that displaced entries stay displaced; the others live in line 1.
+ */
+static void choose_pages(void) {
+    reset();
+    for (unsigned i = 0; i < KEYS; i++)
+        page_of[i] = page_with_hash(i < 6 ? i & 1 : 2 + (i & 1), 2);
+    for (unsigned i = 0; i < FILLERS; i++)
+        filler[i] = page_with_hash(i < MOAT_TABLE_SLOTS ? i == 0 : 2, 2);
+    for (unsigned i = 0; i < FILLERS; i++)
+        near_filler[i] = page_with_hash(0, 2);
+}
+
+static void fill(unsigned count) {
+    for (; filler_count < count; filler_count++)
+        moat_region_table_insert(&table, filler[filler_count], FILLER_FIRST + filler_count);
+}
+
+static void preset(unsigned key, unsigned handle) {
+    moat_region_table_insert(&table, page_of[key], handle);
+    history.initial |= handle << (4 * key);
+}
+
+static bool insert(unsigned key, unsigned handle) {
+    unsigned call = history_start(INSERT, key, handle);
+    bool entered = moat_region_table_insert(&table, page_of[key], handle) == MOAT_TABLE_OK;
+
+    history_end(call, entered);
+    return entered;
+}
+
+static void find(unsigned key) {
+    unsigned call = history_start(FIND, key, 0);
+
+    history_end(call, moat_region_table_find(&table, page_of[key]));
+}
+
+static void erase(unsigned key, unsigned handle) {
+    unsigned call = history_start(ERASE, key, handle);
+
+    history_end(call, moat_region_table_erase(&table, page_of[key], handle));
+}
+
+static void grow(unsigned lines_log2, unsigned copy) {
+    growths += moat_region_table_grow(&table, storage[lines_log2 + copy], lines_log2);
+}
+
+/* Not a size that fits: only helps. */
+static void help_to_the_end(void) {
+    while (table.settled != table.current)
+        moat_region_table_grow(&table, NULL, 0);
+}
+
+/* Drop the pages of every array that is handed out, word by word. */
+static void drop_retired(void) {
+    void *lines;
+    size_t size;
+
+    while (moat_region_table_take_retired(&table, &lines, &size)) {
+        _Atomic uint64_t *word = lines;
+
+        for (size_t i = 0; i < size / sizeof(*word); i++)
+            moat_store_relaxed(&word[i], 0);
+        for (unsigned i = 0; i < LOG2_LAST + 2; i++)
+            dropped[i] |= lines == storage[i];
+    }
+}
+
+/* Are displaced entries and pointers one to one, and is nothing left reserved? */
+static bool current_is_tidy(void) {
+    uint64_t line_count = UINT64_C(1) << array_lines_log2(table.current);
+    unsigned displaced = 0, pointers = 0;
+
+    for (uint64_t home = 0; home < line_count; home++) {
+        struct moat_region_line *line = &moat_region_table_lines(table.current)[home];
+
+        for (unsigned n = 0; n < POINTER_COUNT; n++) {
+            unsigned pointer = meta_pointer(line->meta, n);
+
+            pointers += pointer != 0;
+            if (pointer != 0 && word_page(*pointer_slot(table.current, home, pointer)) == 0)
+                return false;
+        }
+        for (unsigned i = 0; i < MOAT_TABLE_SLOTS; i++) {
+            uint64_t page = word_page(line->slot[i]);
+
+            if (page == 0 && line->slot[i] != EMPTY)
+                return false;
+            displaced += page != 0 &&
+                         array_home(table.current, moat_region_table_hash(&table, page)) != home;
+        }
+    }
+    return displaced == pointers;
+}
+
+static bool dropped_is_zero(void) {
+    static const struct moat_region_line zero[1 << LOG2_LAST];
+
+    for (unsigned i = 0; i < LOG2_LAST + 2; i++) {
+        if (dropped[i] && memcmp(storage[i], zero, sizeof(zero)) != 0)
+            return false;
+    }
+    return true;
+}
+
+static void check(void) {
+    bool parked = false;
+
+    for (unsigned i = 0; i < explorer.thread_count; i++)
+        parked |= explore_is_parked(i);
+    help_to_the_end();
+    for (unsigned key = 0; key < KEYS; key++)
+        find(key);
+    if (!history_is_linearizable())
+        explore_fail("not linearizable");
+    for (unsigned i = 0; i < filler_count; i++) {
+        uint64_t page = log2_first == 1 ? filler[i] : near_filler[i];
+
+        if (moat_region_table_find(&table, page) != FILLER_FIRST + i)
+            explore_fail("an entry that nobody touched is gone");
+    }
+    if (!parked && !current_is_tidy())
+        explore_fail("a slot is lost");
+    if (!dropped_is_zero())
+        explore_fail("a dropped array was written");
+    if (growths > array_lines_log2(table.current) - log2_first)
+        explore_fail("two threads published the same growth");
+}
+
+#endif
