@@ -8,10 +8,10 @@
 #ifndef MOAT_TESTS_MODEL_TABLE_WORLD_H
 #define MOAT_TESTS_MODEL_TABLE_WORLD_H
 
-#include "support/explore.h"
+#include "explore.h" /* first: it defines the seam */
 
-#include "support/history.h"
-#include "support/plants.h"
+#include "history.h"
+#include "plants.h"
 
 #include "lockfree/region_table.c"
 #include "lockfree/region_table_grow.c"
