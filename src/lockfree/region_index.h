@@ -13,7 +13,7 @@
  *              no member stays between it and the argument throughout the call; find_next likewise.
  *              A page is not inserted by two threads at once; every other pair of calls may race.
  * Progress     lock-free; find writes nothing.
- * Worst case   16 words and one directory entry read, and two words more for each subtree that a
+ * Worst case   16 words and two directory entries read, and two words more for each subtree that a
  *              racing or stopped erase left empty under its summary bit.
  *
  * Edges. R() marks the releasing end, A() the acquiring end.
