@@ -119,7 +119,7 @@ template <class Table> growth grow(int thread_count) {
 
 template <class Table> void add_growth(int thread_count) {
     std::string size = std::to_string(thread_count) + (thread_count == 1 ? " thread" : " threads");
-    add_manual(
+    add(
         "grow 1k to 1M", size, Table::name, {1},
         [thread_count](benchmark::State &state) {
             for (auto _ : state) {
@@ -183,7 +183,7 @@ template <class Table> void churn(moving_table<Table> &moving, uint64_t pairs) {
 
 template <class Table> void add_decay(uint64_t pairs) {
     constexpr uint64_t live = 1 << 16;
-    add_manual(
+    add(
         "find after churn", "64k", Table::name, {1},
         [pairs](benchmark::State &state) {
             for (auto _ : state) {
@@ -216,7 +216,6 @@ void register_benchmarks() {
         add_growth<table_ck_ht>(threads);
     }
     add_decay<table_moat>(pairs);
-    add_decay<table_map>(pairs);
     add_decay<table_ck_ht>(pairs);
     add_decay<table_lfht>(pairs);
 }

@@ -78,7 +78,7 @@ void register_benchmarks() {
         if (!pages->traps())
             continue;
         page_contender &through = *pages;
-        add_manual(
+        add(
             "a million regions", "64 KiB", pages->name(), {1},
             [&through, count](benchmark::State &state) { run_million(state, through, count); }, 1);
     }

@@ -155,12 +155,13 @@ void run_beside(benchmark::State &state, page_contender &pages, wrong_frees::kin
         others->start(state.threads());
     }
     uint64_t lost = 0;
-    double start = 0;
-    for (auto _ : state) {
-        if (start == 0)
-            start = seconds_now();
-        void *region = pages.reserve_committed(region_size);
-        lost += region == nullptr || !pages.release(region, region_size) ? 1 : 0;
+    double start = seconds_now();
+    timed_batches batches(state, 16);
+    while (batches.next()) {
+        for (int i = 0; i < 16; i++) {
+            void *region = pages.reserve_committed(region_size);
+            lost += region == nullptr || !pages.release(region, region_size) ? 1 : 0;
+        }
     }
     if (state.thread_index() == 0) {
         double seconds = seconds_now() - start;
@@ -194,8 +195,7 @@ void register_benchmarks() {
         for (int threads : {1, 2, 4, 8}) {
             races.push_back(std::make_unique<race>(threads));
             race &shared = *races.back();
-            add_manual(
-                "racing frees", "64 KiB", pages->name(), {threads},
+            add("racing frees", "64 KiB", pages->name(), {threads},
                 [pages, &shared](benchmark::State &state) { run_racing(state, *pages, shared); });
         }
         for (auto [row, what] : {std::pair{"legal beside idle threads", wrong_frees::idle},

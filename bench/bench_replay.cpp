@@ -54,7 +54,7 @@ template <class Play>
 void add_replay(const std::string &size, page_contender &pages, const trace &data, double scale,
                 Play play) {
     auto count = static_cast<double>(data.op_count) * scale;
-    add_manual("replay", size, pages.name(), {1}, [play, count, &pages](benchmark::State &state) {
+    add("replay", size, pages.name(), {1}, [play, count, &pages](benchmark::State &state) {
         uint64_t refused = 0;
         double waits = 0;
         double replays = 0;

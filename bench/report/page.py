@@ -92,7 +92,9 @@ def section(rows):
     title = rows[0].name
     note = NOTES.get(title, "")
     parts = [f"<h2>{escape(title)}</h2>", f'<p class="note">{escape(note)}</p>' if note else ""]
-    parts.append(plots.bar_chart(rows) or "")
+    for kind, chart in plots.charts(rows):
+        parts.append(f'<p class="note">{kind}</p>' if kind else "")
+        parts.append(chart)
     return "\n".join(parts + [table_html(rows), counters_html(rows)])
 
 

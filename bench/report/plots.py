@@ -20,13 +20,24 @@ def available():
     return shutil.which("gnuplot") is not None
 
 
-def bar_chart(rows):
+def charts(rows):
+    """Pictures of a group of rows: sizes that end in "touched" or "untouched" get one each."""
+    kinds = {}
+    for row in rows:
+        size, _, kind = row.size.rpartition(" ")
+        own = kind if kind in ("touched", "untouched") else ""
+        kinds.setdefault(own, []).append((row, size if own else row.size))
+    return [(kind, chart) for kind, labelled in kinds.items() if (chart := bar_chart(labelled))]
+
+
+def bar_chart(labelled):
     """One cluster of bars a row, time on a logarithmic axis; None when nothing can be drawn."""
+    rows = [row for row, _ in labelled]
     columns = [name for name in terminal.columns_of(rows)
                if any(row.median(name) for row in rows)]
     if not columns or not available():
         return None
-    script = script_head(rows, columns) + data_block(rows, columns) + plot_command(columns)
+    script = script_head(rows, columns) + data_block(labelled, columns) + plot_command(columns)
     done = subprocess.run(["gnuplot"], input=script, capture_output=True, text=True, check=False)
     if done.returncode != 0 or "<svg" not in done.stdout:
         return None
@@ -52,14 +63,15 @@ set xtics nomirror scale 0
 set ylabel 'nanoseconds'
 set grid ytics lc rgb '#8a8f98' lw 0.5 dt 3
 set border 3
+set bmargin 3
 set key outside top center horizontal noenhanced
 """
 
 
-def data_block(rows, columns):
+def data_block(labelled, columns):
     lines = ["$data << END"]
-    for row in rows:
-        label = f"{row.size}\\nT{row.threads}".replace('"', "")
+    for row, size in labelled:
+        label = f"{size}\\nT{row.threads}".replace('"', "")
         values = [f"{row.median(name):.6g}" if row.median(name) else "NaN" for name in columns]
         lines.append(" ".join([f'"{label}"'] + values))
     return "\n".join(lines + ["END", ""])

@@ -7,6 +7,8 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -45,20 +47,12 @@ void announce(const std::string &name, const benchmark::State &state) {
     }
 }
 
-benchmark::internal::Benchmark *register_named(
-    const std::string &row, const std::string &size, const std::string &contender,
-    const std::vector<int> &threads, const std::function<void(benchmark::State &)> &function) {
-    std::string name = row + "/" + size + "/" + contender;
-    auto *registered =
-        benchmark::RegisterBenchmark(name.c_str(), [name, function](benchmark::State &state) {
-            pin_thread(state.thread_index());
-            announce(name, state);
-            function(state);
-        });
-    for (int count : threads)
-        registered->Threads(count);
-    return registered;
-}
+/* When each thread of the running benchmark began, and ended a batch last. They run one by one. */
+struct alignas(64) span {
+    double begin;
+    double end;
+};
+std::array<span, 64> spans;
 
 } // namespace
 
@@ -84,16 +78,41 @@ std::string option(const char *name, const char *fallback) {
 }
 
 void add(const std::string &row, const std::string &size, const std::string &contender,
-         const std::vector<int> &threads, const std::function<void(benchmark::State &)> &function) {
-    register_named(row, size, contender, threads, function)->UseRealTime();
-}
-
-void add_manual(const std::string &row, const std::string &size, const std::string &contender,
-                const std::vector<int> &threads,
-                const std::function<void(benchmark::State &)> &function, int64_t iterations) {
-    auto *registered = register_named(row, size, contender, threads, function)->UseManualTime();
+         const std::vector<int> &threads, const std::function<void(benchmark::State &)> &function,
+         int64_t iterations) {
+    std::string name = row + "/" + size + "/" + contender;
+    auto *registered =
+        benchmark::RegisterBenchmark(name.c_str(), [name, function](benchmark::State &state) {
+            pin_thread(state.thread_index());
+            announce(name, state);
+            function(state);
+        });
+    registered->UseManualTime();
+    for (int count : threads)
+        registered->Threads(count);
     if (iterations != 0)
         registered->Iterations(iterations);
+}
+
+bool timed_batches::next() {
+    span &own = spans[static_cast<size_t>(state_.thread_index())];
+    if (begun_)
+        own.end = seconds_now();
+    /* Returns false only when all threads have come here for the last time, and noted their end. */
+    if (state_.KeepRunningBatch(size_)) {
+        if (!begun_)
+            own = {seconds_now(), 0};
+        begun_ = true;
+        return true;
+    }
+    double begin = own.begin;
+    double end = own.end;
+    for (int i = 0; i < state_.threads(); i++) {
+        begin = std::min(begin, spans[static_cast<size_t>(i)].begin);
+        end = std::max(end, spans[static_cast<size_t>(i)].end);
+    }
+    state_.SetIterationTime(end - begin);
+    return false;
 }
 
 double seconds_now() {

@@ -31,15 +31,32 @@ std::string option(const char *name, const char *fallback);
 
 /*
  * Register a benchmark called <row>/<size>/<contender>, to run with each of `threads`. The function
- * is called in all threads, pinned, and measures wall time over all of them.
+ * is called in all threads, pinned, and must set the iteration time: by timed_batches, or itself.
+ * With `iterations` it is run exactly so often.
  */
 void add(const std::string &row, const std::string &size, const std::string &contender,
-         const std::vector<int> &threads, const std::function<void(benchmark::State &)> &function);
+         const std::vector<int> &threads, const std::function<void(benchmark::State &)> &function,
+         int64_t iterations = 0);
 
-/* As add, for a function that measures by itself: SetIterationTime, `iterations` at a time. */
-void add_manual(const std::string &row, const std::string &size, const std::string &contender,
-                const std::vector<int> &threads,
-                const std::function<void(benchmark::State &)> &function, int64_t iterations = 0);
+/*
+ * The measured loop of threads that each do the same: while (batches.next()) { size operations }.
+ *
+ * The time is from the first thread's first operation to the last thread's last one. Google
+ * Benchmark's own real time is the mean of each thread's, which counts only a part of it where
+ * threads outnumber processors and some begin when others have ended.
+ */
+class timed_batches {
+  public:
+    timed_batches(benchmark::State &state, int64_t size) : state_(state), size_(size) {
+    }
+
+    bool next();
+
+  private:
+    benchmark::State &state_;
+    int64_t size_;
+    bool begun_ = false;
+};
 
 double seconds_now();
 

@@ -139,7 +139,8 @@ __attribute__((flatten)) void run_find(benchmark::State &state, uint64_t live) {
     random_stream random(static_cast<uint64_t>(state.thread_index()));
     uint64_t wrong = 0;
     table.thread_begin();
-    while (state.KeepRunningBatch(batch_size)) {
+    timed_batches batches(state, batch_size);
+    while (batches.next()) {
         table.batch_begin();
         for (int64_t i = 0; i < batch_size; i++) {
             uint64_t drawn = random.next();
@@ -167,7 +168,8 @@ __attribute__((flatten)) void run_churn(benchmark::State &state, uint64_t live) 
     moving_table<Table> &moving = moving_table<Table>::get(live);
     lane_walk walk(moving.lanes, state);
     moving.table.thread_begin();
-    while (state.KeepRunningBatch(batch_size)) {
+    timed_batches batches(state, batch_size);
+    while (batches.next()) {
         moving.table.batch_begin();
         for (int64_t i = 0; i < batch_size; i++)
             churn_once(moving.table, walk.next());
@@ -185,7 +187,8 @@ __attribute__((flatten)) void run_mix(benchmark::State &state, uint64_t live) {
     random_stream random(static_cast<uint64_t>(state.thread_index()) + 100);
     uint64_t wrong = 0;
     moving.table.thread_begin();
-    while (state.KeepRunningBatch(round * 12)) {
+    timed_batches batches(state, round * 12);
+    while (batches.next()) {
         moving.table.batch_begin();
         for (int i = 0; i < 12; i++) {
             key_lane &lane = walk.next();
