@@ -8,7 +8,7 @@
 #include "support/contract.h"
 
 #define THREADS 4
-#define ROUNDS  500
+#define ROUNDS  200
 
 struct racer {
     BYTE *base;
