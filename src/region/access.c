@@ -79,20 +79,22 @@ static int grant_run(const struct grant *grant, const struct moat_run *run) {
     return set_access(run, MOAT_OS_NONE, target);
 }
 
-/* Bring one run back to what the books say of it; a failed step may have done a part of it. */
+/* Bring one run back to what the books say of it; a failed step may have done a part of it. Where
+ * the kernel refuses this too, the books follow it: content is safe, and what traps keeps doing so. */
 static void undo_run(const struct grant *grant, const struct moat_run *run) {
     unsigned granted = moat_page_access(grant->state, true);
     unsigned before = moat_page_access(run->state, run->open);
+    uint8_t state = grant->state;
+    bool rights_remain = true;
     int error = 0;
 
-    if (run->state & MOAT_PAGE_COMMITTED) {
-        error = set_access(run, granted, before);
-        if (error) /* the content is safe; the books follow what the kernel holds to */
-            moat_pages_set(grant->space, run->start, run->end, grant->state);
-    } else {
-        error = moat_trap_again(grant->space, run);
-        if (!error && run->open && before != granted && set_access(run, granted, before) != 0)
-            moat_pages_set(grant->space, run->start, run->end, grant->state & MOAT_PAGE_CODE);
+    if (!(run->state & MOAT_PAGE_COMMITTED)) {
+        error = moat_trap_again(grant->space, run, &rights_remain);
+        state = granted == MOAT_OS_NONE ? MOAT_CODE_NOACCESS : state & MOAT_PAGE_CODE;
+    }
+    if (!error && rights_remain && set_access(run, granted, before)) {
+        (void)moat_trap_follow(grant->space, run->start, run->end, granted, state);
+        error = run->state & MOAT_PAGE_COMMITTED;
     }
     if (error)
         grant->report->refusals++;

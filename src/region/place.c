@@ -109,5 +109,7 @@ int moat_place_vacate(const struct moat_place *place, uint32_t rest) {
         error = space->backend->take_back(start, size);
     if (!error)
         moat_books_give(space, moat_space_books_size(space->start, space->end, false));
+    else /* under markers the kernel's view of it would be that it can be used */
+        (void)moat_books_claim(space->start, space->end);
     return error;
 }

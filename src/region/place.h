@@ -56,7 +56,8 @@ enum moat_status moat_place_at(const struct moat_place_wish *wish, uintptr_t bas
  *
  *   rest   how many later releases of this processor keep it from automatic placement
  *
- * Returns   0, or errno: it is not mapped away; the pages trap and are never used again
+ * Returns   0, or errno: it is not mapped away; the pages trap, are never used again, and count as
+ *           Moat's own
  */
 int moat_place_vacate(const struct moat_place *place, uint32_t rest);
 

@@ -60,6 +60,11 @@ static int mark(struct moat_space *space, const struct moat_run *run) {
     return 0;
 }
 
+/* What to remember of pages that trap because they have no rights, and may hold something. */
+static uint8_t unmarked(const struct moat_run *run) {
+    return run->open ? MOAT_PAGE_DIRTY | MOAT_CODE_NOACCESS : MOAT_PAGE_DIRTY;
+}
+
 /* Rung that works on every kernel, at the price of mappings. Content that will not go is zeroed
  * before the pages are used again. So are pages of an open block: they carry no marker, and called
  * dirty they are not given rights before somebody commits them. */
@@ -67,8 +72,8 @@ static int protect(struct moat_space *space, const struct moat_run *run) {
     int error = moat_os_protect(at(run->start), length(run), MOAT_OS_NONE);
     if (error)
         return error;
-    unsigned code = run->open ? MOAT_CODE_NOACCESS | MOAT_PAGE_DIRTY : 0;
-    moat_pages_set(space, run->start, run->end, (uint8_t)(code | empty(space, run)));
+    uint8_t code = run->open ? unmarked(run) : 0;
+    moat_pages_set(space, run->start, run->end, code | empty(space, run));
     return 0;
 }
 
@@ -88,8 +93,26 @@ static int poison_and_protect(struct moat_space *space, const struct moat_run *r
     return 0;
 }
 
+size_t moat_trap_follow(struct moat_space *space, uintptr_t start, uintptr_t end, unsigned access,
+                        uint8_t state) {
+    struct moat_os_mapping mapping;
+    size_t followed = 0;
+
+    for (uintptr_t from = start; from < end; from = mapping.end) {
+        if (moat_os_query(from, &mapping))
+            break; /* refused calls mostly change nothing */
+        uintptr_t to = mapping.end < end ? mapping.end : end;
+        if (mapping.access != access)
+            continue;
+        moat_pages_set(space, from, to, state);
+        followed += to - from;
+    }
+    return followed;
+}
+
 static int trap_run(struct moat_space *space, const struct moat_run *run, uint8_t poison,
                     unsigned *refusals) {
+    bool half_closed = false;
     int error;
     if (space->backend->accessible)
         return poison_and_protect(space, run, poison);
@@ -97,10 +120,13 @@ static int trap_run(struct moat_space *space, const struct moat_run *run, uint8_
         error = close_blocks(space, run);
         if (!error)
             return 0;
+        half_closed = true;
         ++*refusals;
     }
     if (space->markers && run->open) {
         error = mark(space, run);
+        if (!error && half_closed)
+            (void)moat_trap_follow(space, run->start, run->end, MOAT_OS_NONE, MOAT_CODE_NOACCESS);
         if (!error)
             return 0;
         ++*refusals;
@@ -128,6 +154,9 @@ int moat_trap_pages(struct moat_space *space, uintptr_t start, uintptr_t end, ui
             int error = trap_run(space, &run, poison, &report->refusals);
             if (error) {
                 report->refusals++;
+                if (moat_page_access(run.state, run.open) != MOAT_OS_NONE)
+                    report->bytes_trapped +=
+                        moat_trap_follow(space, run.start, run.end, MOAT_OS_NONE, unmarked(&run));
                 return error;
             }
             report->bytes_trapped += length(&run);
@@ -137,30 +166,35 @@ int moat_trap_pages(struct moat_space *space, uintptr_t start, uintptr_t end, ui
     return 0;
 }
 
-int moat_trap_again(struct moat_space *space, const struct moat_run *run) {
-    if (run->open && !(run->state & MOAT_PAGE_DIRTY))
-        return moat_os_guard_install(at(run->start), length(run));
+int moat_trap_again(struct moat_space *space, const struct moat_run *run, bool *marked) {
+    bool dirty = (run->state & MOAT_PAGE_DIRTY) != 0;
+    *marked = run->open && !dirty && !moat_os_guard_install(at(run->start), length(run));
+    if (*marked)
+        return 0;
     int error = moat_os_protect(at(run->start), length(run), MOAT_OS_NONE);
-    if (!error && !(run->state & MOAT_PAGE_DIRTY))
-        (void)space->backend->empty(at(run->start), length(run), 0);
-    return error;
+    if (error || dirty)
+        return error;
+    if (run->open)
+        moat_pages_set(space, run->start, run->end, unmarked(run));
+    (void)space->backend->empty(at(run->start), length(run), 0);
+    return 0;
 }
 
-int moat_trap_normalise(struct moat_space *space, uintptr_t start, uintptr_t end) {
+void moat_trap_normalise(struct moat_space *space, uintptr_t start, uintptr_t end) {
     while (start < end) {
         struct moat_run run = moat_pages_run(space, start, end);
         bool retained = (run.state & MOAT_PAGE_DIRTY) != 0;
         if (run.open && run.state != MOAT_CODE_READWRITE && !retained) {
-            int error = moat_os_protect(at(run.start), length(&run), MOAT_OS_READ | MOAT_OS_WRITE);
-            if (error)
-                return error;
-            moat_pages_set(space, run.start, run.end, MOAT_CODE_READWRITE);
+            unsigned fresh = MOAT_OS_READ | MOAT_OS_WRITE;
+            if (!moat_os_protect(at(run.start), length(&run), fresh))
+                moat_pages_set(space, run.start, run.end, MOAT_CODE_READWRITE);
+            else
+                (void)moat_trap_follow(space, run.start, run.end, fresh, MOAT_CODE_READWRITE);
         }
         if (run.open || (space->arena && !space->markers))
             mix(space, run.start, run.end);
         start = run.end;
     }
-    return 0;
 }
 
 void moat_trap_dumpable(const struct moat_space *space, uintptr_t start, uintptr_t end) {
@@ -169,13 +203,23 @@ void moat_trap_dumpable(const struct moat_space *space, uintptr_t start, uintptr
         (void)moat_os_dump_include(at(start), end - start);
 }
 
+static bool has_no_access(uintptr_t start, uintptr_t end) {
+    struct moat_os_mapping mapping;
+    for (uintptr_t from = start; from < end; from = mapping.end)
+        if (moat_os_query(from, &mapping) || mapping.access != MOAT_OS_NONE)
+            return false;
+    return true;
+}
+
 int moat_trap_open(struct moat_space *space, uintptr_t start, uintptr_t end) {
     int error = moat_os_guard_install(at(start), end - start);
     if (!error)
         error = moat_os_protect(at(start), end - start, MOAT_OS_READ | MOAT_OS_WRITE);
     if (error) {
-        /* Markers on a closed block do no harm but that a whole-block commit would meet them. */
-        (void)moat_os_guard_remove(at(start), end - start);
+        /* Markers on a closed block do no harm but that a whole-block commit would meet them. They
+         * go only where no access is left behind. */
+        if (!moat_os_protect(at(start), end - start, MOAT_OS_NONE) || has_no_access(start, end))
+            (void)moat_os_guard_remove(at(start), end - start);
         return error;
     }
     moat_trap_dumpable(space, start, end);

@@ -31,18 +31,27 @@ int moat_trap_pages(struct moat_space *space, uintptr_t start, uintptr_t end, ui
 
 /*
  * Make one run that is not committed by the books trap again, after a commit that failed half-way.
+ * Pages that carry a marker afterwards have the rights that the commit gave them on record.
  *
  * Returns   0, or errno: the pages of the run are accessible though uncommitted
  */
-int moat_trap_again(struct moat_space *space, const struct moat_run *run);
+int moat_trap_again(struct moat_space *space, const struct moat_run *run, bool *marked);
+
+/*
+ * After a protect that failed and may have reached a part of [start, end): set `state` where the
+ * kernel has these access rights on record, and leave the books as they are elsewhere.
+ *
+ * Returns   how many bytes that was
+ */
+size_t moat_trap_follow(struct moat_space *space, uintptr_t start, uintptr_t end, unsigned access,
+                        uint8_t state);
 
 /*
  * Bring the uncommitted pages of [start, end), which trap, back to the state of fresh ones, so that
- * another region can lie there.
- *
- * Returns   0, or errno: the pages trap but must not be used again
+ * another region can lie there. What the kernel refuses stays in the books of the pages, and costs
+ * their next commit a call.
  */
-int moat_trap_normalise(struct moat_space *space, uintptr_t start, uintptr_t end);
+void moat_trap_normalise(struct moat_space *space, uintptr_t start, uintptr_t end);
 
 /* Pages of [start, end) are about to be used for the first time since their blocks were closed: have
  * core dumps hold them. */

@@ -85,19 +85,18 @@ static enum moat_status release_closed(struct moat_manager *manager,
                                        const struct moat_region_ref *ref) {
     struct moat_place place = {ref->space, ref->base, ref->size, false};
     uintptr_t end = ref->base + ref->size;
-    bool stranded = false;
 
     /* What a backend takes back is its own again and need not trap before. */
     if (!ref->space->backend->accessible) {
         enum moat_status status = trap(ref, ref->base, end, "release");
         if (status)
             return status;
-        stranded = moat_trap_normalise(ref->space, ref->base, end) != 0;
+        moat_trap_normalise(ref->space, ref->base, end);
     } else {
         moat_manager_count(manager, MOAT_COUNT_BYTES_COMMITTED, 0 - (uint64_t)committed_bytes(ref));
     }
     moat_region_retire(ref);
-    if (stranded || moat_place_vacate(&place, manager->options.quarantine_regions))
+    if (moat_place_vacate(&place, manager->options.quarantine_regions))
         moat_manager_count(manager, MOAT_COUNT_STRANDED_BYTES, ref->size);
     return MOAT_OK;
 }

@@ -111,7 +111,9 @@ static void vacate(struct moat_manager *manager, const struct moat_place *place,
 
     if (committed && !place->space->backend->accessible)
         kept = moat_trap_pages(place->space, place->base, end, 0, &report) != 0;
-    if (kept || moat_trap_normalise(place->space, place->base, end) || moat_place_vacate(place, 0))
+    if (!kept)
+        moat_trap_normalise(place->space, place->base, end);
+    if (kept || moat_place_vacate(place, 0))
         moat_manager_count(manager, MOAT_COUNT_STRANDED_BYTES, place->size);
 }
 
