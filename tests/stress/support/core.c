@@ -5,7 +5,16 @@
 
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <sys/mman.h>
+
+/* mimalloc hands memory from thread to thread in an order that ThreadSanitizer, which knows nothing of
+ * an uninstrumented library, cannot see. */
+#ifdef __SANITIZE_THREAD__
+#define MIMALLOC_IS_SEEN false
+#else
+#define MIMALLOC_IS_SEEN true
+#endif
 
 #define OUTSIDE_DISTANCE ((uintptr_t)64 << 30)
 #define USER_END         ((uintptr_t)0x7FFFFFFF0000)
@@ -80,7 +89,7 @@ struct moat_manager *core_manager_with(unsigned mechanism, uint32_t quarantine) 
     options.timeout_ms = 60000;
     if (mechanism == 1)
         options.trap = MOAT_TRAP_PROTECT;
-    if (mechanism == 2)
+    if (mechanism == 2 && MIMALLOC_IS_SEEN)
         options.backend = MOAT_BACKEND_MIMALLOC;
     enum moat_status status = moat_manager_create(&options, &manager);
     if (status == MOAT_NOT_SUPPORTED && mechanism == 2)
