@@ -238,3 +238,31 @@ Test(vm_free, of_racing_releases_one_wins, .timeout = 60) {
     cr_assert_eq(losers, (unsigned)(ROUNDS * (RACERS - 1)));
     cr_assert_eq(others, 0u);
 }
+
+/* What a region's pages were allowed is forgotten with it, also where blocks are shared. */
+Test(vm_free, the_next_owner_of_a_place_meets_nothing_of_the_last) {
+    static const uint32_t protections[] = {MOAT_PAGE_READONLY, MOAT_PAGE_NOACCESS,
+                                           MOAT_PAGE_EXECUTE, MOAT_PAGE_EXECUTE_READWRITE,
+                                           MOAT_PAGE_READWRITE | MOAT_PAGE_GUARD};
+    static const size_t sizes[] = {2 * GRANULE, 2 * BLOCK + GRANULE};
+    for (int rung = 0; rung < RUNGS; rung++)
+        for (size_t i = 0; i < 2; i++)
+            for (size_t j = 0; j < sizeof protections / sizeof protections[0]; j++) {
+                manager = manager_with(rungs[rung]);
+                unsigned char *base = reserved(manager, sizes[i], true);
+                uint32_t old;
+                void *again;
+                memset(base, 'l', sizes[i]);
+                cr_assert_eq(moat_protect(manager, base, sizes[i], protections[j], &old), MOAT_OK);
+                cr_assert_eq(release(base), MOAT_OK);
+                cr_assert_eq(moat_reserve(manager, base, sizes[i], MOAT_PAGE_READWRITE, 0, &again),
+                             MOAT_OK);
+                cr_assert(page_is(base, false, false));
+                cr_assert_eq(moat_commit(manager, again, sizes[i], MOAT_PAGE_READWRITE, NULL),
+                             MOAT_OK);
+                cr_assert(touch_all_bytes(base, sizes[i], 0));
+                for (size_t at = 0; at < sizes[i]; at += PAGE)
+                    cr_assert(touch_writes(base + at), "%#x, rung %d", protections[j], rung);
+                cr_assert_eq(release(base), MOAT_OK);
+            }
+}
