@@ -4,12 +4,12 @@
  *
  * "grow 1k to 1M": the latency of each insert while a table grows from a thousand regions to a
  * million; the time of the row is the 99.9th percentile, the counters hold the rest. A pause over a
- * millisecond counts as the kernel's when at least half of it went to not running, to page faults (at
- * 20 us each: ten times the usual) and to the memory calls of the growth itself. "nothing" is the
- * same loop around an empty call: what it shows is the machine.
+ * millisecond counts as the kernel's when at least half of it went to not running, to page faults
+ * (at 20 us each: ten times the usual) and to the memory calls of the growth itself. "nothing" is
+ * the same loop around an empty call: what it shows is the machine.
  *
- * lfht is absent: it grows in a background thread that an inserter in a hurry outruns, and then takes
- * minutes.
+ * lfht is absent: it grows in a background thread that an inserter in a hurry outruns, and then
+ * takes minutes.
  *
  * "find after churn": lookups in a table of 64k regions, timed before and after many pairs of
  * insert and remove; the time of the row is after, the counter before_ns is before.

@@ -2,8 +2,8 @@
 /*
  * bench_regions: what does the whole life of a region cost, and of pages within one?
  *
- * "untouched" rows never access the memory; "touched" rows write one word to every page, so that the
- * kernel has to supply, and take back, every page. Each thread works on its own regions. The
+ * "untouched" rows never access the memory; "touched" rows write one word to every page, so that
+ * the kernel has to supply, and take back, every page. Each thread works on its own regions. The
  * yardstick is guarded mmap, which makes the same promise with the kernel's plain calls; mmap and
  * mimalloc promise less and stand here for scale.
  */
@@ -66,7 +66,9 @@ void run_commit(benchmark::State &state, page_contender &pages, size_t size, boo
 }
 
 void add_rows(page_contender &pages, size_t kib, bool touched) {
-    std::string size = std::to_string(kib) + " KiB " + (touched ? "touched" : "untouched");
+    std::string amount =
+        kib < 1024 ? std::to_string(kib) + " KiB" : std::to_string(kib / 1024) + " MiB";
+    std::string size = amount + (touched ? " touched" : " untouched");
     add("reserve+commit+release", size, pages.name(), thread_counts,
         [&pages, kib, touched](benchmark::State &state) {
             run_life(state, pages, kib * 1024, touched);

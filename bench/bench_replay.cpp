@@ -2,8 +2,8 @@
 /*
  * bench_replay: the page allocation of real programs, replayed through each contender.
  *
- * One measurement is one whole replay. support/player.h has the rules of order; traces/README.md has
- * those by which system calls became operations, and what was left out.
+ * One measurement is one whole replay. support/player.h has the rules of order; traces/README.md
+ * has those by which system calls became operations, and what was left out.
  *
  *   --traces=FOLDER   traces to replay instead of the project's
  *   --copies=N,...    besides the recorded threads, N threads that each replay the whole trace

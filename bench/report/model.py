@@ -140,10 +140,10 @@ def add_results(rows, program, document):
 
 def size_order(size):
     """Sorts 64k before 1M, and all untouched sizes before touched ones; words by their letters."""
-    match = re.match(r"(\d+) ?(k|M)?", size)
+    match = re.match(r"(\d+) ?([kKM])?", size)
     if not match:
         return (1, size, 0)
-    factor = {"k": 1024, "M": 1024 * 1024}.get(match.group(2), 1)
+    factor = {"k": 1024, "K": 1024, "M": 1024 * 1024}.get(match.group(2), 1)
     touched = size.endswith(" touched")
     return (0, "touched" if touched else "", int(match.group(1)) * factor)
 

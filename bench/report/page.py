@@ -29,15 +29,17 @@ NOTES = {
     "find hit": "Is this address the base of one of my regions? It is.",
     "find miss": "The same question about a base like the others that is not there.",
     "find interior": "Which region holds this address?",
-    "insert+remove": "One fresh base entered and the oldest removed, together. moat keeps its ordered"
-                     " index as well; the two halves are also shown alone.",
+    "insert+remove": "One fresh base entered and the oldest removed, together. moat keeps its"
+                     " ordered index as well; the two halves are also shown alone.",
     "mix 90+5+5": "Of twenty operations eighteen find, one inserts, one removes.",
-    "reserve+commit+release": "The whole life of a region. * stays accessible after a free, or has no guards.",
+    "reserve+commit+release": "The whole life of a region. * stays accessible after a free, or has"
+                              " no guards.",
     "commit+decommit": "All pages of one reserved region, committed and given back.",
-    "racing frees": "All threads free the same addresses; per call. The row fails unless each address"
-                    " has exactly one winner.",
+    "racing frees": "All threads free the same addresses; per call. The row fails unless each"
+                    " address has exactly one winner.",
     "replay": "One whole replay of a recorded trace.",
-    "a million regions": "Time per reserve and commit of 64 KiB, and the cost of all live together.",
+    "a million regions": "Time per reserve and commit of 64 KiB, and what all live together"
+                         " cost.",
     "grow 1k to 1M": "The latency of inserts during growth; the bar is the 99.9th percentile.",
     "find after churn": "Lookups before and after churning the table; the bar is a hit after.",
 }
@@ -110,8 +112,8 @@ def render(rows, context):
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>
 <body><h1>Moat benchmark</h1>
 <p class="note">Wall time over all threads divided by all operations; median ± half the range over
-repetitions. T is threads. The limit is the read of one random 64-byte line in an array of one line a
-live region. Contenders of a row ran interleaved in one process; differences under
+repetitions. T is threads. The limit is the read of one random 64-byte line in an array of one line
+a live region. Contenders of a row ran interleaved in one process; differences under
 {model.TIE - 1:.0%} are ties. bench/README.md explains each row.</p>
 {failed}<dl>{facts}</dl>
 {body}

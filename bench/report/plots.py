@@ -91,4 +91,6 @@ def adapt(svg):
     svg = svg[svg.index("<svg"):]
     svg = re.sub(r"rgb\(\s*0,\s*0,\s*0\)", "currentColor", svg)
     svg = re.sub(r"(['\"])black\1", r"\1currentColor\1", svg)
+    # gnuplot's own colours of whole groups would stand between the text and the page.
+    svg = re.sub(r' color="[^"]*"', "", svg)
     return re.sub(r"<title>.*?</title>\s*|<desc>.*?</desc>\s*", "", svg, flags=re.DOTALL)

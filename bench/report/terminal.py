@@ -133,9 +133,10 @@ def render(rows, context):
         out += ["  " + line for line in aligned(*group_table(group))]
         if group[0].program not in QUIET_PROGRAMS:
             out += [f"    {name}: {text}" for name, text in counter_lines(group)]
-    out += ["", "T: threads. Times are wall time over all threads per operation, median ± half the range"
-            " over repetitions.", f"Differences under {model.TIE - 1:.0%} are ties. * memory stays"
-            " accessible after a free, or has no guards: another job, so not a peer."]
+    out += ["", "T: threads. Times are wall time over all threads per operation, median ± half the"
+            " range over repetitions.",
+            f"Differences under {model.TIE - 1:.0%} are ties. * memory stays accessible after a"
+            " free, or has no guards: another job, so not a peer."]
     for name, text in sorted(context.items()):
         if name.startswith(("traps of", "options of")):
             out.append(f"{name}: {text}")

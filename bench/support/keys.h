@@ -8,8 +8,8 @@
  * the one before it, so lookups overlap as far as the processor lets them.
  *
  * Seven of eight bases lie 128 KiB apart in arenas of 512 MiB, as automatic placement puts regions
- * of 64 KiB with guards; one of eight lies scattered over 128 GiB, as callers choose addresses. None
- * of these addresses is mapped.
+ * of 64 KiB with guards; one of eight lies scattered over 128 GiB, as callers choose addresses.
+ * None of these addresses is mapped.
  */
 #ifndef MOAT_BENCH_KEYS_H
 #define MOAT_BENCH_KEYS_H
@@ -52,8 +52,8 @@ class key_universe {
         }
     }
 
-    /* Different for each index below key_count, and a multiple of 64 KiB. Chosen by a mask: a branch
-     * would be mispredicted one time in eight, in front of every lookup. */
+    /* Different for each index below key_count, and a multiple of 64 KiB. Chosen by a mask: a
+     * branch would be mispredicted one time in eight, in front of every lookup. */
     uint64_t base(uint64_t index) const {
         uint64_t in_arena =
             arenas_[index >> arena_bits] + (index & (arena_regions - 1)) * 2 * granule;

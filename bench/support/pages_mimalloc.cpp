@@ -2,9 +2,9 @@
 /*
  * pages_mimalloc: mimalloc as it is, for scale. It does not trap: a different job.
  *
- * Loaded with dlopen, so that it does not replace malloc for the other contenders. Freed memory stays
- * accessible, nothing is committed or decommitted, and protections are ignored: another protection on
- * a block would reach its neighbours' bookkeeping.
+ * Loaded with dlopen, so that it does not replace malloc for the other contenders. Freed memory
+ * stays accessible, nothing is committed or decommitted, and protections are ignored: another
+ * protection on a block would reach its neighbours' bookkeeping.
  */
 #include "support/contender.h"
 

@@ -3,9 +3,9 @@
  * pages_mmap: the kernel's calls as programs use them, without and with guards.
  *
  * "mmap" is the program that does not protect itself: everything is readable and writable from the
- * start, a decommit gives pages back but leaves them accessible. "guarded mmap" is the one that does:
- * inaccessible until committed, a page on each side, decommit by mapping fresh inaccessible pages over
- * the old, which is what runtimes do.
+ * start, a decommit gives pages back but leaves them accessible. "guarded mmap" is the one that
+ * does: inaccessible until committed, a page on each side, decommit by mapping fresh inaccessible
+ * pages over the old, which is what runtimes do.
  */
 #include "support/contender.h"
 

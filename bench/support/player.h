@@ -7,7 +7,8 @@
  * and a thread waits until the region has come to that number. Operations on different regions are
  * not ordered, and the pauses of the recording are not replayed: threads go as fast as they can.
  *
- * As copies: each thread does the whole trace in its order, on regions of its own, so nothing waits.
+ * As copies: each thread does the whole trace in its order, on regions of its own, so nothing
+ * waits.
  *
  * Regions that the trace leaves live are released after the clock has stopped.
  */

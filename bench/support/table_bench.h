@@ -3,9 +3,9 @@
  * table_bench: the measured loops over a table contender, and the tables they run on.
  *
  * A table is built once and kept for all thread counts and repetitions. Every answer is checked, at
- * the price of an exclusive-or: a table that errs fails its row. Work that belongs to a key is split
- * into `lane_count` lanes, of which each thread owns a part, so that the same table serves any number
- * of threads and no two threads touch one key.
+ * the price of an exclusive-or: a table that errs fails its row. Work that belongs to a key is
+ * split into `lane_count` lanes, of which each thread owns a part, so that the same table serves
+ * any number of threads and no two threads touch one key.
  */
 #ifndef MOAT_BENCH_TABLE_BENCH_H
 #define MOAT_BENCH_TABLE_BENCH_H

@@ -3,8 +3,8 @@
  * table_ck_ht: Concurrency Kit's hash table.
  *
  * Its rule is one writer, many readers, so writers take a mutex and readers nothing. It leaves a
- * tombstone for every removal; as its manual advises, writers collect them (ck_ht_gc) a few slots at
- * a time. Maps that it outgrows are kept: a reader may still be in one.
+ * tombstone for every removal; as its manual advises, writers collect them (ck_ht_gc) a few slots
+ * at a time. Maps that it outgrows are kept: a reader may still be in one.
  */
 #ifndef MOAT_BENCH_TABLE_CK_HT_H
 #define MOAT_BENCH_TABLE_CK_HT_H
@@ -22,15 +22,44 @@ extern "C" { /* the header itself does not say so */
 
 namespace bench {
 
+/* What the table asks of its user. */
+namespace ck_ht_user {
+
+inline void *allocate(size_t size) {
+    return std::malloc(size);
+}
+
+inline void *reallocate(void *memory, size_t, size_t size, bool) {
+    return std::realloc(memory, size);
+}
+
+inline void release(void *memory, size_t, bool deferred) {
+    if (!deferred)
+        std::free(memory);
+}
+
+inline void hash(ck_ht_hash_t *out, const void *key, size_t, uint64_t seed) {
+    out->value = mix(*static_cast<const uint64_t *>(key) ^ seed);
+}
+
+[[noreturn]] inline void give_up(const char *call) {
+    std::fprintf(stderr, "%s failed\n", call);
+    std::abort();
+}
+
+} // namespace ck_ht_user
+
 class table_ck_ht {
   public:
     static constexpr const char *name = "ck_ht";
     static constexpr bool is_limit = false;
 
     explicit table_ck_ht(uint64_t) {
-        static ck_malloc memory = {allocate, reallocate, release};
-        if (!ck_ht_init(&table_, CK_HT_MODE_DIRECT | CK_HT_WORKLOAD_DELETE, hash, &memory, 64, 7))
-            give_up("ck_ht_init");
+        static ck_malloc memory = {ck_ht_user::allocate, ck_ht_user::reallocate,
+                                   ck_ht_user::release};
+        if (!ck_ht_init(&table_, CK_HT_MODE_DIRECT | CK_HT_WORKLOAD_DELETE, ck_ht_user::hash,
+                        &memory, 64, 7))
+            ck_ht_user::give_up("ck_ht_init");
     }
 
     void thread_begin() {
@@ -57,7 +86,7 @@ class table_ck_ht {
         ck_ht_entry_set_direct(&entry, where, base, index + 1);
         std::lock_guard<std::mutex> hold(writer_);
         if (!ck_ht_put_spmc(&table_, where, &entry))
-            give_up("ck_ht_put_spmc");
+            ck_ht_user::give_up("ck_ht_put_spmc");
     }
 
     void erase(uint64_t, uint64_t base) {
@@ -67,7 +96,7 @@ class table_ck_ht {
         ck_ht_entry_key_set_direct(&entry, base);
         std::lock_guard<std::mutex> hold(writer_);
         if (!ck_ht_remove_spmc(&table_, where, &entry))
-            give_up("ck_ht_remove_spmc");
+            ck_ht_user::give_up("ck_ht_remove_spmc");
         if (++erased_ % collect_every == 0)
             ck_ht_gc(&table_, collect_every * collect_slots, erased_ * collect_slots);
     }
@@ -76,28 +105,6 @@ class table_ck_ht {
     /* Several slots are looked at for each removal, so tombstones cannot outrun the collection. */
     static constexpr unsigned long collect_every = 16;
     static constexpr unsigned long collect_slots = 8;
-
-    static void *allocate(size_t size) {
-        return std::malloc(size);
-    }
-
-    static void *reallocate(void *memory, size_t, size_t size, bool) {
-        return std::realloc(memory, size);
-    }
-
-    static void release(void *memory, size_t, bool deferred) {
-        if (!deferred)
-            std::free(memory);
-    }
-
-    static void hash(ck_ht_hash_t *out, const void *key, size_t, uint64_t seed) {
-        out->value = mix(*static_cast<const uint64_t *>(key) ^ seed);
-    }
-
-    [[noreturn]] static void give_up(const char *call) {
-        std::fprintf(stderr, "%s failed\n", call);
-        std::abort();
-    }
 
     ck_ht_t table_;
     std::mutex writer_;

@@ -22,6 +22,34 @@
 
 namespace bench {
 
+namespace lfht_user {
+
+struct entry {
+    cds_lfht_node node;
+    uint64_t base;
+    uint64_t value;
+    rcu_head head;
+};
+
+inline unsigned long hash(uint64_t base) {
+    return mix(base ^ 0x2545f4914f6cdd1du);
+}
+
+inline entry *entry_of(cds_lfht_node *node) {
+    static_assert(offsetof(entry, node) == 0, "the node comes first");
+    return reinterpret_cast<entry *>(node);
+}
+
+inline int same(cds_lfht_node *node, const void *base) {
+    return entry_of(node)->base == *static_cast<const uint64_t *>(base);
+}
+
+inline void release(rcu_head *head) {
+    std::free(reinterpret_cast<char *>(head) - offsetof(entry, head));
+}
+
+} // namespace lfht_user
+
 class table_lfht {
   public:
     static constexpr const char *name = "lfht";
@@ -59,61 +87,37 @@ class table_lfht {
     uint64_t find(uint64_t, uint64_t base) {
         cds_lfht_iter position;
         rcu_read_lock();
-        cds_lfht_lookup(table_, hash(base), same, &base, &position);
+        cds_lfht_lookup(table_, lfht_user::hash(base), lfht_user::same, &base, &position);
         cds_lfht_node *found = cds_lfht_iter_get_node(&position);
-        uint64_t value = found == nullptr ? 0 : entry_of(found)->value;
+        uint64_t value = found == nullptr ? 0 : lfht_user::entry_of(found)->value;
         rcu_read_unlock();
         return value;
     }
 
     void insert(uint64_t index, uint64_t base) {
-        auto *fresh = static_cast<entry *>(std::malloc(sizeof(entry)));
+        auto *fresh = static_cast<lfht_user::entry *>(std::malloc(sizeof(lfht_user::entry)));
         cds_lfht_node_init(&fresh->node);
         fresh->base = base;
         fresh->value = index + 1;
         rcu_read_lock();
-        cds_lfht_add(table_, hash(base), &fresh->node);
+        cds_lfht_add(table_, lfht_user::hash(base), &fresh->node);
         rcu_read_unlock();
     }
 
     void erase(uint64_t, uint64_t base) {
         cds_lfht_iter position;
         rcu_read_lock();
-        cds_lfht_lookup(table_, hash(base), same, &base, &position);
+        cds_lfht_lookup(table_, lfht_user::hash(base), lfht_user::same, &base, &position);
         cds_lfht_node *found = cds_lfht_iter_get_node(&position);
         if (found == nullptr || cds_lfht_del(table_, found) != 0) {
             std::fprintf(stderr, "cds_lfht_del failed\n");
             std::abort();
         }
         rcu_read_unlock();
-        call_rcu(&entry_of(found)->head, release);
+        call_rcu(&lfht_user::entry_of(found)->head, lfht_user::release);
     }
 
   private:
-    struct entry {
-        cds_lfht_node node;
-        uint64_t base;
-        uint64_t value;
-        rcu_head head;
-    };
-
-    static unsigned long hash(uint64_t base) {
-        return mix(base ^ 0x2545f4914f6cdd1du);
-    }
-
-    static entry *entry_of(cds_lfht_node *node) {
-        static_assert(offsetof(entry, node) == 0, "the node comes first");
-        return reinterpret_cast<entry *>(node);
-    }
-
-    static int same(cds_lfht_node *node, const void *base) {
-        return entry_of(node)->base == *static_cast<const uint64_t *>(base);
-    }
-
-    static void release(rcu_head *head) {
-        std::free(reinterpret_cast<char *>(head) - offsetof(entry, head));
-    }
-
     cds_lfht *table_;
 };
 
