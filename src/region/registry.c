@@ -44,45 +44,57 @@ static void *table_array(const struct moat_registry *of, unsigned lines_log2) {
     return moat_books_open(array, size) == 0 ? array : NULL;
 }
 
-/* Reserve address space for `capacity` regions. Half-done is left as books: it costs nothing and
- * the next, smaller try has room all the same. */
+/* Set address space aside for `capacity` regions: one stretch, so that it is had whole or not at
+ * all. What lies between its parts traps. */
 static bool reserve(struct moat_registry *of, uint32_t capacity) {
     /* Three regions a line at most before growth, so a third of the capacity, rounded up twice. */
     unsigned lines_max = log2_of(capacity) - 1;
     uint32_t nodes = capacity / 128;
-    void *records, *table, *node_storage;
+    const size_t sizes[] = {
+        table_offset(lines_max + 1),
+        (capacity + (size_t)1) * sizeof(struct moat_region),
+        (nodes + (size_t)1) * MOAT_REGION_INDEX_NODE_BYTES,
+        MOAT_REGION_INDEX_DIRECTORY_BYTES,
+    };
+    enum { PARTS = sizeof(sizes) / sizeof(sizes[0]) };
+    unsigned char *parts[PARTS];
+    size_t size = 0;
+    void *start;
 
-    if (moat_books_reserve(table_offset(lines_max + 1), &table) ||
-        moat_books_reserve((capacity + (size_t)1) * sizeof(struct moat_region), &records) ||
-        moat_books_reserve((nodes + (size_t)1) * MOAT_REGION_INDEX_NODE_BYTES, &node_storage))
+    for (size_t part = 0; part < PARTS; part++)
+        size += moat_round_up(sizes[part], MOAT_GRANULE) + MOAT_GRANULE;
+    if (moat_books_reserve(size, &start))
         return false;
-    of->table_storage = table;
+    parts[0] = start;
+    for (size_t part = 1; part < PARTS; part++)
+        parts[part] = parts[part - 1] + moat_round_up(sizes[part - 1], MOAT_GRANULE) + MOAT_GRANULE;
+    of->table_storage = parts[0];
     of->table_lines_log2_max = lines_max;
-    of->records = records;
+    of->records = (struct moat_region *)(void *)parts[1];
     of->capacity = capacity;
-    of->nodes = node_storage;
+    of->nodes = parts[2];
     of->node_capacity = nodes;
+    of->directory = parts[3];
     return true;
 }
 
 static bool set_up(struct moat_registry *of) {
     uint32_t capacity = CAPACITY_MAX;
     uint64_t seed[2];
-    void *directory;
     size_t directory_size = moat_round_up(MOAT_REGION_INDEX_DIRECTORY_BYTES, MOAT_PAGE);
 
     moat_powers_find();
-    while (!reserve(of, capacity))
+    /* What an earlier try set aside is still there. */
+    while (!of->records && !reserve(of, capacity))
         if ((capacity /= 2) < CAPACITY_MIN)
             return false;
-    if (moat_books_reserve(directory_size, &directory) ||
-        moat_books_open(directory, directory_size) || moat_os_entropy(seed, sizeof(seed)))
+    if (moat_books_open(of->directory, directory_size) || moat_os_entropy(seed, sizeof(seed)))
         return false;
     void *array = table_array(of, TABLE_LINES_LOG2_FIRST);
     if (!array)
         return false;
     moat_region_table_init(&of->table, seed, array, TABLE_LINES_LOG2_FIRST);
-    moat_region_index_init(&of->index, directory, of->nodes, of->node_capacity);
+    moat_region_index_init(&of->index, of->directory, of->nodes, of->node_capacity);
     moat_record_pool_init(&of->pool, (char *)of->records + offsetof(struct moat_region, link),
                           sizeof(struct moat_region));
     return true;

@@ -22,6 +22,7 @@ struct moat_registry {
     unsigned char *table_storage;
     unsigned table_lines_log2_max;
     uint32_t capacity; /* records */
+    unsigned char *directory; /* of the index */
     unsigned char *nodes;
     uint32_t node_capacity;
 };
