@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * core_model: any sequence of calls does what the model of an array of pages says: each status, each
- * query, the access rights of each page, its content, and the counters.
+ * core_model: any sequence of calls does what the model of an array of pages says: each status,
+ * each query, the access rights of each page, its content, and the counters.
  *
  * An input is a list of calls on two managers, each on one of the mechanisms. Calls aim at regions
  * that live, at two stretches of addresses (one in an arena, one outside) where reservations at
@@ -133,8 +133,8 @@ static size_t take_size_in_region(uintptr_t address) {
     return size;
 }
 
-/* Whether everything that is mapped at an address is known: not so beside regions that the kernel or
- * mimalloc placed. */
+/* Whether everything that is mapped at an address is known: not so beside regions that the kernel
+ * or mimalloc placed. */
 static bool in_window(uintptr_t address) {
     return (address >= windows[0].start && address < windows[0].end) ||
            (address >= windows[1].start && address < windows[1].end);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * facts: what can be seen of a stretch of addresses: what queries tell, what the kernel lets one do,
- * and what the pages hold.
+ * facts: what can be seen of a stretch of addresses: what queries tell, what the kernel lets one
+ * do, and what the pages hold.
  */
 #ifndef MOAT_TESTS_FAULT_FACTS_H
 #define MOAT_TESTS_FAULT_FACTS_H
