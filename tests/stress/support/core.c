@@ -8,8 +8,8 @@
 #include <stdbool.h>
 #include <sys/mman.h>
 
-/* mimalloc hands memory from thread to thread in an order that ThreadSanitizer, which knows nothing of
- * an uninstrumented library, cannot see. */
+/* mimalloc hands memory from thread to thread in an order that ThreadSanitizer, to which an
+ * uninstrumented library is silent, cannot see. */
 #ifdef __SANITIZE_THREAD__
 #define MIMALLOC_IS_SEEN false
 #else

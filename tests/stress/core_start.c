@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * core_start: the very first calls of a process, made by all threads at once. Each round is a
+ * process of its own. Afterwards everything that a query calls used is really mapped: what threads made too
+ * many of, and gave back, has left nothing in the books.
+ */
+#define _GNU_SOURCE
+#include "support/core.h"
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { THREADS = 6, REGIONS = 40 };
+
+#define USER_END ((uintptr_t)0x7FFFFFFF0000)
+
+static char maps[1 << 20];
+
+static void first_calls(unsigned number) {
+    struct moat_manager *manager;
+    void *bases[REGIONS];
+
+    core_meet();
+    if (number & 1)
+        CHECK(moat_manager_default(&manager) == MOAT_OK, "%s", moat_last_error_text());
+    else
+        manager = core_manager(number / 2 % 2);
+    for (unsigned i = 0; i < REGIONS; i++) {
+        size_t size = (size_t)(i % 20 ? 3 : 600) * PAGE;
+        CHECK(moat_reserve(manager, NULL, size, MOAT_PAGE_READWRITE, MOAT_RESERVE_COMMIT,
+                           &bases[i]) == MOAT_OK,
+              "%s", moat_last_error_text());
+        *(volatile unsigned *)bases[i] = number;
+    }
+    for (unsigned i = 0; i < REGIONS; i++) {
+        CHECK(*(volatile unsigned *)bases[i] == number, "two regions share pages");
+        if (i % 3)
+            CHECK(moat_release(manager, bases[i]) == MOAT_OK, "%s", moat_last_error_text());
+    }
+}
+
+static void read_maps(void) {
+    size_t length = 0;
+    ssize_t got;
+    int file = open("/proc/self/maps", O_RDONLY);
+    CHECK(file >= 0, "no /proc");
+    while ((got = read(file, maps + length, sizeof(maps) - 1 - length)) > 0)
+        length += (size_t)got;
+    close(file);
+    maps[length] = '\0';
+}
+
+/* The end of the mapped stretch that holds `address`, or 0. */
+static uintptr_t mapped_until(uintptr_t address) {
+    uintptr_t end = 0;
+    for (const char *line = maps; line && *line; line = strchr(line, '\n'), line += line != NULL) {
+        uintptr_t from = strtoul(line, NULL, 16);
+        uintptr_t to = strtoul(strchr(line, '-') + 1, NULL, 16);
+        if (from <= address && address < to)
+            end = address = to;
+    }
+    return end;
+}
+
+static void walk(void) {
+    struct moat_page_info info;
+
+    read_maps();
+    for (uintptr_t at = 0; at < USER_END; at += info.size) {
+        CHECK(moat_query((void *)at, &info) == MOAT_OK, "query of %#lx", (unsigned long)at);
+        core_check_info(&info, at);
+        uintptr_t end = at + info.size < USER_END ? at + info.size : USER_END;
+        CHECK(info.state == MOAT_STATE_FREE || mapped_until(at) >= end,
+              "%#lx to %#lx is in use, says the query; it is mapped to %#lx", (unsigned long)at,
+              (unsigned long)end, (unsigned long)mapped_until(at));
+    }
+}
+
+int main(int argc, char **argv) {
+    unsigned rounds = core_scale(argc, argv, 60);
+
+    for (unsigned round = 0; round < rounds; round++) {
+        int state;
+        pid_t child = fork();
+        CHECK(child >= 0, "fork");
+        if (child == 0) {
+            core_run(THREADS, first_calls);
+            walk();
+            _exit(0);
+        }
+        CHECK(waitpid(child, &state, 0) == child && state == 0, "round %u ended with %#x", round,
+              (unsigned)state);
+    }
+    return 0;
+}
