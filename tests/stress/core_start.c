@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * core_start: the very first calls of a process, made by all threads at once. Each round is a
- * process of its own. Afterwards everything that a query calls used is really mapped: what threads made too
- * many of, and gave back, has left nothing in the books.
+ * process of its own. Afterwards everything that a query calls used is really mapped: what threads
+ * made too many of, and gave back, has left nothing in the books.
  */
 #define _GNU_SOURCE
 #include "support/core.h"
@@ -18,25 +18,34 @@ enum { THREADS = 6, REGIONS = 40 };
 #define USER_END ((uintptr_t)0x7FFFFFFF0000)
 
 static char maps[1 << 20];
+static unsigned mechanism; /* of this round; one round in three, of each thread another */
+
+static size_t size_of(unsigned region) {
+    return (size_t)(region % 20 ? 3 : 600) * PAGE;
+}
 
 static void first_calls(unsigned number) {
     struct moat_manager *manager;
     void *bases[REGIONS];
 
     core_meet();
-    if (number & 1)
+    if (mechanism == 2 && number & 1)
         CHECK(moat_manager_default(&manager) == MOAT_OK, "%s", moat_last_error_text());
     else
-        manager = core_manager(number / 2 % 2);
+        manager = core_manager(mechanism == 2 ? number / 2 % 2 : mechanism);
     for (unsigned i = 0; i < REGIONS; i++) {
-        size_t size = (size_t)(i % 20 ? 3 : 600) * PAGE;
-        CHECK(moat_reserve(manager, NULL, size, MOAT_PAGE_READWRITE, MOAT_RESERVE_COMMIT,
+        CHECK(moat_reserve(manager, NULL, size_of(i), MOAT_PAGE_READWRITE, MOAT_RESERVE_COMMIT,
                            &bases[i]) == MOAT_OK,
               "%s", moat_last_error_text());
         *(volatile unsigned *)bases[i] = number;
     }
+    core_meet();
     for (unsigned i = 0; i < REGIONS; i++) {
+        struct moat_page_info info;
         CHECK(*(volatile unsigned *)bases[i] == number, "two regions share pages");
+        CHECK(moat_query(bases[i], &info) == MOAT_OK && info.allocation_base == bases[i] &&
+                  info.state == MOAT_STATE_COMMITTED && info.size == size_of(i),
+              "%p: state %d, %zu bytes", bases[i], info.state, info.size);
         if (i % 3)
             CHECK(moat_release(manager, bases[i]) == MOAT_OK, "%s", moat_last_error_text());
     }
@@ -80,10 +89,11 @@ static void walk(void) {
 }
 
 int main(int argc, char **argv) {
-    unsigned rounds = core_scale(argc, argv, 60);
+    unsigned rounds = core_scale(argc, argv, 240);
 
     for (unsigned round = 0; round < rounds; round++) {
         int state;
+        mechanism = round % 3;
         pid_t child = fork();
         CHECK(child >= 0, "fork");
         if (child == 0) {
