@@ -4,14 +4,14 @@
  *
  * The native face. win32.h and mscoree.h are thin translations of it, so the rules here are the
  * Win32 rules: page 4096 bytes, reservations start on multiples of 65536, addresses are rounded as
- * VirtualAlloc rounds them, and every call either does the whole of what it says or changes nothing.
- * The one exception is stated at moat_decommit and moat_release.
+ * VirtualAlloc rounds them, and every call does the whole of what it says or changes nothing. The
+ * one exception is stated at moat_decommit and moat_release.
  *
  * Regions belong to the manager that reserved them. Freeing through another manager is refused with
  * MOAT_NOT_OURS; moat_query and moat_protect answer for every address of the process.
  *
- * A NULL manager, where it is not said to be allowed, is answered with MOAT_NO_ACCESS; a manager that
- * was destroyed, or never was one, is not found out.
+ * A NULL manager, where it is not said to be allowed, is answered with MOAT_NO_ACCESS; a manager
+ * that was destroyed, or never was one, is not found out.
  *
  * Threads: every call may run in any thread at any time. A call waits only for another call on the
  * same 2 MiB stripe of the same region, or for a release of that region, and at most `timeout_ms`.
@@ -35,23 +35,23 @@ extern "C" {
 #define MOAT_VERSION_MINOR 1
 #define MOAT_VERSION_PATCH 0
 
-#define MOAT_PAGE_SIZE ((size_t)4096)
+#define MOAT_PAGE_SIZE   ((size_t)4096)
 #define MOAT_GRANULARITY ((size_t)65536)
 
 /* Protection of pages: exactly one of the first six, optionally with one modifier. The values are
  * those of Win32, so that the faces translate nothing. */
-#define MOAT_PAGE_NOACCESS 0x01u
-#define MOAT_PAGE_READONLY 0x02u
-#define MOAT_PAGE_READWRITE 0x04u
-#define MOAT_PAGE_EXECUTE 0x10u
-#define MOAT_PAGE_EXECUTE_READ 0x20u
+#define MOAT_PAGE_NOACCESS          0x01u
+#define MOAT_PAGE_READONLY          0x02u
+#define MOAT_PAGE_READWRITE         0x04u
+#define MOAT_PAGE_EXECUTE           0x10u
+#define MOAT_PAGE_EXECUTE_READ      0x20u
 #define MOAT_PAGE_EXECUTE_READWRITE 0x40u
-#define MOAT_PAGE_GUARD 0x100u        /* not with NOACCESS */
-#define MOAT_PAGE_NOCACHE 0x200u      /* belongs to the reservation: reported, kept, no effect */
-#define MOAT_PAGE_WRITECOMBINE 0x400u /* reported, no effect */
+#define MOAT_PAGE_GUARD             0x100u /* not with NOACCESS */
+#define MOAT_PAGE_NOCACHE           0x200u /* of the reservation: reported, kept, no effect */
+#define MOAT_PAGE_WRITECOMBINE      0x400u /* reported, no effect */
 
 /* How to reserve. */
-#define MOAT_RESERVE_COMMIT 0x1u   /* commit the whole region as well */
+#define MOAT_RESERVE_COMMIT   0x1u /* commit the whole region as well */
 #define MOAT_RESERVE_TOP_DOWN 0x2u /* a hint: prefer high addresses */
 
 struct moat_manager;
@@ -67,9 +67,9 @@ enum moat_page_kind {
 };
 
 struct moat_page_info {
-    void *base;                       /* the queried address, rounded down to a page */
-    size_t size;                      /* bytes from `base` to the end of the run of equal pages */
-    void *allocation_base;            /* of the region or mapping; NULL when free */
+    void *base;            /* the queried address, rounded down to a page */
+    size_t size;           /* bytes from `base` to the end of the run of equal pages */
+    void *allocation_base; /* of the region or mapping; NULL when free */
     enum moat_page_state state;
     enum moat_page_kind kind;
     uint32_t protection;              /* MOAT_PAGE_*; 0 when reserved, NOACCESS when free */
@@ -83,16 +83,16 @@ struct moat_stats {
     uint64_t regions_live;
     uint64_t bytes_reserved;
     uint64_t bytes_committed;
-    uint64_t reserves;             /* calls that succeeded */
+    uint64_t reserves; /* calls that succeeded */
     uint64_t commits;
     uint64_t decommits;
     uint64_t releases;
-    uint64_t refused;              /* frees and decommits of memory that was not ours */
-    uint64_t guards_yielded;       /* guards given up to a reservation at exactly that address */
-    uint64_t guard_failures;       /* traps the kernel refused, each answered by the next rung */
-    uint64_t poison_damage;        /* pages found written after a decommit */
-    uint64_t stranded_bytes;       /* released address space that could not be made reusable */
-    uint64_t backend_fallbacks;    /* reservations the mimalloc backend handed to the kernel */
+    uint64_t refused;           /* frees and decommits of memory that was not ours */
+    uint64_t guards_yielded;    /* guards given up to a reservation at exactly that address */
+    uint64_t guard_failures;    /* traps the kernel refused, each answered by the next rung */
+    uint64_t poison_damage;     /* pages found written after a decommit */
+    uint64_t stranded_bytes;    /* released address space that could not be made reusable */
+    uint64_t backend_fallbacks; /* reservations the mimalloc backend handed to the kernel */
 };
 
 /*
@@ -102,7 +102,7 @@ struct moat_stats {
  *
  * Returns   MOAT_OK                 *manager is set
  *           MOAT_INVALID_ARGUMENT   an option is out of range, struct_size is unknown, or
- *                                   MOAT_OPTIONS does not parse (moat_last_error_text names the word)
+ *                                   MOAT_OPTIONS does not parse; the error text names the word
  *           MOAT_NOT_SUPPORTED      the trap or backend asked for is not to be had here
  *           MOAT_NO_MEMORY          no address space for the books
  *           MOAT_NO_ACCESS          manager is NULL
@@ -217,7 +217,8 @@ MOAT_API MOAT_CHECKED enum moat_status moat_decommit(struct moat_manager *manage
                                                      size_t size);
 
 /*
- * Release a whole region; every access to it traps when this returns MOAT_OK.
+ * Release a whole region; every access to it traps when this returns MOAT_OK. (Pages that the
+ * mimalloc backend supplied are then mimalloc's again, and do not trap.)
  *
  *   address   in the first page of a region of this manager; never read
  *
@@ -248,7 +249,7 @@ MOAT_API MOAT_CHECKED enum moat_status moat_release(struct moat_manager *manager
  *           MOAT_INVALID_ARGUMENT   protection, size, or a range outside user space
  *           MOAT_INVALID_ADDRESS    a page is not committed, or the range leaves the region
  *           MOAT_NO_ACCESS          old is NULL
- *           MOAT_MAP_LIMIT, MOAT_NO_MEMORY, MOAT_TIMEOUT
+ *           MOAT_MAP_LIMIT, MOAT_COMMIT_LIMIT, MOAT_NO_MEMORY, MOAT_TIMEOUT
  * After a failure nothing has changed.
  * Since     0.1
  * Contract  VirtualProtect
@@ -268,8 +269,7 @@ MOAT_API MOAT_CHECKED enum moat_status moat_protect(struct moat_manager *manager
  * Since     0.1
  * Contract  VirtualQuery
  */
-MOAT_API MOAT_CHECKED enum moat_status moat_query(const void *address,
-                                                  struct moat_page_info *info);
+MOAT_API MOAT_CHECKED enum moat_status moat_query(const void *address, struct moat_page_info *info);
 
 /*
  * Read the counters of a manager.

@@ -30,7 +30,7 @@ enum moat_trap {
 /* Who supplies pages. */
 enum moat_backend {
     MOAT_BACKEND_OS,       /* the kernel */
-    MOAT_BACKEND_MIMALLOC, /* libmimalloc.so.2, loaded when asked for: a reference to compare with */
+    MOAT_BACKEND_MIMALLOC, /* libmimalloc.so.2, loaded on demand: a reference to compare with */
 };
 
 /* What a finding (write after decommit, a trap that could not be set) does besides its status. */
@@ -40,14 +40,14 @@ enum moat_report {
 };
 
 struct moat_options {
-    size_t struct_size;           /* sizeof(struct moat_options), set by moat_options_init */
-    enum moat_trap trap;          /* trap=auto|markers|protect */
-    enum moat_backend backend;    /* backend=os|mimalloc */
-    enum moat_report report;      /* report=stderr|off */
-    uint32_t timeout_ms;          /* timeout=MS: longest wait for a busy region; 0 waits never */
-    uint32_t quarantine_regions;  /* quarantine=N: releases of one processor before an address is
+    size_t struct_size;          /* sizeof(struct moat_options), set by moat_options_init */
+    enum moat_trap trap;         /* trap=auto|markers|protect */
+    enum moat_backend backend;   /* backend=os|mimalloc */
+    enum moat_report report;     /* report=stderr|off */
+    uint32_t timeout_ms;         /* timeout=MS: longest wait for a busy region; 0 waits never */
+    uint32_t quarantine_regions; /* quarantine=N: releases of one processor before an address is
                                      placed again; 0..4096 */
-    uint8_t poison;               /* poison=BYTE: fills pages that stay resident after a decommit */
+    uint8_t poison;              /* poison=BYTE: fills pages that stay resident after a decommit */
 };
 
 /*

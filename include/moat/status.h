@@ -2,8 +2,8 @@
 /*
  * status: every way a Moat call can end, and what it is called on the other faces.
  *
- * One table (moat_status_describe) maps a status to its Win32 error and its HRESULT. The same status
- * means different codes only where Win32 and the hosting interface differ; nothing else decides codes.
+ * One table (moat_status_describe) maps a status to its Win32 error and its HRESULT. Nothing else
+ * decides codes, and they differ only where Win32 and the hosting interface do.
  */
 #ifndef MOAT_STATUS_H
 #define MOAT_STATUS_H
@@ -41,10 +41,10 @@ enum moat_status {
 
 /* What one status is called elsewhere. */
 struct moat_status_info {
-    const char *name;       /* the enumerator, for logs: "MOAT_NOT_OURS" */
-    const char *text;       /* one lower-case sentence without a full stop */
-    uint32_t win32_error;   /* what GetLastError answers; 0 for MOAT_OK */
-    uint32_t hresult;       /* what the hosting interface returns; 0 (S_OK) for MOAT_OK */
+    const char *name;     /* the enumerator, for logs: "MOAT_NOT_OURS" */
+    const char *text;     /* one lower-case sentence without a full stop */
+    uint32_t win32_error; /* what GetLastError answers; 0 for MOAT_OK */
+    uint32_t hresult;     /* what the hosting interface returns; 0 (S_OK) for MOAT_OK */
 };
 
 /*

@@ -4,7 +4,7 @@
  */
 #include "face/win32_calls.h"
 
-#include "os/machine.h"
+#include "os/os.h"
 #include "vm/range.h"
 
 #include <moat/win32.h>

@@ -6,14 +6,12 @@
 #include "face/win32_calls.h"
 
 #include "face/win32_flags.h"
+#include "os/os.h"
 #include "vm/range.h"
 
 #include <moat/win32.h>
 
 #include <string.h>
-
-/* One past the last address of user space on 64-bit Windows. */
-#define USER_END ((uintptr_t)0x7FFFFFFF0000)
 
 /* What the native layer never sees is refused, and explained, here. */
 static enum moat_status refuse(enum moat_status status, const char *call, const void *address,
@@ -22,7 +20,8 @@ static enum moat_status refuse(enum moat_status status, const char *call, const 
 }
 
 static bool range_is_valid(const void *address, size_t size) {
-    return size != 0 && size <= USER_END && (uintptr_t)address <= USER_END - size;
+    struct moat_range range;
+    return moat_range_of((uintptr_t)address, size, MOAT_OS_USER_END, &range);
 }
 
 enum moat_status moat_win32_alloc(struct moat_manager *manager, void *address, size_t size,

@@ -4,35 +4,14 @@
  */
 #include "face/win32_flags.h"
 
+#include "vm/range.h"
+
 #include <moat/moat.h>
 #include <moat/win32.h>
 
 /* Write watch, physical pages and RESET_UNDO are left out: a Windows older than such a flag treats
  * it as any unknown bit, in every combination, and programs that use one probe for it. */
 #define TYPES_KNOWN (MEM_COMMIT | MEM_RESERVE | MEM_RESET | MEM_TOP_DOWN | MEM_LARGE_PAGES)
-
-#define ACCESS_KNOWN                                                                               \
-    (PAGE_NOACCESS | PAGE_READONLY | PAGE_READWRITE | PAGE_EXECUTE | PAGE_EXECUTE_READ |           \
-     PAGE_EXECUTE_READWRITE)
-#define MODIFIERS_KNOWN (PAGE_GUARD | PAGE_NOCACHE | PAGE_WRITECOMBINE)
-
-static bool has_one_bit(uint32_t bits) {
-    return bits != 0 && (bits & (bits - 1)) == 0;
-}
-
-bool moat_win32_protection_is_valid(uint32_t protection) {
-    uint32_t access = protection & ACCESS_KNOWN;
-    uint32_t modifiers = protection & MODIFIERS_KNOWN;
-
-    /* This also refuses the copy-on-write values, which only views of files can have. */
-    if ((protection & ~(uint32_t)(ACCESS_KNOWN | MODIFIERS_KNOWN)) != 0)
-        return false;
-    if (!has_one_bit(access))
-        return false;
-    if (modifiers == 0)
-        return true;
-    return has_one_bit(modifiers) && access != PAGE_NOACCESS;
-}
 
 enum moat_status moat_win32_decode_alloc(bool placed, uint32_t type, uint32_t protection,
                                          struct moat_win32_request *request) {
@@ -46,7 +25,7 @@ enum moat_status moat_win32_decode_alloc(bool placed, uint32_t type, uint32_t pr
         return MOAT_INVALID_ARGUMENT;
     if ((type & MEM_LARGE_PAGES) != 0 && (type & both) != both)
         return MOAT_INVALID_ARGUMENT;
-    if (!moat_win32_protection_is_valid(protection))
+    if (!moat_protection_valid(protection))
         return MOAT_INVALID_ARGUMENT;
 
     struct moat_win32_request decoded = {MOAT_WIN32_RESET, 0};

@@ -48,7 +48,4 @@ MOAT_CHECKED enum moat_status moat_win32_decode_alloc(bool placed, uint32_t type
 MOAT_CHECKED enum moat_status moat_win32_decode_free(size_t size, uint32_t type,
                                                      struct moat_win32_request *request);
 
-/* Whether `protection` is one that private memory can have. */
-bool moat_win32_protection_is_valid(uint32_t protection);
-
 #endif

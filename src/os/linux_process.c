@@ -77,3 +77,8 @@ void moat_os_complain(const char *text, size_t length) {
     }
     errno = saved;
 }
+
+unsigned moat_os_processor_count(void) {
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+    return count > 0 ? (unsigned)count : 1;
+}

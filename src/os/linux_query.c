@@ -51,12 +51,13 @@ int moat_linux_maps_open(void) {
 }
 
 void moat_linux_query_finish(uintptr_t address, struct moat_os_mapping *mapping) {
-    if (mapping->mapped && mapping->end > MOAT_OS_USER_END)
-        mapping->end = MOAT_OS_USER_END;
+    if (mapping->mapped && mapping->end > MOAT_OS_ADDRESS_END)
+        mapping->end = MOAT_OS_ADDRESS_END;
     if (mapping->mapped && mapping->start <= address)
         return;
-    uintptr_t end =
-        mapping->mapped && mapping->start < MOAT_OS_USER_END ? mapping->start : MOAT_OS_USER_END;
+    /* A hole of user space ends with it, though more may be unmapped behind. */
+    uintptr_t limit = address < MOAT_OS_USER_END ? MOAT_OS_USER_END : MOAT_OS_ADDRESS_END;
+    uintptr_t end = mapping->mapped && mapping->start < limit ? mapping->start : limit;
     *mapping = (struct moat_os_mapping){
         .start = moat_round_down(address, MOAT_LINUX_PAGE),
         .end = end,
@@ -91,7 +92,7 @@ int moat_linux_query_ask(int maps, uintptr_t address, struct moat_os_mapping *ma
 }
 
 int moat_os_query(uintptr_t address, struct moat_os_mapping *mapping) {
-    if (address >= MOAT_OS_USER_END)
+    if (address >= MOAT_OS_ADDRESS_END)
         return EINVAL;
     int saved = errno;
     int error;

@@ -27,7 +27,7 @@ struct moat_os_powers {
     uint64_t map_limit;     /* vm.max_map_count */
 };
 
-/* A mapping that covers an address, or the hole that does. Both end at MOAT_OS_USER_END at most,
+/* A mapping that covers an address, or the hole that does. A hole ends at MOAT_OS_USER_END at most,
  * also where the kernel's mapping goes on (a stack without address randomisation does). */
 struct moat_os_mapping {
     uintptr_t start; /* of a hole: the page of the address asked for */
@@ -43,6 +43,9 @@ struct moat_os_mapping {
 
 /* One past the last address a caller may ask for: 0x7FFFFFFF0000, as on Windows x64. */
 #define MOAT_OS_USER_END ((uintptr_t)0x7FFFFFFF0000)
+
+/* One past the last address that Linux maps. Without address randomisation the stack lies there. */
+#define MOAT_OS_ADDRESS_END ((uintptr_t)0x7FFFFFFFF000)
 
 /* Try each power once. Not thread-safe; leaves nothing behind. */
 void moat_os_probe(struct moat_os_powers *powers);
@@ -80,7 +83,7 @@ int moat_os_reset(void *start, size_t size);
 int moat_os_dump_exclude(void *start, size_t size);
 int moat_os_dump_include(void *start, size_t size);
 
-/* Describe the mapping or hole at `address` (any alignment). EINVAL: not below MOAT_OS_USER_END.
+/* Describe the mapping or hole at `address` (any alignment). EINVAL: not below MOAT_OS_ADDRESS_END.
  * ENOSYS: no way to ask (no /proc). Else the error of opening or reading it, as EMFILE. */
 int moat_os_query(uintptr_t address, struct moat_os_mapping *mapping);
 
@@ -103,6 +106,9 @@ void moat_os_wake(const void *word);
 
 /* A small number that differs between processors running at once; cheap. */
 unsigned moat_os_processor(void);
+
+/* Processors that are online, at least 1. May read /sys: for information, not for hot paths. */
+unsigned moat_os_processor_count(void);
 
 /* Id of the calling thread, as the kernel numbers it; cheap, and right in a forked child. */
 uint32_t moat_os_thread(void);

@@ -80,7 +80,7 @@ static int grant_run(const struct grant *grant, const struct moat_run *run) {
 }
 
 /* Bring one run back to what the books say of it; a failed step may have done a part of it. Where
- * the kernel refuses this too, the books follow it: content is safe, and what traps keeps doing so. */
+ * the kernel refuses this too, the books follow it: content stays, traps go on trapping. */
 static void undo_run(const struct grant *grant, const struct moat_run *run) {
     unsigned granted = moat_page_access(grant->state, true);
     unsigned before = moat_page_access(run->state, run->open);

@@ -3,8 +3,8 @@
  * access: making pages usable, or usable otherwise, whole or not at all.
  *
  * The books are changed last, when nothing can fail any more: until then they are what an undo
- * works from. Pages that are handed out read as zero: fresh ones, marked ones and emptied ones do so
- * by themselves; those that kept content are checked for the poison pattern and zeroed.
+ * works from. Pages that are handed out read as zero: fresh, marked and emptied ones do so by
+ * themselves; those that kept content are checked for the poison pattern and zeroed.
  */
 #ifndef MOAT_REGION_ACCESS_H
 #define MOAT_REGION_ACCESS_H

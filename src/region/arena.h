@@ -4,7 +4,7 @@
  *
  * Arenas are made when they are first needed, each twice as large as the one before, and are kept.
  * Those with markers and those without are apart. A block at either end of an arena belongs to
- * nobody: it traps, is reported as reserved, and keeps free runs from straddling into foreign memory.
+ * nobody: it traps, is reported as reserved, and keeps free runs from reaching into foreign memory.
  */
 #ifndef MOAT_REGION_ARENA_H
 #define MOAT_REGION_ARENA_H

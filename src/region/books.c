@@ -129,7 +129,7 @@ static void *pop(unsigned order) {
     uint64_t head = atomic_load_explicit(&stacks[order].head, memory_order_acquire);
     while (head & NUMBER_MASK) {
         _Atomic uint64_t *piece = piece_of(head);
-        /* relaxed: a piece that was taken meanwhile links anywhere, but then the count has moved. */
+        /* relaxed: a piece that was taken links anywhere, but then the count has moved. */
         uint64_t next = atomic_load_explicit(piece, memory_order_relaxed);
         next = (head & ~NUMBER_MASK) | (next & NUMBER_MASK);
         /* A(piece) */

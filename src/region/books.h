@@ -28,7 +28,7 @@ void *moat_books_take(size_t size);
 /* Give that memory back, with the size it was taken with. Lock-free. */
 void moat_books_give(void *memory, size_t size);
 
-/* Whether an address belongs to the books or to Moat's margins around them. On yes, their extent. */
+/* Whether an address belongs to the books or to the margins around them. On yes, their extent. */
 bool moat_books_contain(uintptr_t address, uintptr_t *start, uintptr_t *end);
 
 /* Add a stretch of address space that is Moat's own though it is no book: the borders of arenas.

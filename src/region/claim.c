@@ -82,7 +82,7 @@ bool moat_claim_some(struct moat_space *space, size_t block, unsigned count, boo
             return false;
         unsigned start = (unsigned)__builtin_ctz(starts);
         uint64_t pattern = moat_claim_pattern(start, count, slack);
-        /* A(claim) and sequentially consistent: a claim at the edge of a block looks at the
+        /* R(claim) A(claim), sequentially consistent: a claim at the edge of a block looks at the
          * neighbouring word next, whose claimer looks at this one: one of them sees the other. */
         if (atomic_compare_exchange_weak_explicit(claims, &word, word | pattern,
                                                   memory_order_seq_cst, memory_order_acquire)) {
@@ -113,7 +113,7 @@ bool moat_claim_exactly(struct moat_space *space, size_t block, uint64_t pattern
             return false;
         *rest = word & ~cover(pattern);
         next = how & MOAT_CLAIM_WHOLE ? MOAT_CLAIM_ALL : (*rest | pattern);
-        /* A(claim) and sequentially consistent, as in moat_claim_some. */
+        /* R(claim) A(claim), sequentially consistent, as in moat_claim_some. */
     } while (!atomic_compare_exchange_weak_explicit(claims, &word, next, memory_order_seq_cst,
                                                     memory_order_acquire));
     return true;
@@ -121,7 +121,7 @@ bool moat_claim_exactly(struct moat_space *space, size_t block, uint64_t pattern
 
 bool moat_claim_block(struct moat_space *space, size_t block) {
     uint64_t word = 0;
-    /* A(claim) and sequentially consistent, as in moat_claim_some. */
+    /* R(claim) A(claim), sequentially consistent, as in moat_claim_some. */
     return atomic_compare_exchange_strong_explicit(&space->claims[block], &word, MOAT_CLAIM_ALL,
                                                    memory_order_seq_cst, memory_order_relaxed);
 }
@@ -155,13 +155,13 @@ void moat_claim_wake(struct moat_space *space, size_t block, uint64_t pattern) {
         resting = word & ~(word >> 1) & LOW_BITS & cover(pattern);
         if (resting == 0)
             return;
-        /* R(claim) passes on what the claim that left them resting released. */
+        /* R(claim) A(claim) passes on what was released by whoever left them resting. */
     } while (!atomic_compare_exchange_weak_explicit(claims, &word, word & ~resting,
                                                     memory_order_acq_rel, memory_order_relaxed));
 }
 
 enum moat_claim moat_claim_of(const struct moat_space *space, size_t block, unsigned granule) {
-    /* A(claim) and sequentially consistent: the second half of moat_claim_some's look around. */
+    /* R(claim) A(claim), sequentially consistent: the second half of a claimer's look. */
     uint64_t word = atomic_load_explicit(&space->claims[block], memory_order_seq_cst);
     return (enum moat_claim)(word >> (2 * granule) & 3);
 }

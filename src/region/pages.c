@@ -2,8 +2,10 @@
 /* pages: reading and writing the page bytes, with whole blocks told in one. */
 #include "region/pages.h"
 
-#include "moat/moat.h"
 #include "os/os.h"
+#include "region/space.h"
+
+#include <moat/moat.h>
 
 static const uint32_t code_protection[] = {
     [MOAT_CODE_READWRITE] = MOAT_PAGE_READWRITE,

@@ -13,6 +13,9 @@
  * else `uniform` is MOAT_UNIFORM_MIXED. So 256 GiB of equal pages cost 128 KiB of books and a walk
  * over them is short. A block that several regions share is mixed from the day it is opened.
  *
+ * Edges
+ *   mix   a block's bytes are filled in, then it is called mixed -> who finds it mixed sees them
+ *
  * Written by whoever holds the stripe of the block, read by queries at any time: a query may see a
  * change half done, page by page, but never a value that no page had.
  */

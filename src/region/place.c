@@ -73,13 +73,9 @@ enum moat_status moat_place_at(const struct moat_place_wish *wish, uintptr_t bas
     if (arena)
         return moat_arena_place_at(arena, base, wish->size, place, conflict);
 
-    /* The rest of the last granule belongs to nobody, and stays so while it can be had. */
+    /* The rest of the last granule belongs to nobody, and is held so that it stays so. */
     uintptr_t end = base + moat_round_up(wish->size, MOAT_GRANULE);
     int error = moat_os_reserve_at((void *)base, end - base);
-    if (error == EEXIST && end != base + wish->size) {
-        end = base + wish->size;
-        error = moat_os_reserve_at((void *)base, end - base);
-    }
     if (error) {
         *conflict = base;
         return error == EEXIST ? MOAT_INVALID_ADDRESS : moat_powers_refusal(error, MOAT_NO_MEMORY);

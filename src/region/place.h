@@ -9,8 +9,8 @@
  * processors share no word while there is space.
  *
  * Progress   lock-free, system calls aside: a claim fails only because another one succeeded. A
- *            caller that names an address and meets a place that is claimed but holds no live region
- *            (another request half-way, or a release) is told so and may try again.
+ *            caller that names an address and meets a place that is claimed but holds no live
+ *            region (another request half-way, or a release) is told so and may try again.
  */
 #ifndef MOAT_REGION_PLACE_H
 #define MOAT_REGION_PLACE_H

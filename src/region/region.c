@@ -29,6 +29,13 @@ static void fill(struct moat_region *region, const struct moat_place *place,
     atomic_store_explicit(&region->owner, owner, memory_order_release);
     /* R(rebirth) */
     atomic_store_explicit(&region->protection, protection, memory_order_release);
+    bool alone = !place->space->arena;
+    /* R(rebirth) */
+    atomic_store_explicit(&region->span_start, alone ? place->space->start : place->base,
+                          memory_order_release);
+    /* R(rebirth) */
+    atomic_store_explicit(&region->span_end, alone ? place->space->end : place->base + place->size,
+                          memory_order_release);
 }
 
 /* Copy one life of a record; false if it is free or changed hands during the copy. */
@@ -46,6 +53,10 @@ static bool copy(struct moat_region *region, uint32_t handle, struct moat_region
     ref->owner = atomic_load_explicit(&region->owner, memory_order_acquire);
     /* A(rebirth) */
     ref->protection = atomic_load_explicit(&region->protection, memory_order_acquire);
+    /* A(rebirth) */
+    ref->span_start = atomic_load_explicit(&region->span_start, memory_order_acquire);
+    /* A(rebirth) */
+    ref->span_end = atomic_load_explicit(&region->span_end, memory_order_acquire);
     return (ref->generation & 1) != 0 && moat_region_lives(ref);
 }
 
@@ -107,6 +118,15 @@ bool moat_region_find(uintptr_t address, struct moat_region_ref *ref) {
         return true;
     return address < MOAT_OS_USER_END && moat_region_before(address, ref) &&
            address - ref->base < ref->size;
+}
+
+bool moat_region_after(uintptr_t address, struct moat_region_ref *ref) {
+    struct moat_registry *registry = moat_registry();
+    uint64_t page;
+
+    return registry &&
+           moat_region_index_find_next(&registry->index, (address >> MOAT_PAGE_SHIFT) + 1, &page) &&
+           find_at(registry, page, ref);
 }
 
 uintptr_t moat_region_next(uintptr_t address, uintptr_t end) {

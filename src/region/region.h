@@ -32,8 +32,10 @@ struct moat_region {
     _Atomic size_t size;
     _Atomic(struct moat_space *) space;
     _Atomic(struct moat_manager *) owner;
-    _Atomic uint32_t protection; /* as reserved */
-    _Atomic uint32_t link;       /* of the pool of free records */
+    _Atomic uint32_t protection;  /* as reserved */
+    _Atomic uint32_t link;        /* of the pool of free records */
+    _Atomic uintptr_t span_start; /* the region with the margins that are its alone */
+    _Atomic uintptr_t span_end;
 };
 
 _Static_assert(sizeof(struct moat_region) == 64, "a record is a cache line");
@@ -48,6 +50,8 @@ struct moat_region_ref {
     struct moat_space *space;
     struct moat_manager *owner;
     uint32_t protection;
+    uintptr_t span_start;
+    uintptr_t span_end;
 };
 
 /*
@@ -80,6 +84,9 @@ bool moat_region_lives(const struct moat_region_ref *ref);
 
 /* The region with the greatest base at or below `address`; it need not reach that far. */
 bool moat_region_before(uintptr_t address, struct moat_region_ref *ref);
+
+/* The region with the least base above `address`. */
+bool moat_region_after(uintptr_t address, struct moat_region_ref *ref);
 
 /* The least base of a live region above `address`, or `end` if there is none below that. */
 uintptr_t moat_region_next(uintptr_t address, uintptr_t end);

@@ -21,7 +21,7 @@ struct moat_registry {
     struct moat_region *records; /* record 0 is never used */
     unsigned char *table_storage;
     unsigned table_lines_log2_max;
-    uint32_t capacity; /* records */
+    uint32_t capacity;        /* records */
     unsigned char *directory; /* of the index */
     unsigned char *nodes;
     uint32_t node_capacity;

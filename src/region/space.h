@@ -11,6 +11,10 @@
  * Without markers all blocks stay closed. A closed block of an arena belongs to one region at most,
  * or to whoever is opening it, so that nobody ever waits for a stranger to open a block.
  *
+ * Edges
+ *   rebirth   a field of a later space is written after the region of the earlier one died -> a
+ *             query that reads that field also finds the region's life word changed
+ *
  * Spaces are never unmapped from the books, only reused as spaces (books.h): a query that races
  * with a release reads stale bytes, never foreign ones, and the region's life word tells it so.
  */

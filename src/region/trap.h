@@ -53,8 +53,8 @@ size_t moat_trap_follow(struct moat_space *space, uintptr_t start, uintptr_t end
  */
 void moat_trap_normalise(struct moat_space *space, uintptr_t start, uintptr_t end);
 
-/* Pages of [start, end) are about to be used for the first time since their blocks were closed: have
- * core dumps hold them. */
+/* Pages of [start, end) are about to be used for the first time since their blocks were closed:
+ * have core dumps hold them. */
 void moat_trap_dumpable(const struct moat_space *space, uintptr_t start, uintptr_t end);
 
 /*

@@ -45,7 +45,7 @@ static enum moat_status enter(struct moat_manager *manager, const char *what, ui
         return moat_fail(MOAT_NO_ACCESS, what, address, "manager is NULL");
     if (!moat_protection_valid(protection))
         return moat_fail(MOAT_INVALID_ARGUMENT, what, address, "no such protection");
-    if (!moat_range_of(address, size, range))
+    if (!moat_range_of(address, size, MOAT_OS_USER_END, range))
         return moat_fail(MOAT_INVALID_ARGUMENT, what, address,
                          "the size is 0 or the range leaves user space");
     struct moat_patience patience = moat_manager_patience(manager);

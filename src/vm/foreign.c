@@ -37,17 +37,19 @@ static void describe_reserved(struct moat_page_info *info, uintptr_t start, uint
 
 /* The kernel merges neighbouring mappings; what belongs to regions on either side is not told. */
 static void cut_regions_off(struct moat_os_mapping *mapping, uintptr_t page) {
-    struct moat_region_ref before;
+    struct moat_region_ref region;
 
-    mapping->end = moat_region_next(page, mapping->end);
-    if (!moat_region_before(page, &before))
-        return;
+    if (moat_region_after(page, &region) && region.span_start > page &&
+        region.span_start < mapping->end)
+        mapping->end = region.span_start;
     /* One that reaches beyond the page was born after the page was found to be in none. */
-    uintptr_t end = before.base + before.size;
-    if (end > mapping->start && end <= page)
-        mapping->start = end;
+    if (moat_region_before(page, &region) && region.span_end > mapping->start &&
+        region.span_end <= page)
+        mapping->start = region.span_end;
 }
 
+/* Memory without access is committed all the same: what it holds, and that it can be made
+ * accessible again, only its owner knows. */
 static void describe_mapped(struct moat_page_info *info, struct moat_os_mapping *mapping) {
     cut_regions_off(mapping, (uintptr_t)info->base);
     describe_reserved(info, mapping->start, mapping->end);
@@ -55,30 +57,8 @@ static void describe_mapped(struct moat_page_info *info, struct moat_os_mapping 
         info->kind = MOAT_KIND_MAPPED;
     else if (mapping->file)
         info->kind = MOAT_KIND_IMAGE;
-    if (mapping->access == MOAT_OS_NONE)
-        return;
     info->state = MOAT_STATE_COMMITTED;
     info->protection = info->allocation_protection = protection_of(mapping->access);
-}
-
-/* Where the rest of a region's last granule ends, if the page lies in one; it is free, though the
- * mapping behind it may be Moat's. Unless somebody had mapped it before the region came: the end is
- * then where that begins. */
-static bool granule_tail(uintptr_t page, uintptr_t *end) {
-    struct moat_region_ref ref;
-    struct moat_os_mapping mapping;
-    uintptr_t granule = moat_round_down(page, MOAT_GRANULE);
-
-    if (!moat_region_find(granule, &ref) || ref.base + ref.size > page)
-        return false;
-    for (*end = page; *end < granule + MOAT_GRANULE; *end = mapping.end) {
-        if (moat_os_query(*end, &mapping))
-            break;
-        if (mapping.access != MOAT_OS_NONE)
-            return *end > page;
-    }
-    *end = granule + MOAT_GRANULE;
-    return true;
 }
 
 /* The end of the free run that reaches at least to `at`. */
@@ -87,6 +67,29 @@ static uintptr_t free_until(uintptr_t at) {
     if (at < MOAT_OS_USER_END && moat_os_query(at, &mapping) == 0 && !mapping.mapped)
         return mapping.end;
     return at;
+}
+
+/* Pages that a region's mapping has besides the region: the rest of its last granule, which is free
+ * to a caller though it traps, and margins, which are Moat's. */
+static bool describe_around(uintptr_t page, struct moat_page_info *info) {
+    struct moat_region_ref region;
+
+    if (moat_region_before(page, &region) && page < region.span_end) {
+        uintptr_t end = region.base + region.size;
+        uintptr_t tail_end = moat_round_up(end, MOAT_GRANULE);
+        if (page < end)
+            return false; /* born since the page was found to be in no region */
+        if (page >= tail_end)
+            describe_reserved(info, tail_end, region.span_end);
+        else
+            describe_free(info, tail_end == region.span_end ? free_until(tail_end) : tail_end);
+        return true;
+    }
+    if (moat_region_after(page, &region) && page >= region.span_start) {
+        describe_reserved(info, region.span_start, region.base);
+        return true;
+    }
+    return false;
 }
 
 enum moat_status moat_foreign_query(uintptr_t page, struct moat_page_info *info) {
@@ -103,26 +106,25 @@ enum moat_status moat_foreign_query(uintptr_t page, struct moat_page_info *info)
         describe_reserved(info, start, end);
         return MOAT_OK;
     }
-    if (granule_tail(page, &end)) {
-        describe_free(info, free_until(end));
+    if (describe_around(page, info))
         return MOAT_OK;
-    }
     if (moat_os_query(page, &mapping))
         return MOAT_NOT_SUPPORTED;
     if (mapping.mapped)
         describe_mapped(info, &mapping);
     else
-        describe_free(info, mapping.end < MOAT_OS_USER_END ? mapping.end : MOAT_OS_USER_END);
+        describe_free(info, mapping.end);
     return MOAT_OK;
 }
 
-/* Whether none of the range is Moat's own, a region's included. */
+/* Whether none of the range is Moat's own: regions with their margins, arenas, books. */
 static bool all_foreign(const struct moat_range *range) {
     uintptr_t start, end;
-    struct moat_region_ref ref;
+    struct moat_region_ref region;
 
-    if (moat_region_find(range->start, &ref) ||
-        moat_region_next(range->start, range->end) < range->end)
+    if (moat_region_before(range->start, &region) && range->start < region.span_end)
+        return false;
+    if (moat_region_after(range->start, &region) && region.span_start < range->end)
         return false;
     for (uintptr_t page = range->start; page < range->end;
          page = moat_round_down(page, MOAT_GRANULE) + MOAT_GRANULE)
@@ -131,12 +133,11 @@ static bool all_foreign(const struct moat_range *range) {
     return true;
 }
 
-/* List the mappings of a range; 0 if any of it is not committed memory, or if they are too many. */
+/* List the mappings of a range; 0 if there is a hole in it, or if they are too many. */
 static size_t list_mappings(const struct moat_range *range, struct moat_os_mapping *list) {
     size_t count = 0;
     for (uintptr_t at = range->start; at < range->end; at = list[count++].end)
-        if (count == MAPPINGS_MAX || moat_os_query(at, &list[count]) || !list[count].mapped ||
-            list[count].access == MOAT_OS_NONE)
+        if (count == MAPPINGS_MAX || moat_os_query(at, &list[count]) || !list[count].mapped)
             return 0;
     return count;
 }

@@ -34,7 +34,7 @@ static enum moat_status decommit_range(const struct moat_region_ref *ref, uintpt
         *range = (struct moat_range){ref->base, ref->base + ref->size};
         return MOAT_OK;
     }
-    if (moat_range_of(address, size, range) && moat_range_fits(range, ref))
+    if (moat_range_of(address, size, MOAT_OS_USER_END, range) && moat_range_fits(range, ref))
         return MOAT_OK;
     return moat_fail(MOAT_LEAVES_REGION, "decommit", address,
                      "the range runs past the end of the region");

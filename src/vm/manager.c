@@ -57,8 +57,10 @@ enum moat_status moat_manager_create(const struct moat_options *options,
                                      struct moat_manager **manager) {
     struct moat_options chosen;
 
-    if (!manager)
+    if (!manager) {
+        moat_error_set("create: manager is NULL");
         return MOAT_NO_ACCESS;
+    }
     *manager = NULL;
     enum moat_status status = read_options(options, &chosen);
     if (status)

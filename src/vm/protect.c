@@ -3,6 +3,7 @@
 #include "vm/commit.h"
 #include "vm/foreign.h"
 
+#include "os/os.h"
 #include "region/pages.h"
 
 /* The region is entered: every page must be committed before any is touched. */
@@ -25,6 +26,16 @@ static enum moat_status protect_entered(const struct moat_region_ref *ref,
     return status;
 }
 
+/* Win32 knows no address above its user space, but Linux may have put a stack there. */
+static enum moat_status protect_foreign(const struct moat_range *range, uint32_t protection,
+                                        uint32_t *old) {
+    enum moat_status status = moat_foreign_protect(range, protection, old);
+    if (status == MOAT_INVALID_ADDRESS && range->end > MOAT_OS_USER_END)
+        return moat_fail(MOAT_INVALID_ARGUMENT, "protect", range->start,
+                         "the range leaves user space");
+    return status;
+}
+
 enum moat_status moat_protect(struct moat_manager *manager, void *address, size_t size,
                               uint32_t protection, uint32_t *old) {
     uintptr_t given = (uintptr_t)address;
@@ -38,12 +49,12 @@ enum moat_status moat_protect(struct moat_manager *manager, void *address, size_
         return moat_fail(MOAT_INVALID_ARGUMENT, "protect", given, "no such protection");
     if (!old)
         return moat_fail(MOAT_NO_ACCESS, "protect", given, "old is NULL");
-    if (!moat_range_of(given, size, &range))
+    if (!moat_range_of(given, size, MOAT_OS_ADDRESS_END, &range))
         return moat_fail(MOAT_INVALID_ARGUMENT, "protect", given,
                          "the size is 0 or the range leaves user space");
     do {
         if (!moat_region_find(range.start, &ref))
-            return moat_foreign_protect(&range, protection, old);
+            return protect_foreign(&range, protection, old);
         if (manager && ref.owner != manager)
             return moat_fail(MOAT_INVALID_ADDRESS, "protect", given,
                              "in a region of another manager");

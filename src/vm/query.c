@@ -37,10 +37,14 @@ enum moat_status moat_query(const void *address, struct moat_page_info *info) {
 
     if (!info)
         return MOAT_NO_ACCESS;
-    if (page >= MOAT_OS_USER_END)
+    if (page >= MOAT_OS_ADDRESS_END)
         return MOAT_INVALID_ARGUMENT;
     for (unsigned tries = 0; tries < QUERY_TRIES && moat_region_find(page, &ref); tries++)
         if (describe_region(&ref, page, info))
             return MOAT_OK;
-    return moat_foreign_query(page, info);
+    enum moat_status status = moat_foreign_query(page, info);
+    /* Win32 knows nothing up there, but a stack that Linux put there can be asked about. */
+    if (!status && page >= MOAT_OS_USER_END && info->state == MOAT_STATE_FREE)
+        return MOAT_INVALID_ARGUMENT;
+    return status;
 }

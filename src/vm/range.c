@@ -23,9 +23,9 @@ bool moat_protection_valid(uint32_t protection) {
     return modifier == 0 || (moat_is_power_of_two(modifier) && basic != MOAT_PAGE_NOACCESS);
 }
 
-bool moat_range_of(uintptr_t address, size_t size, struct moat_range *range) {
+bool moat_range_of(uintptr_t address, size_t size, uintptr_t limit, struct moat_range *range) {
     uintptr_t end;
-    if (size == 0 || !moat_add_checked(address, size, &end) || end > MOAT_OS_USER_END)
+    if (size == 0 || !moat_add_checked(address, size, &end) || end > limit)
         return false;
     range->start = moat_round_down(address, MOAT_PAGE);
     range->end = moat_round_up(end, MOAT_PAGE);

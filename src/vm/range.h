@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* range: the argument rules that every call shares, as Win32 has them; and how failures are told. */
+/* range: the argument rules that all calls share, as Win32 has them; how failures are told. */
 #ifndef MOAT_VM_RANGE_H
 #define MOAT_VM_RANGE_H
 
@@ -20,8 +20,8 @@ struct moat_range {
 /* Exactly one basic protection, and at most one modifier that goes with it. */
 bool moat_protection_valid(uint32_t protection);
 
-/* [address, address + size) rounded out to pages; false if it is empty, wraps or leaves user space. */
-bool moat_range_of(uintptr_t address, size_t size, struct moat_range *range);
+/* [address, address + size) rounded out to pages; false if it is empty, wraps or passes `limit`. */
+bool moat_range_of(uintptr_t address, size_t size, uintptr_t limit, struct moat_range *range);
 
 /* Whether a range lies in the region; it starts there. */
 static inline bool moat_range_fits(const struct moat_range *range,

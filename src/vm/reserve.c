@@ -33,7 +33,7 @@ static enum moat_status read_request(void *address, size_t size, struct request 
         return moat_fail(MOAT_INVALID_ARGUMENT, CALL, given, "no such protection");
     if (request->flags & ~FLAGS)
         return moat_fail(MOAT_INVALID_ARGUMENT, CALL, given, "unknown flag");
-    if (!moat_range_of(given ? given : MOAT_GRANULE, size, &range))
+    if (!moat_range_of(given ? given : MOAT_GRANULE, size, MOAT_OS_USER_END, &range))
         return moat_fail(MOAT_INVALID_ARGUMENT, CALL, given,
                          "the size is 0 or the range leaves user space");
     request->base = moat_round_down(given, MOAT_GRANULE);

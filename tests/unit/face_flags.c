@@ -7,6 +7,7 @@
  * them. So a combination that is refused for its form is told apart from one that is not supported.
  */
 #include "face/win32_flags.h"
+#include "vm/range.h"
 
 #include <moat/moat.h>
 #include <moat/win32.h>
@@ -117,15 +118,15 @@ Test(face_flags, every_type_refuses_every_invalid_protection) {
 /* Fails when a bit above the modifiers is ignored. */
 Test(face_flags, unknown_protection_bits_are_refused) {
     for (unsigned bit = 11; bit < 32; bit++)
-        cr_assert_not(moat_win32_protection_is_valid(PAGE_READWRITE | (uint32_t)1 << bit));
+        cr_assert_not(moat_protection_valid(PAGE_READWRITE | (uint32_t)1 << bit));
 }
 
 /* Twenty-one protections, counted by hand: six, and three modifiers on five. */
 Test(face_flags, twenty_one_protections_are_valid) {
     unsigned valid = 0;
     for (uint32_t protection = 0; protection < 0x10000; protection++) {
-        valid += moat_win32_protection_is_valid(protection);
-        cr_assert_eq(moat_win32_protection_is_valid(protection), protection_is_valid(protection),
+        valid += moat_protection_valid(protection);
+        cr_assert_eq(moat_protection_valid(protection), protection_is_valid(protection),
                      "protection %#x", protection);
     }
     cr_assert_eq(valid, 21);

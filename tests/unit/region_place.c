@@ -279,7 +279,7 @@ Test(region_place, outside_arenas_the_kernel_decides) {
     }
 }
 
-Test(region_place, a_foreign_mapping_in_the_tail_is_left_alone) {
+Test(region_place, a_foreign_mapping_in_the_tail_is_in_the_way) {
     struct moat_place_wish wish = wish_of(PAGE, 0);
     unsigned char *base = hole(4 * GRANULE, GRANULE);
     struct moat_place place;
@@ -288,9 +288,11 @@ Test(region_place, a_foreign_mapping_in_the_tail_is_left_alone) {
                                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     cr_assert_eq(foreign, base + 2 * PAGE);
     *foreign = 'f';
-    cr_assert_eq(moat_place_at(&wish, (uintptr_t)base, &place, &conflict), MOAT_OK);
-    vacate(&place, false, 0);
+    cr_assert_eq(moat_place_at(&wish, (uintptr_t)base, &place, &conflict), MOAT_INVALID_ADDRESS);
     cr_assert_eq(*foreign, 'f');
+    cr_assert_eq(munmap(foreign, PAGE), 0);
+    cr_assert_eq(moat_place_at(&wish, (uintptr_t)base, &place, &conflict), MOAT_OK, "the control");
+    vacate(&place, false, 0);
 }
 
 Test(region_place, the_borders_of_an_arena_are_in_no_arena_and_not_to_be_had) {

@@ -172,15 +172,23 @@ Test(vm_protect, a_refusal_in_the_middle_is_undone) {
     fclose(file);
 }
 
-Test(vm_protect, a_hole_or_inaccessible_memory_is_not_committed) {
+Test(vm_protect, a_hole_is_not_committed) {
     unsigned char *start = mapped(4);
     cr_assert_eq(munmap(start + 2 * PAGE, PAGE), 0);
     cr_assert_eq(protect(start, 4 * PAGE, RO), MOAT_INVALID_ADDRESS);
     cr_assert(page_is(start, true, true), "nothing changed");
     cr_assert_eq(protect(start + 2 * PAGE, PAGE, RO), MOAT_INVALID_ADDRESS);
-    cr_assert_eq(mprotect(start + PAGE, PAGE, PROT_NONE), 0);
-    cr_assert_eq(protect(start, 2 * PAGE, RO), MOAT_INVALID_ADDRESS);
     cr_assert_eq(protect(NULL, PAGE, RO), MOAT_INVALID_ADDRESS);
+}
+
+/* What was made inaccessible can be made accessible again, with what it holds. */
+Test(vm_protect, foreign_memory_comes_back_from_no_access) {
+    unsigned char *start = mapped(2);
+    start[PAGE] = 'f';
+    cr_assert_eq(protect(start, 2 * PAGE, MOAT_PAGE_NOACCESS), MOAT_OK);
+    cr_assert(page_is(start + PAGE, false, false));
+    cr_assert_eq(protect(start, 2 * PAGE, RW), MOAT_OK);
+    cr_assert_eq(start[PAGE], 'f');
 }
 
 Test(vm_protect, moats_own_memory_is_refused) {
