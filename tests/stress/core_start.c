@@ -15,6 +15,7 @@
 
 enum { THREADS = 6, REGIONS = 40 };
 
+#define BLOCK    ((uintptr_t)2 << 20)
 #define USER_END ((uintptr_t)0x7FFFFFFF0000)
 
 static char maps[1 << 20];
@@ -48,6 +49,33 @@ static void first_calls(unsigned number) {
               "%p: state %d, %zu bytes", bases[i], info.state, info.size);
         if (i % 3)
             CHECK(moat_release(manager, bases[i]) == MOAT_OK, "%s", moat_last_error_text());
+    }
+}
+
+/* Neighbours in a block that nobody has used, all committed in one moment. */
+static void first_commits(unsigned number) {
+    static struct moat_manager *manager;
+    static uintptr_t start;
+    struct moat_page_info info;
+    void *base;
+
+    for (uintptr_t block = 1; block <= 32; block++) {
+        if (number == 0 && block == 1) {
+            manager = core_manager(mechanism % 2);
+            start = core_window_inside(manager, PAGE) / BLOCK * BLOCK + ((uintptr_t)64 << 20);
+        }
+        core_meet();
+        uintptr_t at = start + block * BLOCK + number * GRANULE;
+        CHECK(moat_reserve(manager, (void *)at, GRANULE, MOAT_PAGE_READWRITE, 0, &base) == MOAT_OK,
+              "%s", moat_last_error_text());
+        core_meet();
+        CHECK(moat_commit(manager, base, 2 * PAGE, MOAT_PAGE_READWRITE, NULL) == MOAT_OK, "%s",
+              moat_last_error_text());
+        *(volatile unsigned *)base = number;
+        core_meet();
+        CHECK(moat_query(base, &info) == MOAT_OK && info.state == MOAT_STATE_COMMITTED &&
+                  info.size == 2 * PAGE && *(volatile unsigned *)base == number,
+              "%p: state %d, %zu bytes", base, info.state, info.size);
     }
 }
 
@@ -89,7 +117,7 @@ static void walk(void) {
 }
 
 int main(int argc, char **argv) {
-    unsigned rounds = core_scale(argc, argv, 240);
+    unsigned rounds = core_scale(argc, argv, 60);
 
     for (unsigned round = 0; round < rounds; round++) {
         int state;
@@ -98,6 +126,7 @@ int main(int argc, char **argv) {
         CHECK(child >= 0, "fork");
         if (child == 0) {
             core_run(THREADS, first_calls);
+            core_run(THREADS, first_commits);
             walk();
             _exit(0);
         }
