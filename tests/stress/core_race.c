@@ -59,6 +59,43 @@ static void race_release(unsigned number) {
     }
 }
 
+/* All release; whoever is told that it has been done can reserve the place. In arenas: outside of
+ * them the kernel may have the mapping for a moment longer. */
+static void race_reuse(unsigned number) {
+    for (unsigned round = 0; round < rounds; round++) {
+        struct moat_manager *manager = managers[round % CORE_MECHANISMS];
+        /* Another one, so that nobody who is late releases what this one reserves. */
+        struct moat_manager *next = managers[(round + 1 + number % 2) % CORE_MECHANISMS];
+        void *at = (void *)windows[round / 4 % 2];
+        size_t size = (size_t)(1 + round % 30) * 3 * PAGE;
+        void *base;
+        if (number == 0) {
+            CHECK(moat_reserve(manager, at, size, MOAT_PAGE_READWRITE,
+                               round & 1 ? MOAT_RESERVE_COMMIT : 0, &base) == MOAT_OK,
+                  "%s", moat_last_error_text());
+            atomic_store(&winners, 0);
+        }
+        core_meet();
+        enum moat_status status = moat_release(manager, at);
+        if (status == MOAT_NOT_OURS) {
+            status = moat_reserve(next, at, size, MOAT_PAGE_READWRITE, 0, &base);
+            CHECK(status == MOAT_OK || status == MOAT_INVALID_ADDRESS, "%s",
+                  moat_last_error_text());
+            if (status == MOAT_OK)
+                atomic_fetch_add(&winners, 1);
+        } else {
+            CHECK(status == MOAT_OK, "%s", moat_last_error_text());
+            status = MOAT_NOT_OURS;
+        }
+        core_meet();
+        CHECK(atomic_load(&winners) == 1, "%u winners in window %u", atomic_load(&winners),
+              round / 4 % 2);
+        if (status == MOAT_OK)
+            CHECK(moat_release(next, base) == MOAT_OK, "%s", moat_last_error_text());
+        core_meet();
+    }
+}
+
 /* All reserve at one address, at the moment that another region there is released. */
 static void race_same_address(unsigned number) {
     for (unsigned round = 0; round < rounds; round++) {
@@ -133,6 +170,7 @@ int main(int argc, char **argv) {
     windows[1] = core_window_inside(managers[1], WINDOW);
     windows[2] = core_window_outside(WINDOW);
     core_run(THREADS, race_release);
+    core_run(THREADS, race_reuse);
     core_run(THREADS, race_same_address);
     core_run(THREADS, race_overlapping);
     for (unsigned i = 0; i < CORE_MECHANISMS; i++)
