@@ -80,15 +80,18 @@ static int protect(struct moat_space *space, const struct moat_run *run) {
 /* The only rung of a backend whose pages stay resident: poison, then no access. */
 static int poison_and_protect(struct moat_space *space, const struct moat_run *run,
                               uint8_t poison) {
+    unsigned before = moat_page_access(run->state, run->open);
     int error = 0;
-    if (moat_page_access(run->state, run->open) != (MOAT_OS_READ | MOAT_OS_WRITE))
+    if (before != (MOAT_OS_READ | MOAT_OS_WRITE))
         error = moat_os_protect(at(run->start), length(run), MOAT_OS_READ | MOAT_OS_WRITE);
     if (!error)
         error = space->backend->empty(at(run->start), length(run), poison);
     if (!error)
         error = moat_os_protect(at(run->start), length(run), MOAT_OS_NONE);
-    if (error)
+    if (error) { /* content may be gone; rights come back */
+        (void)moat_os_protect(at(run->start), length(run), before);
         return error;
+    }
     moat_pages_set(space, run->start, run->end, MOAT_PAGE_DIRTY | MOAT_PAGE_POISONED);
     return 0;
 }

@@ -83,15 +83,18 @@ enum moat_status moat_manager_create(const struct moat_options *options,
 
 void moat_manager_destroy(struct moat_manager *manager) {
     struct moat_region_ref ref;
+    bool survived = false;
 
     if (!manager)
         return;
     for (uint32_t handle = 1; handle <= moat_region_count_ever(); handle++)
         if (moat_region_nth(handle, &ref) && ref.owner == manager &&
             moat_release(manager, (void *)ref.base) != MOAT_OK)
-            /* It keeps trapping or keeps its pages, but nobody can free it any more. */
-            moat_manager_count(manager, MOAT_COUNT_STRANDED_BYTES, ref.size);
-    moat_books_give(manager, sizeof(*manager));
+            survived = true;
+    /* A region that the kernel would not take keeps its pages and its owner: no later manager may
+     * come to lie where this one did and be taken for it. */
+    if (!survived)
+        moat_books_give(manager, sizeof(*manager));
 }
 
 enum moat_status moat_manager_default(struct moat_manager **manager) {
