@@ -33,6 +33,12 @@ static struct {
 } extents[EXTENTS_MAX];
 static _Atomic size_t extent_count;
 
+/* What is left of the address space set aside for pieces at the start. */
+static struct {
+    _Atomic uintptr_t next;
+    uintptr_t end;
+} supply;
+
 static struct {
     _Alignas(64) _Atomic uint64_t head; /* tag, address of the first free piece */
 } stacks[LARGEST_ORDER + 1];
@@ -68,30 +74,50 @@ bool moat_books_contain(uintptr_t address, uintptr_t *start, uintptr_t *end) {
     return false;
 }
 
-/* Set `size` bytes aside between margins, the first `opened` of them usable. */
-static int set_aside(size_t size, size_t opened, void **start) {
+int moat_books_reserve(size_t size, void **start) {
     size_t whole = moat_round_up(size, MOAT_GRANULE) + 2 * MARGIN;
     void *base;
     int error = moat_os_reserve(whole, MOAT_GRANULE, &base);
     if (error)
         return error;
-    *start = (unsigned char *)base + MARGIN;
-    if (opened)
-        error = moat_books_open(*start, opened);
-    if (!error && !moat_books_claim((uintptr_t)base, (uintptr_t)base + whole))
-        error = ENOMEM;
-    if (error) {
+    if (!moat_books_claim((uintptr_t)base, (uintptr_t)base + whole)) {
         (void)moat_os_unreserve(base, whole);
-        return error;
+        return ENOMEM;
     }
     /* Books hold no user data, and a reservation is far larger than what it holds. A kernel that
      * refuses costs dump size, nothing else. */
     (void)moat_os_dump_exclude(base, whole);
+    *start = (unsigned char *)base + MARGIN;
     return 0;
 }
 
-int moat_books_reserve(size_t size, void **start) {
-    return set_aside(size, 0, start);
+void moat_books_supply(void *start, size_t size) {
+    supply.end = (uintptr_t)start + size;
+    /* relaxed: nobody else asks for pieces yet. */
+    atomic_store_explicit(&supply.next, (uintptr_t)start, memory_order_relaxed);
+}
+
+/* Cut a stretch with a margin behind it off the supply; NULL: not that much is left. */
+static void *cut(size_t size) {
+    size_t whole = moat_round_up(size, MOAT_GRANULE) + MARGIN;
+    /* relaxed: only the number matters. */
+    uintptr_t next = atomic_load_explicit(&supply.next, memory_order_relaxed);
+    do {
+        if (whole > supply.end - next)
+            return NULL;
+        /* relaxed: only the number matters. */
+    } while (!atomic_compare_exchange_weak_explicit(&supply.next, &next, next + whole,
+                                                    memory_order_relaxed, memory_order_relaxed));
+    return (void *)next;
+}
+
+/* Fresh usable memory for pieces. Address space that would not open is lost, but nothing points to
+ * it, and where the kernel refuses memory there is little more to come. */
+static void *fresh(size_t size) {
+    void *start = cut(size);
+    if (!start && moat_books_reserve(size, &start))
+        return NULL;
+    return moat_books_open(start, size) ? NULL : start;
 }
 
 int moat_books_open(void *start, size_t size) {
@@ -147,12 +173,10 @@ static void *pop(unsigned order) {
 static void *grow(unsigned order) {
     size_t piece_size = (size_t)1 << order;
     size_t slab_size = piece_size < SLAB_SIZE ? SLAB_SIZE : piece_size;
-    void *slab;
+    unsigned char *slab = fresh(slab_size);
 
-    if (set_aside(slab_size, slab_size, &slab))
-        return NULL;
-    for (size_t at = piece_size; at < slab_size; at += piece_size)
-        push(order, (unsigned char *)slab + at);
+    for (size_t at = piece_size; slab && at < slab_size; at += piece_size)
+        push(order, slab + at);
     return slab;
 }
 

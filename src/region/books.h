@@ -16,6 +16,13 @@
 /* Set aside address space for books; nothing is accessible yet. 0 or errno. */
 int moat_books_reserve(size_t size, void **start);
 
+/*
+ * Have a part of what was set aside cut into the pieces below before more is set aside: a mapping
+ * of Moat made late could land where a caller has just released and wants to reserve again.
+ * Once, before the first piece.
+ */
+void moat_books_supply(void *start, size_t size);
+
 /* Make [start, start+size) of it usable; whole pages, idempotent, reads as zero at first. */
 int moat_books_open(void *start, size_t size);
 

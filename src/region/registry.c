@@ -12,11 +12,12 @@
 #include "region/geometry.h"
 #include "region/powers.h"
 
-#define CAPACITY_MAX           (UINT32_C(1) << 23)
-#define CAPACITY_MIN           (UINT32_C(1) << 12)
-#define TABLE_LINES_LOG2_FIRST 6u
-#define RECORDS_PER_STEP       UINT32_C(4096)
-#define NODES_PER_STEP         UINT32_C(16)
+#define CAPACITY_MAX               (UINT32_C(1) << 23)
+#define CAPACITY_MIN               (UINT32_C(1) << 12)
+#define TABLE_LINES_LOG2_FIRST     6u
+#define RECORDS_PER_STEP           UINT32_C(4096)
+#define BYTES_OF_PIECES_PER_RECORD ((size_t)128)
+#define NODES_PER_STEP             UINT32_C(16)
 
 enum { ABSENT, STARTING, READY };
 
@@ -55,6 +56,7 @@ static bool reserve(struct moat_registry *of, uint32_t capacity) {
         (capacity + (size_t)1) * sizeof(struct moat_region),
         (nodes + (size_t)1) * MOAT_REGION_INDEX_NODE_BYTES,
         MOAT_REGION_INDEX_DIRECTORY_BYTES,
+        capacity * BYTES_OF_PIECES_PER_RECORD,
     };
     enum { PARTS = sizeof(sizes) / sizeof(sizes[0]) };
     unsigned char *parts[PARTS];
@@ -75,6 +77,7 @@ static bool reserve(struct moat_registry *of, uint32_t capacity) {
     of->nodes = parts[2];
     of->node_capacity = nodes;
     of->directory = parts[3];
+    moat_books_supply(parts[4], sizes[4]);
     return true;
 }
 

@@ -240,3 +240,23 @@ Test(vm_reserve, locking_a_region_spoils_nothing_for_the_next) {
             cr_assert_eq(stats_of(manager).stranded_bytes, UINT64_C(0));
         }
 }
+
+/* What a caller released at an address of its own it may want back: nothing of Moat's own moves in
+ * meanwhile, though for the kernel it is the best hole there is. */
+Test(vm_reserve, nothing_of_moat_moves_in_where_a_caller_released) {
+    enum { SIZE = 4 << 20, MARGIN = 1 << 20 };
+    unsigned char *room =
+        mmap(NULL, SIZE + 2 * MARGIN + GRANULE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    cr_assert_neq((void *)room, MAP_FAILED);
+    unsigned char *free = room + MARGIN + GRANULE - ((uintptr_t)room & (GRANULE - 1));
+    void *base;
+    cr_assert_eq(munmap(free, SIZE), 0);
+    cr_assert_eq(moat_reserve(manager, free, SIZE, MOAT_PAGE_READWRITE, 0, &base), MOAT_OK);
+    cr_assert_eq(moat_release(manager, base), MOAT_OK);
+    for (unsigned round = 0; round < 8; round++)
+        (void)reserved(manager, ((size_t)257 << 20) << (round / 2), false);
+    for (unsigned round = 0; round < 100; round++)
+        (void)manager_with("");
+    cr_assert_eq(moat_reserve(manager, free, SIZE, MOAT_PAGE_READWRITE, 0, &base), MOAT_OK, "%s",
+                 moat_last_error_text());
+}
