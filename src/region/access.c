@@ -5,6 +5,8 @@
 #include "os/os.h"
 #include "region/trap.h"
 
+#include <errno.h>
+
 #define READ_WRITE ((unsigned)(MOAT_OS_READ | MOAT_OS_WRITE))
 
 struct grant {
@@ -109,8 +111,15 @@ static void undo(const struct grant *grant, uintptr_t start, uintptr_t end) {
     grant->report->bytes_committed = 0;
 }
 
+static bool is_open(const struct moat_space *space, size_t block) {
+    /* relaxed: guarded by the stripe of the block. */
+    return atomic_load_explicit(&space->opened[block], memory_order_relaxed) != 0;
+}
+
 /* A closed block can be granted whole by protection alone; one that [start, end) covers in part is
- * opened first, so that the rest of it keeps trapping. */
+ * opened first, so that the rest of it can be granted later without splitting a mapping. Locked
+ * memory takes no markers (EINVAL): such a block stays closed, and its pages are granted by
+ * protection like those of a kernel without markers. */
 static int open_partial(struct moat_space *space, uintptr_t address, uintptr_t start,
                         uintptr_t end) {
     size_t block = moat_space_block(space, address);
@@ -121,23 +130,33 @@ static int open_partial(struct moat_space *space, uintptr_t address, uintptr_t s
         first = space->usable_start;
     if (last > space->usable_end)
         last = space->usable_end;
-    /* relaxed: guarded by the stripe of the block. */
-    bool opened = atomic_load_explicit(&space->opened[block], memory_order_relaxed) != 0;
-    if (opened || (start <= first && end >= last))
+    if (is_open(space, block) || (start <= first && end >= last))
         return 0;
-    return moat_trap_open(space, first, last);
+    struct moat_run run = moat_pages_run(space, first, last);
+    if (run.state & MOAT_PAGE_COMMITTED || run.end != last)
+        return 0; /* such a block already: markers would take content */
+    int error = moat_trap_open(space, first, last);
+    return error == EINVAL ? 0 : error;
+}
+
+/* Blocks granted whole by protection are open from now on. */
+static void set_opened(struct moat_space *space, uintptr_t start, uintptr_t end) {
+    for (uintptr_t at = start; at < end;) {
+        uintptr_t stop = moat_space_block_start(space, moat_space_block(space, at) + 1);
+        if (stop > end)
+            stop = end;
+        if (moat_space_whole_blocks(space, at, stop))
+            /* relaxed: guarded by the stripe of the block. */
+            atomic_store_explicit(&space->opened[moat_space_block(space, at)], 1,
+                                  memory_order_relaxed);
+        at = stop;
+    }
 }
 
 static void publish(const struct grant *grant, uintptr_t start, uintptr_t end) {
-    struct moat_space *space = grant->space;
-    size_t last = moat_space_block(space, end - 1);
-
-    moat_pages_set(space, start, end, grant->state);
-    if (!space->markers)
-        return;
-    for (size_t block = moat_space_block(space, start); block <= last; block++)
-        /* relaxed: guarded by the stripe of the block. */
-        atomic_store_explicit(&space->opened[block], 1, memory_order_relaxed);
+    moat_pages_set(grant->space, start, end, grant->state);
+    if (grant->space->markers)
+        set_opened(grant->space, start, end);
 }
 
 int moat_access_grant(struct moat_space *space, uintptr_t start, uintptr_t end, uint8_t state,

@@ -268,15 +268,21 @@ static bool is_small(size_t size) {
     return size < MOAT_BLOCK && moat_round_up(size + MOAT_PAGE, MOAT_GRANULE) <= MOAT_BLOCK;
 }
 
+/* A block that somebody locked takes no markers and cannot be opened. It is passed over,
+ * but where this many are locked all are, and a region had better stand alone. */
+#define LOCKED_BLOCKS_MAX 8u
+
 /* Next fit from `from` on, once round the arena. 0, EBUSY when full, or errno. */
 static int search(struct moat_space *arena, size_t from, size_t size, struct moat_place *place) {
     size_t usable = arena->block_count - 2;
+    unsigned locked = 0;
 
     for (size_t step = 0; step < usable; step++) {
         size_t block = 1 + (from + step) % usable;
         int error = is_small(size) ? place_small(arena, block, size, place)
                                    : place_large(arena, block, size, place);
-        if (error != EBUSY)
+        bool passed_over = error == EINVAL && ++locked < LOCKED_BLOCKS_MAX;
+        if (error != EBUSY && !passed_over)
             return error;
     }
     return EBUSY;

@@ -9,6 +9,9 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define RW MOAT_PAGE_READWRITE
 
@@ -187,4 +190,27 @@ Test(vm_commit, reset_changes_neither_state_nor_later_writes) {
     cr_assert_eq(info_of(base).state, MOAT_STATE_RESERVED);
     cr_assert_eq(info_of(base + GRANULE).size, (size_t)GRANULE);
     cr_assert_not(touch_reads(base));
+}
+
+/* Locked memory takes no markers: pages of a block that cannot be opened are granted and taken back
+ * by protection, one by one, and are zero each time. */
+Test(vm_commit, one_page_after_everything_was_locked) {
+    unsigned char *base = reserved(manager, (size_t)5 << 20, false);
+    if (syscall(SYS_mlockall, MCL_CURRENT | MCL_FUTURE) !=
+        0) /* sanitizers make libc's do nothing */
+        cr_skip_test("no right to lock this much memory");
+    unsigned char *page = base + PAGE;
+    for (unsigned round = 0; round < 3; round++) {
+        cr_assert_eq(try(COMMIT, page, 2 * PAGE, RW), MOAT_OK, "%s", moat_last_error_text());
+        cr_assert_not(touch_reads(base), "its neighbour was not asked for");
+        cr_assert_not(touch_reads(page + 2 * PAGE));
+        cr_assert_eq(page[0] + page[PAGE], 0);
+        page[0] = page[PAGE] = 'x';
+        cr_assert_eq(moat_decommit(manager, page, PAGE), MOAT_OK);
+        cr_assert_not(touch_reads(page));
+        cr_assert_eq(page[PAGE], 'x');
+        cr_assert_eq(moat_decommit(manager, page + PAGE, PAGE), MOAT_OK);
+    }
+    cr_assert_eq(syscall(SYS_munlockall), 0);
+    cr_assert_eq(moat_release(manager, base), MOAT_OK);
 }
