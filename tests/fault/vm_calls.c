@@ -325,7 +325,8 @@ static void run(const struct scenario *scenario, bool markers) {
     for (size_t fault = 0; fault < sizeof(faults) / sizeof(faults[0]); fault++)
         for (int nth = 1, more = 1; more; nth++) {
             more = 0;
-            for (size_t i = 0; i < 4 && faults[fault].errors[i]; i++)
+            /* Which errno it is matters to the first few at most. */
+            for (size_t i = 0; i < (nth <= 2 ? 4u : 1u) && faults[fault].errors[i]; i++)
                 for (int onwards = 0; onwards < (i == 0 ? 2 : 1); onwards++)
                     more |=
                         try_fault(scenario, manager, fault, nth, faults[fault].errors[i], onwards);
