@@ -209,7 +209,8 @@ MOAT_API MOAT_CHECKED enum moat_status moat_reset(struct moat_manager *manager, 
  *           MOAT_MAP_LIMIT, MOAT_NO_MEMORY   the kernel would not make the pages trap
  *           MOAT_TIMEOUT
  * After MOAT_MAP_LIMIT or MOAT_NO_MEMORY the region is still owned; pages that already trap are
- * reported as decommitted, the others keep their content.
+ * reported as decommitted, the others keep their content (with the mimalloc backend, which poisons
+ * pages before they trap, the page that was refused may have lost it).
  * Since     0.1
  * Contract  VirtualFree, MEM_DECOMMIT
  */

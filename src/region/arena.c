@@ -148,12 +148,10 @@ static int claim_in_block(struct moat_space *arena, size_t block, uint64_t patte
     uintptr_t start = moat_space_block_start(arena, block);
     bool partial = (pattern | MOAT_CLAIM_BORDER >> 1) != MOAT_CLAIM_ALL;
     bool whole;
-    uint64_t rest;
 
     for (;;) {
         whole = partial && arena->markers && !is_open(arena, block);
-        if (!moat_claim_exactly(arena, block, pattern, how | (whole ? MOAT_CLAIM_WHOLE : 0u),
-                                &rest))
+        if (!moat_claim_exactly(arena, block, pattern, how | (whole ? MOAT_CLAIM_WHOLE : 0u)))
             return EBUSY;
         if (whole || !partial || !arena->markers || is_open(arena, block))
             break;
@@ -163,7 +161,7 @@ static int claim_in_block(struct moat_space *arena, size_t block, uint64_t patte
     if (!whole)
         return 0;
     int error = is_open(arena, block) ? 0 : moat_trap_open(arena, start, start + MOAT_BLOCK);
-    moat_claim_settle(arena, block, error ? rest : rest | pattern);
+    moat_claim_settle(arena, block, error ? 0 : pattern);
     return error;
 }
 

@@ -99,8 +99,7 @@ bool moat_claim_some(struct moat_space *space, size_t block, unsigned count, boo
     }
 }
 
-bool moat_claim_exactly(struct moat_space *space, size_t block, uint64_t pattern, unsigned how,
-                        uint64_t *rest) {
+bool moat_claim_exactly(struct moat_space *space, size_t block, uint64_t pattern, unsigned how) {
     _Atomic uint64_t *claims = &space->claims[block];
     /* A(claim) */
     uint64_t word = atomic_load_explicit(claims, memory_order_acquire);
@@ -111,8 +110,7 @@ bool moat_claim_exactly(struct moat_space *space, size_t block, uint64_t pattern
             return false;
         if (how & MOAT_CLAIM_WHOLE && collides(word, MOAT_CLAIM_ALL, false))
             return false;
-        *rest = word & ~cover(pattern);
-        next = how & MOAT_CLAIM_WHOLE ? MOAT_CLAIM_ALL : (*rest | pattern);
+        next = how & MOAT_CLAIM_WHOLE ? MOAT_CLAIM_ALL : ((word & ~cover(pattern)) | pattern);
         /* R(claim) A(claim), sequentially consistent, as in moat_claim_some. */
     } while (!atomic_compare_exchange_weak_explicit(claims, &word, next, memory_order_seq_cst,
                                                     memory_order_acquire));

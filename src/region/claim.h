@@ -46,16 +46,13 @@ enum {
 };
 
 /*
- * Claim exactly these granules of one block.
- *
- *   rest   receives what the rest of the block was; with MOAT_CLAIM_WHOLE it must be given back by
- *          moat_claim_settle, together with what is kept
+ * Claim exactly these granules of one block. With MOAT_CLAIM_WHOLE none of the others may be taken,
+ * and what rests there is free afterwards; moat_claim_settle says what is kept.
  *
  * Returns   false: one of them is taken, or resting; nothing changed
  * Progress  lock-free
  */
-bool moat_claim_exactly(struct moat_space *space, size_t block, uint64_t pattern, unsigned how,
-                        uint64_t *rest);
+bool moat_claim_exactly(struct moat_space *space, size_t block, uint64_t pattern, unsigned how);
 
 /* Claim a block no granule of which is taken or resting; all FULL. */
 bool moat_claim_block(struct moat_space *space, size_t block);

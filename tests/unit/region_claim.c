@@ -86,10 +86,9 @@ Test(region_claim, slack_granules_may_touch) {
 
 Test(region_claim, nothing_is_placed_behind_a_block_that_ends_full) {
     struct moat_space *space = arena_of_blocks();
-    uint64_t rest;
     unsigned first;
     uint64_t last = moat_claim_pattern(PER_BLOCK - 1, 1, false);
-    cr_assert(moat_claim_exactly(space, 0, last, MOAT_CLAIM_WAKES, &rest));
+    cr_assert(moat_claim_exactly(space, 0, last, MOAT_CLAIM_WAKES));
     cr_assert_not(moat_claim_some(space, 1, PER_BLOCK, true, &first), "it would start at 0");
     cr_assert_not(moat_claim_any_taken(space, 1), "and gave back what it took");
     moat_claim_free(space, 0, last, MOAT_CLAIM_FREE);
@@ -98,17 +97,13 @@ Test(region_claim, nothing_is_placed_behind_a_block_that_ends_full) {
 
 Test(region_claim, exactly_takes_free_and_resting_and_nothing_taken) {
     struct moat_space *space = arena_of_blocks();
-    uint64_t rest = 0;
     uint64_t middle = moat_claim_pattern(10, 4, true);
     unsigned first;
 
-    cr_assert(moat_claim_exactly(space, 1, middle, MOAT_CLAIM_WAKES, &rest));
-    cr_assert_eq(rest, UINT64_C(0));
-    cr_assert_not(
-        moat_claim_exactly(space, 1, moat_claim_pattern(13, 2, false), MOAT_CLAIM_WAKES, &rest),
-        "a slack granule is taken whole");
-    cr_assert_not(
-        moat_claim_exactly(space, 1, moat_claim_pattern(9, 2, true), MOAT_CLAIM_WAKES, &rest));
+    cr_assert(moat_claim_exactly(space, 1, middle, MOAT_CLAIM_WAKES));
+    cr_assert_not(moat_claim_exactly(space, 1, moat_claim_pattern(13, 2, false), MOAT_CLAIM_WAKES),
+                  "a slack granule is taken whole");
+    cr_assert_not(moat_claim_exactly(space, 1, moat_claim_pattern(9, 2, true), MOAT_CLAIM_WAKES));
     cr_assert_eq(moat_claim_of(space, 1, 9), MOAT_CLAIM_FREE, "a refusal changes nothing");
     moat_claim_free(space, 1, middle, MOAT_CLAIM_RESTING);
     for (unsigned i = 10; i < 14; i++)
@@ -117,39 +112,34 @@ Test(region_claim, exactly_takes_free_and_resting_and_nothing_taken) {
     cr_assert_not(moat_claim_block(space, 1), "a block in which something rests");
     while (moat_claim_some(space, 1, 1, true, &first))
         cr_assert(first < 10 || first >= 14, "%u rests", first);
-    cr_assert_not(moat_claim_exactly(space, 1, middle, 0, &rest), "nobody named it");
-    cr_assert(moat_claim_exactly(space, 1, middle, MOAT_CLAIM_WAKES, &rest), "a caller named it");
+    cr_assert_not(moat_claim_exactly(space, 1, middle, 0), "nobody named it");
+    cr_assert(moat_claim_exactly(space, 1, middle, MOAT_CLAIM_WAKES), "a caller named it");
 }
 
-Test(region_claim, exactly_whole_takes_the_rest_and_says_what_to_give_back) {
+Test(region_claim, exactly_whole_takes_the_rest_for_a_while) {
     struct moat_space *space = arena_of_blocks();
-    uint64_t rest;
     uint64_t pattern = moat_claim_pattern(4, 3, false);
     uint64_t resting = moat_claim_pattern(20, 2, false);
 
-    cr_assert(moat_claim_exactly(space, 1, resting, MOAT_CLAIM_WAKES, &rest));
+    cr_assert(moat_claim_exactly(space, 1, resting, MOAT_CLAIM_WAKES));
     moat_claim_free(space, 1, resting, MOAT_CLAIM_RESTING);
-    cr_assert(moat_claim_exactly(space, 1, pattern, MOAT_CLAIM_WHOLE, &rest));
+    cr_assert(moat_claim_exactly(space, 1, pattern, MOAT_CLAIM_WHOLE));
     for (unsigned i = 0; i < PER_BLOCK; i++)
         cr_assert(moat_claim_taken(space, 1, i));
-    moat_claim_settle(space, 1, rest | pattern);
+    moat_claim_settle(space, 1, pattern);
     for (unsigned i = 0; i < PER_BLOCK; i++)
-        cr_assert_eq(moat_claim_of(space, 1, i), i >= 4 && i < 7     ? MOAT_CLAIM_FULL
-                                                 : i >= 20 && i < 22 ? MOAT_CLAIM_RESTING
-                                                                     : MOAT_CLAIM_FREE);
-    cr_assert_not(
-        moat_claim_exactly(space, 1, moat_claim_pattern(0, 1, false), MOAT_CLAIM_WHOLE, &rest),
-        "whole needs the whole block untaken");
+        cr_assert_eq(moat_claim_of(space, 1, i),
+                     i >= 4 && i < 7 ? MOAT_CLAIM_FULL : MOAT_CLAIM_FREE);
+    cr_assert_not(moat_claim_exactly(space, 1, moat_claim_pattern(0, 1, false), MOAT_CLAIM_WHOLE),
+                  "whole needs the whole block untaken");
 }
 
 Test(region_claim, waking_frees_what_rests_and_leaves_what_is_taken) {
     struct moat_space *space = arena_of_blocks();
-    uint64_t rest;
     uint64_t pattern = moat_claim_pattern(0, 8, false);
-    cr_assert(moat_claim_exactly(space, 1, pattern, MOAT_CLAIM_WAKES, &rest));
+    cr_assert(moat_claim_exactly(space, 1, pattern, MOAT_CLAIM_WAKES));
     moat_claim_free(space, 1, pattern, MOAT_CLAIM_RESTING);
-    cr_assert(
-        moat_claim_exactly(space, 1, moat_claim_pattern(2, 2, true), MOAT_CLAIM_WAKES, &rest));
+    cr_assert(moat_claim_exactly(space, 1, moat_claim_pattern(2, 2, true), MOAT_CLAIM_WAKES));
     moat_claim_wake(space, 1, pattern);
     for (unsigned i = 0; i < PER_BLOCK; i++)
         cr_assert_eq(moat_claim_of(space, 1, i), i == 2   ? MOAT_CLAIM_FULL
@@ -190,7 +180,6 @@ Test(region_claim, random_claims_agree_with_an_array) {
                 granules[piece->block * PER_BLOCK + piece->first + i] = now;
             piece->live = false;
         } else {
-            uint64_t rest;
             piece->block = next_random(&seed) % BLOCKS;
             piece->count = 1 + next_random(&seed) % (next_random(&seed) % 4 ? 4 : PER_BLOCK);
             piece->first = next_random(&seed) % (PER_BLOCK + 1 - piece->count);
@@ -204,8 +193,8 @@ Test(region_claim, random_claims_agree_with_an_array) {
                 piece->live =
                     moat_claim_some(space, piece->block, piece->count, piece->slack, &piece->first);
             else
-                cr_assert_eq(piece->live = moat_claim_exactly(space, piece->block, pattern,
-                                                              MOAT_CLAIM_WAKES, &rest),
+                cr_assert_eq(piece->live =
+                                 moat_claim_exactly(space, piece->block, pattern, MOAT_CLAIM_WAKES),
                              free);
             if (!piece->live)
                 continue;
