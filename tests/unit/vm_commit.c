@@ -7,6 +7,7 @@
 #include "support/touch.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -194,10 +195,11 @@ Test(vm_commit, reset_changes_neither_state_nor_later_writes) {
 
 /* Locked memory takes no markers: pages of a block that cannot be opened are granted and taken back
  * by protection, one by one, and are zero each time. */
-Test(vm_commit, one_page_after_everything_was_locked) {
-    unsigned char *base = reserved(manager, (size_t)5 << 20, false);
-    if (syscall(SYS_mlockall, MCL_CURRENT | MCL_FUTURE) !=
-        0) /* sanitizers make libc's do nothing */
+Test(vm_commit, one_page_after_the_region_was_locked) {
+    size_t size = (size_t)5 << 20;
+    unsigned char *base = reserved(manager, size, false);
+    /* Sanitizers disarm that of libc. ENOMEM: locked, though nothing could be made present. */
+    if (syscall(SYS_mlock, base, size) != 0 && errno != ENOMEM)
         cr_skip_test("no right to lock this much memory");
     unsigned char *page = base + PAGE;
     for (unsigned round = 0; round < 3; round++) {
@@ -211,6 +213,6 @@ Test(vm_commit, one_page_after_everything_was_locked) {
         cr_assert_eq(page[PAGE], 'x');
         cr_assert_eq(moat_decommit(manager, page + PAGE, PAGE), MOAT_OK);
     }
-    cr_assert_eq(syscall(SYS_munlockall), 0);
+    (void)syscall(SYS_munlock, base, size);
     cr_assert_eq(moat_release(manager, base), MOAT_OK);
 }
