@@ -5,7 +5,9 @@
  * nobody. Then faults are planted into the atomic steps and must be found: else this proves
  * nothing.
  */
-#include "support/table_world.h"
+#include "support/table_world.h" /* first: it defines the seam */
+
+#include "support/table_plants.h"
 
 #define PLANTED_PREEMPTIONS 2 /* enough to find every fault planted below */
 
@@ -28,6 +30,76 @@ static void one_b(void) {
 }
 static void one_c(void) {
     erase(0, 1);
+    find(0);
+}
+
+/* --- Spilled entries: three fillers lie where all keys of line 0 would like to lie --- */
+
+static void setup_spilled(void) {
+    reset_clashing();
+    fill(3);
+    preset(0, 1);
+}
+static void spilled_a(void) {
+    erase(0, 1);
+    insert(2, 2);
+}
+static void spilled_b(void) {
+    find(0);
+    insert(1, 3);
+    find(2);
+    erase(1, 3);
+    find(1);
+}
+static void spilled_c(void) {
+    find(0);
+    erase(0, 1);
+    insert(4, 4);
+}
+
+/* --- The line becomes clean but for an entry that was already seen --- */
+
+static void seen_a(void) {
+    insert(2, 2);
+    erase(2, 2);
+}
+static void seen_b(void) {
+    find(2);
+    erase(0, 1);
+    find(2);
+}
+
+/* --- A preferred slot becomes free while an insert gives up on it --- */
+
+static void setup_freed(void) {
+    reset_clashing();
+    fill(2);
+    preset(4, 1);
+}
+static void freed_a(void) {
+    erase(4, 1);
+    insert(4, 2);
+    find(2);
+}
+static void freed_b(void) {
+    insert(2, 3);
+    find(4);
+    erase(2, 3);
+}
+
+/* --- One slot left, and it is not a preferred one: who does not get it is displaced --- */
+
+static void setup_last(void) {
+    reset_clashing();
+    fill(6);
+}
+static void last_a(void) {
+    insert(0, 1);
+    find(2);
+    erase(0, 1);
+}
+static void last_b(void) {
+    insert(2, 2);
     find(0);
 }
 
@@ -75,8 +147,7 @@ static void full_b(void) {
 
 static void setup_pointers(void) {
     reset_to(2);
-    for (; filler_count < FILLERS - 1; filler_count++)
-        moat_region_table_insert(&table, near_filler[filler_count], FILLER_FIRST + filler_count);
+    fill(FILLERS - 1);
 }
 static void pointers_a(void) {
     insert(0, 1);
@@ -157,6 +228,11 @@ static void drop_c(void) {
 static const struct scenario scenarios[] = {
     {"one line", setup_one, {one_a, one_b}, check, 4},
     {"one line, three threads", setup_one, {one_a, one_b, one_c}, check, 2},
+    {"spilled", setup_spilled, {spilled_a, spilled_b}, check, 3},
+    {"spilled, three threads", setup_spilled, {spilled_a, spilled_b, spilled_c}, check, 2},
+    {"spilled, seen before", setup_spilled, {seen_a, seen_b}, check, 4},
+    {"spilled, and a slot set free", setup_freed, {freed_a, freed_b}, check, 3},
+    {"spilled into the last slot", setup_last, {last_a, last_b}, check, 3},
     {"displaced", setup_displaced, {displaced_a, displaced_b}, check, 3},
     {"displaced, three threads",
      setup_displaced,
@@ -167,6 +243,9 @@ static const struct scenario scenarios[] = {
     {"one pointer left", setup_pointers, {pointers_a, pointers_b}, check, 3},
     {"growth and erase", setup_displaced, {grow_a, grow_erase}, check, 3},
     {"growth and a displaced insert", setup_displaced, {grow_a, grow_displace}, check, 3},
+    {"growth and a spilled erase", setup_spilled, {grow_a, grow_erase}, check, 3},
+    {"growth and a spilled insert", setup_spilled, {grow_a, grow_displace}, check, 3},
+    {"growth of spilled, three threads", setup_spilled, {grow_a, grow_b, grow_c}, check, 2},
     {"growth, three threads", setup_displaced, {grow_a, grow_b, grow_c}, check, 2},
     {"two growths race", setup_displaced, {race_a, race_b}, check, 2},
     {"dropped arrays and a reader", setup_drop, {drop_a, drop_b}, check, 2},
@@ -176,84 +255,6 @@ static const struct scenario scenarios[] = {
 #define SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
 
 /* --- Planted faults --- */
-
-static bool is_table(const _Atomic uint64_t *at) {
-    return (uintptr_t)at - (uintptr_t)&table < sizeof(table);
-}
-
-static struct moat_region_line *line_of(_Atomic uint64_t *at) {
-    return (struct moat_region_line *)((uintptr_t)at & ~(uintptr_t)(MOAT_TABLE_LINE_BYTES - 1));
-}
-
-/* A line's meta word is born before its slots. */
-static bool cas_meta_first(_Atomic uint64_t *at, uint64_t *expected, uint64_t desired,
-                           bool *result) {
-    uint64_t none = 0;
-
-    (void)desired, (void)result;
-    if (!is_table(at) && *expected == 0)
-        atomic_compare_exchange_strong(&line_of(at)->meta, &none, MOAT_TABLE_BORN);
-    return false;
-}
-
-/* Growth does not freeze slots. */
-static bool mask_no_slot_freeze(_Atomic uint64_t *at, uint64_t value, uint64_t *result) {
-    (void)value;
-    *result = *at;
-    return at != &line_of(at)->meta;
-}
-
-/* Growth does not freeze meta words. */
-static bool mask_no_meta_freeze(_Atomic uint64_t *at, uint64_t value, uint64_t *result) {
-    (void)value;
-    *result = *at;
-    return at == &line_of(at)->meta;
-}
-
-/* A second look at the current array shows what the first one did. */
-static bool load_no_second_look(const _Atomic uint64_t *at, bool acquire, uint64_t *result) {
-    static uint64_t array[EXPLORE_THREADS];
-
-    if (at != &table.current || explorer.running < 0)
-        return false;
-    if (acquire) {
-        explore_step();
-        array[explorer.running] = table.current;
-    }
-    *result = array[explorer.running];
-    return *result != 0;
-}
-
-/* Movers are not counted. */
-static bool add_no_movers(_Atomic uint64_t *at, uint64_t value, uint64_t *result) {
-    (void)at, (void)value;
-    *result = 0;
-    return true;
-}
-
-/* A displaced entry's slot is given back before the pointer to it is gone. */
-static bool cas_early_empty(_Atomic uint64_t *at, uint64_t *expected, uint64_t desired,
-                            bool *result) {
-    if (desired != RESERVED || *expected == EMPTY)
-        return false;
-    *result = real_cas(at, expected, EMPTY);
-    return true;
-}
-
-static const struct {
-    const char *name;
-    bool (*load)(const _Atomic uint64_t *, bool, uint64_t *);
-    bool (*cas)(_Atomic uint64_t *, uint64_t *, uint64_t, bool *);
-    bool (*add)(_Atomic uint64_t *, uint64_t, uint64_t *);
-    bool (*mask)(_Atomic uint64_t *, uint64_t, uint64_t *);
-} plants[] = {
-    {.name = "meta word born first", .cas = cas_meta_first},
-    {.name = "slots not frozen", .mask = mask_no_slot_freeze},
-    {.name = "meta words not frozen", .mask = mask_no_meta_freeze},
-    {.name = "a miss does not look again", .load = load_no_second_look},
-    {.name = "movers not counted", .add = add_no_movers},
-    {.name = "displaced slot free too early", .cas = cas_early_empty},
-};
 
 static int run_plants(void) {
     int bad = 0;

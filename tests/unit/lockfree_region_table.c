@@ -153,6 +153,36 @@ Test(region_table, displaced_entries_leave_no_trace) {
     }
 }
 
+static uint64_t lines_with_strays(void) {
+    struct moat_region_line *lines = moat_region_table_lines(table.current);
+    uint64_t count = 0;
+
+    for (uint64_t index = 0; index < lines_in_use(); index++)
+        count += lines[index].meta != MOAT_TABLE_BORN;
+    return count;
+}
+
+/* A miss that meets such a line costs several times as much. Churn brings them to a level, at which
+ * they stay; growth takes them back. */
+Test(region_table, few_lines_have_entries_where_find_does_not_look_at_once) {
+    const uint64_t count = 2560; /* 2.5 a line, the most before growth is asked for */
+
+    init(10);
+    for (uint64_t i = 1; i <= count; i++)
+        insert(i * 32, 1);
+    cr_assert_eq(lines_in_use(), 1024u);
+    cr_assert_leq(lines_with_strays(), 1024u * 7 / 100);
+    for (uint64_t i = 1; i <= 100 * count; i++) {
+        cr_assert(moat_region_table_erase(&table, i * 32, 1));
+        cr_assert_eq(moat_region_table_insert(&table, (i + count) * 32, 1), MOAT_TABLE_OK);
+    }
+    cr_assert_leq(lines_with_strays(), 1024u * 20 / 100);
+    cr_assert(grow());
+    while (table.settled != table.current)
+        moat_region_table_grow(&table, NULL, 0);
+    cr_assert_leq(lines_with_strays(), 2048u * 1 / 100, "growth takes them back");
+}
+
 /* The worst a line can become: 7 entries at home, 7 displaced, all bound for the same child. */
 Test(region_table, fourteen_entries_of_one_line_stay_together_through_growth) {
     const unsigned entries = 2 * MOAT_TABLE_SLOTS;

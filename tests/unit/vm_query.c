@@ -39,7 +39,9 @@ static void check_free(const void *address) {
 Test(vm_query, bad_arguments) {
     struct moat_page_info info = {0};
     cr_assert_eq(moat_query(&info, NULL), MOAT_NO_ACCESS);
-    cr_assert_eq(moat_query((void *)TOP, &info), MOAT_INVALID_ARGUMENT);
+    /* Without address randomisation the stack lies there, and is answered for. */
+    if ((uintptr_t)__builtin_frame_address(0) < TOP)
+        cr_assert_eq(moat_query((void *)TOP, &info), MOAT_INVALID_ARGUMENT);
     cr_assert_eq(moat_query((void *)UINT64_C(0x0000800000000000), &info), MOAT_INVALID_ARGUMENT);
     cr_assert_eq(moat_query((void *)UINT64_C(0xFFFF800000000000), &info), MOAT_INVALID_ARGUMENT);
     cr_assert_eq(moat_query((void *)UINTPTR_MAX, &info), MOAT_INVALID_ARGUMENT);
@@ -210,7 +212,7 @@ Test(vm_query, a_walk_over_the_address_space_meets_every_region_once) {
         struct moat_page_info info = info_of((void *)at);
         cr_assert_eq(info.base, (void *)at);
         cr_assert_gt(info.size, (size_t)0);
-        cr_assert_leq(info.size, TOP - at);
+        cr_assert_leq(info.size, UINT64_C(0x7FFFFFFFF000) - at);
         if (info.owner == manager && info.allocation_base != last)
             met++;
         if (info.owner)

@@ -15,8 +15,7 @@
 /* Linux without randomised addresses puts the stack in the last pages below 0x7FFFFFFFF000, where
  * Windows has none: those are answered for as what they are. */
 static bool stack_is_in_user_space(void) {
-    char on_stack;
-    return (uintptr_t)&on_stack < USER_END - 16 * MIB;
+    return (uintptr_t)__builtin_frame_address(0) < USER_END - 16 * MIB;
 }
 
 static void arguments(void) {

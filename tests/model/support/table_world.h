@@ -2,8 +2,8 @@
 /*
  * table_world: a tiny table whose calls are recorded, and what must hold when all threads are done.
  *
- * Pages are chosen by their hash, so that a few keys are enough to fill a line, to displace entries
- * and to send them to either child of their line.
+ * Pages are chosen by their hash, so that a few keys are enough to spill entries, to fill a line,
+ * to displace entries and to send them to either child of their line.
  */
 #ifndef MOAT_TESTS_MODEL_TABLE_WORLD_H
 #define MOAT_TESTS_MODEL_TABLE_WORLD_H
@@ -25,9 +25,12 @@ static struct moat_region_table table;
 /* By log2 of the lines; the last is a second array of four lines, for the loser of a race. */
 static _Alignas(64) struct moat_region_line storage[LOG2_LAST + 2][1 << LOG2_LAST];
 static bool dropped[LOG2_LAST + 2];
-static uint64_t page_of[KEYS];
+static uint64_t key_page[KEYS];
 static uint64_t filler[FILLERS];
 static uint64_t near_filler[FILLERS]; /* all in line 0, of two lines or of four */
+static uint64_t clash_page[KEYS];     /* as key_page; those of line 0 prefer the same slots */
+static uint64_t clash_filler[FILLERS];
+static const uint64_t *page_of, *filler_page; /* those that the scenario uses */
 static unsigned filler_count;
 static unsigned growths;
 static unsigned log2_first; /* of the lines of the first array */
@@ -41,6 +44,19 @@ static uint64_t page_with_hash(uint64_t bits, unsigned bit_count) {
     return next++;
 }
 
+/* The same, and it prefers slots 4, 0 and 2, in this order. */
+static uint64_t page_that_clashes(uint64_t bits, unsigned bit_count) {
+    uint64_t page;
+    uint64_t hash;
+
+    do {
+        page = page_with_hash(bits, bit_count);
+        hash = moat_region_table_hash(&table, page);
+    } while (slot_tried_first(hash) != 4 || !slot_is_preferred(hash, 0) ||
+             !slot_is_preferred(hash, 2));
+    return page;
+}
+
 static void reset_to(unsigned lines_log2) {
     static const uint64_t seed[2] = {7, 11};
 
@@ -48,6 +64,8 @@ static void reset_to(unsigned lines_log2) {
     memset(dropped, 0, sizeof(dropped));
     moat_region_table_init(&table, seed, storage[lines_log2], lines_log2);
     history_reset();
+    page_of = key_page;
+    filler_page = lines_log2 == 1 ? filler : near_filler;
     filler_count = 0;
     growths = 0;
     log2_first = lines_log2;
@@ -64,17 +82,28 @@ static void reset(void) {
  */
 static void choose_pages(void) {
     reset();
-    for (unsigned i = 0; i < KEYS; i++)
-        page_of[i] = page_with_hash(i < 6 ? i & 1 : 2 + (i & 1), 2);
+    for (unsigned i = 0; i < KEYS; i++) {
+        key_page[i] = page_with_hash(i < 6 ? i & 1 : 2 + (i & 1), 2);
+        clash_page[i] = page_that_clashes(i < 6 ? i & 1 : 2 + (i & 1), 2);
+    }
     for (unsigned i = 0; i < FILLERS; i++)
         filler[i] = page_with_hash(i < MOAT_TABLE_SLOTS ? i == 0 : 2, 2);
     for (unsigned i = 0; i < FILLERS; i++)
         near_filler[i] = page_with_hash(0, 2);
+    for (unsigned i = 0; i < FILLERS; i++)
+        clash_filler[i] = page_that_clashes(0, 2);
+}
+
+/* A table of two lines whose keys and fillers all prefer the same three slots of line 0. */
+static void reset_clashing(void) {
+    reset();
+    page_of = clash_page;
+    filler_page = clash_filler;
 }
 
 static void fill(unsigned count) {
     for (; filler_count < count; filler_count++)
-        moat_region_table_insert(&table, filler[filler_count], FILLER_FIRST + filler_count);
+        moat_region_table_insert(&table, filler_page[filler_count], FILLER_FIRST + filler_count);
 }
 
 static void preset(unsigned key, unsigned handle) {
@@ -127,13 +156,14 @@ static void drop_retired(void) {
     }
 }
 
-/* Are displaced entries and pointers one to one, and is nothing left reserved? */
+/* Are displaced entries and pointers one to one, spilled entries counted, and none reserved? */
 static bool current_is_tidy(void) {
     uint64_t line_count = UINT64_C(1) << array_lines_log2(table.current);
     unsigned displaced = 0, pointers = 0;
 
     for (uint64_t home = 0; home < line_count; home++) {
         struct moat_region_line *line = &moat_region_table_lines(table.current)[home];
+        uint64_t spilled = 0;
 
         for (unsigned n = 0; n < POINTER_COUNT; n++) {
             unsigned pointer = meta_pointer(line->meta, n);
@@ -147,9 +177,14 @@ static bool current_is_tidy(void) {
 
             if (page == 0 && line->slot[i] != EMPTY)
                 return false;
-            displaced += page != 0 &&
-                         array_home(table.current, moat_region_table_hash(&table, page)) != home;
+            uint64_t hash = moat_region_table_hash(&table, page);
+            bool is_native = array_home(table.current, hash) == home;
+
+            displaced += page != 0 && !is_native;
+            spilled += page != 0 && is_native && !slot_is_preferred(hash, i);
         }
+        if (line->meta >> SPILLED_SHIFT != spilled)
+            return false;
     }
     return displaced == pointers;
 }
@@ -175,9 +210,7 @@ static void check(void) {
     if (!history_is_linearizable())
         explore_fail("not linearizable");
     for (unsigned i = 0; i < filler_count; i++) {
-        uint64_t page = log2_first == 1 ? filler[i] : near_filler[i];
-
-        if (moat_region_table_find(&table, page) != FILLER_FIRST + i)
+        if (moat_region_table_find(&table, filler_page[i]) != FILLER_FIRST + i)
             explore_fail("an entry that nobody touched is gone");
     }
     if (!parked && !current_is_tidy())

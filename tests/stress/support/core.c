@@ -17,7 +17,7 @@
 #endif
 
 #define OUTSIDE_DISTANCE ((uintptr_t)64 << 30)
-#define USER_END         ((uintptr_t)0x7FFFFFFF0000)
+#define ADDRESS_END      ((uintptr_t)0x7FFFFFFFF000) /* a stack may lie beyond user space */
 
 struct worker {
     pthread_t thread;
@@ -128,7 +128,7 @@ void core_check_info(const struct moat_page_info *info, uintptr_t address) {
 
     CHECK(base == address / PAGE * PAGE, "%#lx: base %#lx", (unsigned long)address,
           (unsigned long)base);
-    CHECK(info->size != 0 && info->size % PAGE == 0 && info->size <= USER_END - base,
+    CHECK(info->size != 0 && info->size % PAGE == 0 && info->size <= ADDRESS_END - base,
           "%#lx: size %zu", (unsigned long)address, info->size);
     if (info->state == MOAT_STATE_FREE) {
         CHECK(!allocation && info->kind == MOAT_KIND_NONE && !info->allocation_protection &&
