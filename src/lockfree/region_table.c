@@ -111,24 +111,89 @@ uint32_t moat_region_table_find_far(struct moat_region_table *table, uint64_t pa
     }
 }
 
-/* Into a slot of the home line. *crowded: all slots but the last one tried were taken. */
-static enum outcome insert_native(struct moat_region_line *line, uint64_t hash, uint64_t word,
-                                  bool *crowded) {
-    unsigned first = moat_region_table_first_slot(hash);
+/* Into one slot of the home line. */
+static enum outcome insert_at(_Atomic uint64_t *slot, uint64_t word) {
+    /* A(freeze) */
+    uint64_t seen = moat_load_acquire(slot);
 
-    for (unsigned n = 0; n < MOAT_TABLE_SLOTS; n++) {
-        unsigned i = (first + n) % MOAT_TABLE_SLOTS;
+    /* R(publish) A(retract) A(freeze) */
+    if (seen == EMPTY && moat_cas_acq_rel(slot, &seen, word))
+        return DONE;
+    return is_retired(seen) ? AGAIN : NO_ROOM;
+}
+
+/* Into one of the slots of the home line where find looks at once. */
+static enum outcome insert_preferred(struct moat_region_line *line, uint64_t hash, uint64_t word) {
+    uint64_t slot[PREFERRED];
+    enum outcome outcome = insert_at(&line->slot[slot_tried_first(hash)], word);
+
+    slots_preferred(hash, slot);
+    for (unsigned n = 0; n < PREFERRED && outcome == NO_ROOM; n++)
+        outcome = insert_at(&line->slot[slot[n]], word);
+    return outcome;
+}
+
+/*
+ * Add SPILLED_ONE or its negative to a meta word. Each thread takes away only what it or the insert
+ * of what it erased has added, so it does not matter what the word was between load and swap.
+ */
+static enum outcome count_spilled(struct moat_region_line *line, uint64_t change) {
+    /* A(spill) A(freeze) */
+    uint64_t meta = moat_load_acquire(&line->meta);
+
+    do {
+        if (is_retired(meta))
+            return AGAIN;
+        if (change == SPILLED_ONE && (meta & SPILLED_MASK) == SPILLED_MASK)
+            return NO_ROOM;
+        /* R(spill) A(spill) A(freeze) */
+    } while (!moat_cas_acq_rel(&line->meta, &meta, meta + change));
+    return DONE;
+}
+
+/*
+ * Into another slot of the home line. First the count is raised: from the moment the entry is live,
+ * no find may take the line for one without spilled entries. *crowded: at most one slot was empty.
+ */
+static enum outcome insert_spilled(struct moat_region_line *line, uint64_t hash, uint64_t word,
+                                   bool *crowded) {
+    unsigned empty[MOAT_TABLE_SLOTS];
+    unsigned empty_count = 0;
+
+    for (unsigned i = 0; i < MOAT_TABLE_SLOTS; i++) {
         /* A(freeze) */
         uint64_t seen = moat_load_acquire(&line->slot[i]);
 
-        *crowded = n == MOAT_TABLE_SLOTS - 1;
-        /* R(publish) A(retract) A(freeze) */
-        if (seen == EMPTY && moat_cas_acq_rel(&line->slot[i], &seen, word))
-            return DONE;
         if (is_retired(seen))
             return AGAIN;
+        if (seen == EMPTY)
+            empty[empty_count++] = i;
     }
-    return NO_ROOM;
+    *crowded = empty_count <= 1;
+    if (empty_count == 0)
+        return NO_ROOM;
+
+    enum outcome outcome = count_spilled(line, SPILLED_ONE);
+
+    if (outcome != DONE)
+        return outcome;
+    outcome = NO_ROOM;
+    for (unsigned n = 0; n < empty_count && outcome == NO_ROOM; n++) {
+        uint64_t seen = EMPTY;
+
+        /* R(publish) A(retract) A(freeze) */
+        if (moat_cas_acq_rel(&line->slot[empty[n]], &seen, word)) {
+            /* One that it prefers has become free meanwhile. */
+            if (slot_is_preferred(hash, empty[n]))
+                count_spilled(line, 0 - SPILLED_ONE);
+            return DONE;
+        }
+        if (is_retired(seen))
+            outcome = AGAIN;
+    }
+    /* If growth has frozen the line, it has counted for itself. */
+    count_spilled(line, 0 - SPILLED_ONE);
+    return outcome;
 }
 
 /* Find an empty slot in the group of eight lines around `home` and take it out of circulation. */
@@ -240,7 +305,10 @@ enum moat_table_status moat_region_table_insert(struct moat_region_table *table,
         /* A(birth) */
         if (moat_load_acquire(&line->meta) == 0)
             moat_region_table_bear(table, array, home);
-        outcome = insert_native(line, hash, word, &crowded);
+        crowded = false;
+        outcome = insert_preferred(line, hash, word);
+        if (outcome == NO_ROOM)
+            outcome = insert_spilled(line, hash, word, &crowded);
         if (outcome == NO_ROOM)
             outcome = insert_displaced(table, array, home, word);
     } while (outcome == AGAIN);
@@ -253,18 +321,35 @@ enum moat_table_status moat_region_table_insert(struct moat_region_table *table,
     return MOAT_TABLE_OK;
 }
 
+/* Nearly all entries lie where find looks at once. If the step fails, the caller finds out why. */
+static bool erase_preferred(struct moat_region_line *line, uint64_t hash, uint64_t entry) {
+    _Atomic uint64_t *first = &line->slot[slot_tried_first(hash)];
+    uint64_t slot[PREFERRED];
+    /* A(publish) A(freeze) */
+    uint64_t word = moat_load_acquire(first);
+
+    if (word == entry)
+        /* R(retract) A(freeze) */
+        return moat_cas_acq_rel(first, &word, EMPTY);
+    slots_preferred(hash, slot);
+    for (unsigned n = 0; n < PREFERRED; n++) {
+        /* A(publish) A(freeze) */
+        word = moat_load_acquire(&line->slot[slot[n]]);
+        if (word == entry)
+            /* R(retract) A(freeze) */
+            return moat_cas_acq_rel(&line->slot[slot[n]], &word, EMPTY);
+    }
+    return false;
+}
+
 /* One try in one array. *erased is set unless the outcome is AGAIN. */
 static enum outcome erase_in(struct moat_region_table *table, uint64_t array, uint64_t hash,
                              uint64_t entry, bool *erased) {
     uint64_t home = array_home(array, hash);
     struct moat_region_line *line = &moat_region_table_lines(array)[home];
     struct place place;
-    _Atomic uint64_t *first = &line->slot[moat_region_table_first_slot(hash)];
-    /* A(publish) A(freeze) */
-    uint64_t word = moat_load_acquire(first);
 
-    /* R(retract) A(freeze): most entries lie there. */
-    *erased = word == entry && moat_cas_acq_rel(first, &word, EMPTY);
+    *erased = erase_preferred(line, hash, entry);
     if (*erased)
         return DONE;
 
@@ -286,6 +371,8 @@ static enum outcome erase_in(struct moat_region_table *table, uint64_t array, ui
     if (!moat_cas_acq_rel(place.slot, &place.word, place.pointer ? RESERVED : EMPTY))
         return is_retired(place.word) ? AGAIN : DONE;
     *erased = true;
+    if (!place.pointer && !slot_is_preferred(hash, (uint64_t)(place.slot - line->slot)))
+        count_spilled(line, 0 - SPILLED_ONE);
     if (place.pointer && exchange_pointer(line, place.pointer, 0) == DONE) {
         uint64_t reserved = RESERVED;
 

@@ -19,6 +19,8 @@
  *   publish   insert writes the slot word -> whoever reads it sees the record too
  *   retract   erase empties the slot word -> whoever reuses the slot comes after the erase
  *   point     a pointer enters a meta word -> whoever follows it sees the slot it names reserved
+ *   spill     insert raises a line's count of spilled entries before it writes the slot, erase
+ *             lowers it after -> whoever sees the count at 0 sees what was erased before
  *   birth     a helper writes the slots of a line -> whoever sees its meta word born sees them born
  *   grow      the caller clears an array and publishes it -> whoever loads it sees it clear
  *   freeze    a helper saw a newer array, then froze -> whoever reads a frozen word sees that array
@@ -57,7 +59,7 @@ enum moat_table_status {
 
 struct moat_region_line {
     _Atomic uint64_t slot[MOAT_TABLE_SLOTS];
-    _Atomic uint64_t meta; /* flags as in a slot, then seven pointers of six bits; born last */
+    _Atomic uint64_t meta; /* flags as in a slot, seven pointers of six bits, a count; born last */
 };
 
 _Static_assert(sizeof(struct moat_region_line) == MOAT_TABLE_LINE_BYTES, "a line is a cache line");
@@ -145,7 +147,7 @@ bool moat_region_table_take_retired(struct moat_region_table *table, void **stor
 /* How many entries there are, more or less: exact when no call is in flight. */
 uint64_t moat_region_table_live(const struct moat_region_table *table);
 
-/* The part of find that is rarely needed: displaced entries, and lines not yet moved by growth. */
+/* The part of find that is rarely needed: spilled or displaced entries, and lines not yet moved. */
 uint32_t moat_region_table_find_far(struct moat_region_table *table, uint64_t page);
 
 /* Two rounds: one multiply-shift would map keys at a regular stride to clusters of lines. */
@@ -157,22 +159,35 @@ static inline uint64_t moat_region_table_hash(const struct moat_region_table *ta
     return hash * table->seed[2];
 }
 
-/* Where in its line an entry is put if it can be; growth does not change it. */
-static inline unsigned moat_region_table_first_slot(uint64_t hash) {
-    return (unsigned)((hash & UINT32_MAX) * MOAT_TABLE_SLOTS >> 32);
+/*
+ * An entry prefers three slots of its line: one of the last four, one of the first two, and one of
+ * the two after them (which may be the first of the last four again). They come from bits that no
+ * home line is made of, so growth does not change them; and by masks, since find looks at all.
+ */
+static inline uint64_t moat_region_table_late_slot(uint64_t hash) {
+    return 3 + ((uint32_t)hash >> 30);
+}
+
+static inline uint64_t moat_region_table_early_slot(uint64_t hash) {
+    return hash & 1;
+}
+
+static inline uint64_t moat_region_table_middle_slot(uint64_t hash) {
+    return 2 + (hash >> 1 & 1);
 }
 
 static inline struct moat_region_line *moat_region_table_lines(uint64_t array) {
     return (struct moat_region_line *)(uintptr_t)(array & ~MOAT_TABLE_SHIFT_MASK);
 }
 
-/* Handle and flags of the slot if it holds the page that probe has in its high bits, else `hit`. */
-static inline uint64_t moat_region_table_match(const _Atomic uint64_t *slot, uint64_t probe,
-                                               uint64_t hit) {
+/* Handle and flags if the slot holds the page of probe; else a number greater than any such. */
+static inline uint64_t moat_region_table_differ(const _Atomic uint64_t *slot, uint64_t probe) {
     /* A(publish) A(freeze) */
-    uint64_t differ = moat_load_acquire(slot) ^ probe;
+    return moat_load_acquire(slot) ^ probe;
+}
 
-    return differ < UINT64_C(1) << MOAT_TABLE_PAGE_SHIFT ? differ : hit;
+static inline uint64_t moat_region_table_lesser(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
 }
 
 /*
@@ -180,10 +195,10 @@ static inline uint64_t moat_region_table_match(const _Atomic uint64_t *slot, uin
  *
  *   page   any value; only 1 to 2^36 - 1 can be present
  *
- * One cache line in the usual case. Most entries lie in the slot that is looked at first, and the
- * fewer instructions a hit takes, the more cache misses of a caller's loop overlap. Then the others
- * are compared without a branch between them, written out because not every compiler unrolls: a
- * mispredicted branch costs more than all the compares.
+ * One cache line and two branches in the usual case, both foreseeable, hit or miss. A mispredicted
+ * branch costs most where it waits for memory: it undoes the lookups that a caller's loop has begun
+ * meanwhile. So the three slots where nearly all entries lie are compared without a branch between
+ * them, and that nothing lies elsewhere is one compare of the meta word.
  *
  * Threads   any, at once; also in a signal handler and in a forked child
  */
@@ -198,25 +213,16 @@ static inline uint32_t moat_region_table_find(struct moat_region_table *table, u
     struct moat_region_line *line =
         &moat_region_table_lines(array)[hash >> (array & MOAT_TABLE_SHIFT_MASK)];
     uint64_t probe = page << MOAT_TABLE_PAGE_SHIFT;
-    uint64_t hit =
-        moat_region_table_match(&line->slot[moat_region_table_first_slot(hash)], probe, 0);
-
-    if (hit != 0)
-        return (uint32_t)(hit >> MOAT_TABLE_HANDLE_SHIFT);
-
-    /* A(birth): read before the slots, so that a born meta word vouches for what they showed. */
+    /* A(birth) A(spill): read before the slots, so that a clean meta word vouches for them. */
     uint64_t meta = moat_load_acquire(&line->meta);
+    uint64_t hit = moat_region_table_lesser(
+        moat_region_table_lesser(
+            moat_region_table_differ(&line->slot[moat_region_table_late_slot(hash)], probe),
+            moat_region_table_differ(&line->slot[moat_region_table_early_slot(hash)], probe)),
+        moat_region_table_differ(&line->slot[moat_region_table_middle_slot(hash)], probe));
 
-    hit = moat_region_table_match(&line->slot[0], probe, hit);
-    hit = moat_region_table_match(&line->slot[1], probe, hit);
-    hit = moat_region_table_match(&line->slot[2], probe, hit);
-    hit = moat_region_table_match(&line->slot[3], probe, hit);
-    hit = moat_region_table_match(&line->slot[4], probe, hit);
-    hit = moat_region_table_match(&line->slot[5], probe, hit);
-    hit = moat_region_table_match(&line->slot[6], probe, hit);
-    if (hit != 0)
+    if (hit < UINT64_C(1) << MOAT_TABLE_PAGE_SHIFT)
         return (uint32_t)(hit >> MOAT_TABLE_HANDLE_SHIFT);
-
     /* relaxed: the acquiring loads above order it; an array not current may have been cleared. */
     if (meta == MOAT_TABLE_BORN && moat_load_relaxed(&table->current) == array)
         return 0;

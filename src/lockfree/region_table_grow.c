@@ -6,7 +6,7 @@
  * its slots and the displaced slots that the meta word names. Frozen words never change, so all
  * helpers compute the same two children; each word of a child leaves 0 once, by a compare-and-swap
  * from 0, and the two meta words leave it last. Doing it twice is doing it once: a helper may stop
- * for hours.
+ * for hours. What the parent counted is not used: a thread may have stopped before it lowered it.
  *
  * Easy to get wrong: once the page of a line was dropped its words read as 0 again, and freezing or
  * birth would give them a false life. Hence movers are counted, and no array is handed out while
@@ -47,15 +47,25 @@ static unsigned empty_slot(const struct brood *brood, unsigned side) {
 }
 
 /*
- * Give a displaced entry a slot in its child line, or a displaced slot in the sibling. One of the
- * two has room: at most 7 + 7 entries share their 14 slots. So no entry is ever displaced further
- * than a newly inserted one, and growth puts most of them back home.
+ * Give an entry a slot in its child line, best where find looks first, or else a displaced slot in
+ * the sibling. One of the two has room: at most 7 + 7 entries share their 14 slots. So no entry is
+ * ever displaced further than a newly inserted one, and growth puts most of them back home.
  */
-static void place_displaced(struct brood *brood, unsigned side, uint64_t word) {
-    unsigned slot = empty_slot(brood, side);
+static void place(struct brood *brood, unsigned side, uint64_t hash, uint64_t word) {
+    uint64_t preferred[PREFERRED];
+    unsigned slot;
 
+    slots_preferred(hash, preferred);
+    for (unsigned n = 0; n < PREFERRED; n++) {
+        if (brood->slot[side][preferred[n]] == EMPTY) {
+            brood->slot[side][preferred[n]] = word;
+            return;
+        }
+    }
+    slot = empty_slot(brood, side);
     if (slot < MOAT_TABLE_SLOTS) {
         brood->slot[side][slot] = word;
+        brood->meta[side] += SPILLED_ONE;
         return;
     }
     slot = empty_slot(brood, !side);
@@ -72,18 +82,25 @@ static void place_displaced(struct brood *brood, unsigned side, uint64_t word) {
 static void hatch(const struct moat_region_table *table, uint64_t parent, uint64_t child,
                   uint64_t index, struct brood *brood) {
     struct moat_region_line *line = &moat_region_table_lines(parent)[index];
+    uint64_t stray[MOAT_TABLE_SLOTS + POINTER_COUNT]; /* spilled or displaced */
+    unsigned stray_count = 0;
     /* First: from now on nobody points to another displaced slot. */
     uint64_t meta = freeze(&line->meta);
 
     *brood = (struct brood){.meta = {MOAT_TABLE_BORN, MOAT_TABLE_BORN}};
     for (unsigned i = 0; i < MOAT_TABLE_SLOTS; i++) {
         uint64_t word = freeze(&line->slot[i]) & ~MOAT_TABLE_FROZEN;
-        uint64_t target = array_home(child, moat_region_table_hash(table, word_page(word)));
+        uint64_t hash = moat_region_table_hash(table, word_page(word));
+        uint64_t target = array_home(child, hash);
 
         brood->slot[0][i] = brood->slot[1][i] = EMPTY;
         /* An entry displaced from another line moves with that line. */
-        if (word_page(word) != 0 && target >> 1 == index)
+        if (word_page(word) == 0 || target >> 1 != index)
+            continue;
+        if (slot_is_preferred(hash, i))
             brood->slot[target & 1][i] = word;
+        else
+            stray[stray_count++] = word;
     }
     for (unsigned n = 0; n < POINTER_COUNT; n++) {
         unsigned pointer = meta_pointer(meta, n);
@@ -91,10 +108,14 @@ static void hatch(const struct moat_region_table *table, uint64_t parent, uint64
         if (pointer == 0)
             continue;
         uint64_t word = freeze(pointer_slot(parent, index, pointer)) & ~MOAT_TABLE_FROZEN;
-        uint64_t target = array_home(child, moat_region_table_hash(table, word_page(word)));
 
         if (word_page(word) != 0)
-            place_displaced(brood, target & 1, word);
+            stray[stray_count++] = word;
+    }
+    for (unsigned n = 0; n < stray_count; n++) {
+        uint64_t hash = moat_region_table_hash(table, word_page(stray[n]));
+
+        place(brood, array_home(child, hash) & 1, hash, stray[n]);
     }
 }
 

@@ -10,7 +10,8 @@
  *
  * A meta word holds up to seven pointers, each to a displaced entry of this line: the offset of
  * another line of its group of eight (by exclusive or, so never 0) and a slot there. 0 is no
- * pointer.
+ * pointer. Above them it counts the spilled entries: those of this line that lie in it, but in none
+ * of the three slots that they prefer.
  */
 #ifndef MOAT_LOCKFREE_REGION_TABLE_INNER_H
 #define MOAT_LOCKFREE_REGION_TABLE_INNER_H
@@ -20,16 +21,20 @@
 #define EMPTY    MOAT_TABLE_BORN
 #define RESERVED (MOAT_TABLE_BORN | UINT64_C(4))
 
+#define PREFERRED           3u
 #define NEIGHBOURS          8u
 #define POINTER_COUNT       7u
 #define POINTER_BITS        6u
 #define POINTER_SLOT_BITS   3u
 #define POINTER_MASK        ((UINT64_C(1) << POINTER_BITS) - 1)
 #define POINTER_FIRST_SHIFT 4u
+#define SPILLED_SHIFT       (POINTER_FIRST_SHIFT + POINTER_COUNT * POINTER_BITS)
+#define SPILLED_ONE         (UINT64_C(1) << SPILLED_SHIFT)
+#define SPILLED_MASK        (UINT64_MAX << SPILLED_SHIFT)
 
 /* Moving a line finds room for all it has in the two lines it becomes. */
 _Static_assert(POINTER_COUNT + MOAT_TABLE_SLOTS <= 2 * MOAT_TABLE_SLOTS, "a line would not fit");
-_Static_assert(POINTER_FIRST_SHIFT + POINTER_COUNT * POINTER_BITS <= 64, "pointers overlap");
+_Static_assert(SPILLED_SHIFT + 3 <= 64, "no room to count the entries of a line");
 
 static inline uint64_t array_word(const void *lines, unsigned lines_log2) {
     return (uint64_t)(uintptr_t)lines | (64 - lines_log2);
@@ -50,6 +55,35 @@ static inline uint64_t entry_word(uint64_t page, uint32_t handle) {
 
 static inline uint64_t word_page(uint64_t word) {
     return word >> MOAT_TABLE_PAGE_SHIFT;
+}
+
+/*
+ * Of the slots that an entry prefers, the one that is tried first: each slot of a line for about as
+ * many entries, since the rarer it is taken, the better is it predicted. By masks, not through
+ * memory: only then do the cache misses of several inserts or erases overlap.
+ */
+static inline uint64_t slot_tried_first(uint64_t hash) {
+    uint64_t late = moat_region_table_late_slot(hash);
+    uint64_t early = moat_region_table_early_slot(hash);
+    uint64_t middle = moat_region_table_middle_slot(hash);
+    uint64_t not_late = 0 - (hash >> 27 & 1);
+    uint64_t not_early = 0 - (hash >> 26 & 1);
+
+    return late ^ ((late ^ early ^ ((early ^ middle) & not_early)) & not_late);
+}
+
+/* All of them. */
+static inline void slots_preferred(uint64_t hash, uint64_t slot[PREFERRED]) {
+    slot[0] = moat_region_table_late_slot(hash);
+    slot[1] = moat_region_table_early_slot(hash);
+    slot[2] = moat_region_table_middle_slot(hash);
+}
+
+/* Is this a slot where find looks at once? An entry in any other of its home line is spilled. */
+static inline bool slot_is_preferred(uint64_t hash, uint64_t slot) {
+    return slot == moat_region_table_late_slot(hash) ||
+           slot == moat_region_table_early_slot(hash) ||
+           slot == moat_region_table_middle_slot(hash);
 }
 
 /* The nth pointer of a meta word; 0: none. */
