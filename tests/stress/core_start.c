@@ -102,17 +102,24 @@ static uintptr_t mapped_until(uintptr_t address) {
     return end;
 }
 
+/* What the query of `at` says, and whether /proc agrees that it is in use to its end. */
+static bool agreed(uintptr_t at, struct moat_page_info *info) {
+    CHECK(moat_query((void *)at, info) == MOAT_OK, "query of %#lx", (unsigned long)at);
+    core_check_info(info, at);
+    uintptr_t end = at + info->size < USER_END ? at + info->size : USER_END;
+    return info->state == MOAT_STATE_FREE || mapped_until(at) >= end;
+}
+
 static void walk(void) {
     struct moat_page_info info;
 
     read_maps();
     for (uintptr_t at = 0; at < USER_END; at += info.size) {
-        CHECK(moat_query((void *)at, &info) == MOAT_OK, "query of %#lx", (unsigned long)at);
-        core_check_info(&info, at);
-        uintptr_t end = at + info.size < USER_END ? at + info.size : USER_END;
-        CHECK(info.state == MOAT_STATE_FREE || mapped_until(at) >= end,
-              "%#lx to %#lx is in use, says the query; it is mapped to %#lx", (unsigned long)at,
-              (unsigned long)end, (unsigned long)mapped_until(at));
+        /* A sanitizer's runtime maps while we walk: what is new to the copy is looked up afresh. */
+        if (!agreed(at, &info))
+            read_maps();
+        CHECK(agreed(at, &info), "%#lx, %#zx bytes, is in use, says the query; mapped to %#lx",
+              (unsigned long)at, info.size, (unsigned long)mapped_until(at));
     }
 }
 
