@@ -62,7 +62,12 @@ static void first_commits(unsigned number) {
     for (uintptr_t block = 1; block <= 32; block++) {
         if (number == 0 && block == 1) {
             manager = core_manager(mechanism % 2);
-            start = core_window_inside(manager, PAGE) / BLOCK * BLOCK + ((uintptr_t)64 << 20);
+            start = core_window_inside(manager, PAGE) / BLOCK * BLOCK;
+            /* Where the regions that first_calls left alive are not. */
+            do {
+                start += BLOCK;
+                CHECK(moat_query((void *)start, &info) == MOAT_OK, "%#lx", (unsigned long)start);
+            } while (info.state != MOAT_STATE_FREE || info.size < 34 * BLOCK);
         }
         core_meet();
         uintptr_t at = start + block * BLOCK + number * GRANULE;
