@@ -2,8 +2,8 @@
 /*
  * align: checked arithmetic on addresses and sizes.
  *
- * Alignments are powers of two, > 0. Rounding down cannot wrap; rounding up can, so it comes in a
- * checked form for what a caller gave and in a plain form for what is known to have room.
+ * Alignments are powers of two, > 0. Rounding down cannot wrap; rounding up can, so it is for what
+ * is known to have room: what a caller gave is added up with a check first.
  */
 #ifndef MOAT_BASE_ALIGN_H
 #define MOAT_BASE_ALIGN_H
@@ -35,23 +35,6 @@ static inline bool moat_add_checked(uintptr_t a, uintptr_t b, uintptr_t *sum) {
     if (b > UINTPTR_MAX - a)
         return false;
     *sum = a + b;
-    return true;
-}
-
-/* a * b; false, and *product unchanged, when it wraps. */
-static inline bool moat_multiply_checked(uintptr_t a, uintptr_t b, uintptr_t *product) {
-    if (b != 0 && a > UINTPTR_MAX / b)
-        return false;
-    *product = a * b;
-    return true;
-}
-
-/* `value` rounded up; false, and *rounded unchanged, when it wraps. */
-static inline bool moat_round_up_checked(uintptr_t value, uintptr_t alignment, uintptr_t *rounded) {
-    uintptr_t sum;
-    if (!moat_add_checked(value, alignment - 1, &sum))
-        return false;
-    *rounded = moat_round_down(sum, alignment);
     return true;
 }
 

@@ -16,7 +16,4 @@
 #define MOAT_ASSERT(condition) ((void)sizeof(!(condition)))
 #endif
 
-/* For validity walks: the same switch, another name, so that cheap ones can be kept apart. */
-#define MOAT_ASSERT_SLOW(condition) MOAT_ASSERT(condition)
-
 #endif

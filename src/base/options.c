@@ -284,11 +284,3 @@ enum moat_status moat_options_check(const struct moat_options *options) {
     }
     return MOAT_OK;
 }
-
-const char *moat_trap_name(enum moat_trap trap) {
-    return (unsigned)trap <= MOAT_TRAP_PROTECT ? trap_words[trap] : "?";
-}
-
-const char *moat_backend_name(enum moat_backend backend) {
-    return (unsigned)backend <= MOAT_BACKEND_MIMALLOC ? backend_words[backend] : "?";
-}

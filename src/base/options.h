@@ -15,8 +15,4 @@
  */
 MOAT_CHECKED enum moat_status moat_options_check(const struct moat_options *options);
 
-/* The word of a value, as MOAT_OPTIONS spells it; "?" for a value out of range. For reports. */
-const char *moat_trap_name(enum moat_trap trap);
-const char *moat_backend_name(enum moat_backend backend);
-
 #endif

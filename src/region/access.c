@@ -2,6 +2,7 @@
 /* access: open what must be open, grant run by run, undo from the books, publish. */
 #include "region/access.h"
 
+#include "base/check.h"
 #include "os/os.h"
 #include "region/trap.h"
 
@@ -164,6 +165,8 @@ int moat_access_grant(struct moat_space *space, uintptr_t start, uintptr_t end, 
     struct grant grant = {space, state, poison, report};
     int error = 0;
 
+    MOAT_ASSERT(state & MOAT_PAGE_COMMITTED);
+    MOAT_ASSERT(start >= space->usable_start && end <= space->usable_end);
     if (space->markers) {
         error = open_partial(space, start, start, end);
         if (!error)

@@ -2,6 +2,8 @@
 /* claim: two-bit arithmetic on block words, and the CAS loops around it. */
 #include "region/claim.h"
 
+#include "base/check.h"
+
 #define LOW_BITS UINT64_C(0x5555555555555555)
 
 /* 32 granules as one bit each, from the even bits of a word. */
@@ -30,6 +32,7 @@ static bool collides(uint64_t word, uint64_t pattern, bool with_resting) {
 }
 
 uint64_t moat_claim_pattern(unsigned first, unsigned count, bool slack) {
+    MOAT_ASSERT(count > 0 && first + count <= MOAT_GRANULES_PER_BLOCK);
     uint64_t ones =
         count >= MOAT_GRANULES_PER_BLOCK ? MOAT_CLAIM_ALL : (UINT64_C(1) << (2 * count)) - 1;
     if (slack)

@@ -2,6 +2,7 @@
 /* pages: reading and writing the page bytes, with whole blocks told in one. */
 #include "region/pages.h"
 
+#include "base/check.h"
 #include "os/os.h"
 #include "region/space.h"
 
@@ -75,6 +76,8 @@ struct moat_run moat_pages_run(const struct moat_space *space, uintptr_t start, 
     uintptr_t first_block = MOAT_SPACE_FIELD(space, first_block);
     struct moat_run run = {.start = start, .end = start};
 
+    MOAT_ASSERT(start < end && moat_is_aligned(start | end, MOAT_PAGE));
+    MOAT_ASSERT(start >= space->start && end <= space->end);
     while (run.end < end) {
         size_t block = moat_space_block(space, run.end);
         bool open = peek(&space->opened[block]) != 0;
@@ -128,6 +131,8 @@ void moat_pages_set(struct moat_space *space, uintptr_t start, uintptr_t end, ui
     _Atomic uint8_t *pages = MOAT_SPACE_FIELD(space, pages);
     uintptr_t first_block = MOAT_SPACE_FIELD(space, first_block);
 
+    MOAT_ASSERT(moat_is_aligned(start | end, MOAT_PAGE));
+    MOAT_ASSERT(start >= space->start && end <= space->end);
     for (uintptr_t at = start; at < end;) {
         size_t block = moat_space_block(space, at);
         uintptr_t stop = moat_space_block_start(space, block + 1);

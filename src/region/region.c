@@ -2,6 +2,7 @@
 /* region: lookups that copy and look again, and waits on the life word. */
 #include "region/region.h"
 
+#include "base/check.h"
 #include "os/os.h"
 #include "region/registry.h"
 
@@ -67,6 +68,8 @@ bool moat_region_lives(const struct moat_region_ref *ref) {
 enum moat_status moat_region_publish(const struct moat_place *place, struct moat_manager *owner,
                                      uint32_t protection) {
     struct moat_registry *registry = moat_registry();
+    MOAT_ASSERT(moat_is_aligned(place->base, MOAT_GRANULE));
+    MOAT_ASSERT(place->size > 0 && moat_is_aligned(place->size, MOAT_PAGE));
     uint32_t handle = moat_registry_take_record(registry);
     uint32_t generation;
 

@@ -20,18 +20,6 @@ Test(align, rounds_up_to_the_multiple_at_or_above) {
     cr_assert_eq(moat_round_up(UINTPTR_MAX - 4095, 4096), UINTPTR_MAX - 4095);
 }
 
-Test(align, checked_rounding_refuses_what_would_wrap_and_nothing_else) {
-    uintptr_t rounded = 7;
-    cr_assert(moat_round_up_checked(UINTPTR_MAX - 4095, 4096, &rounded));
-    cr_assert_eq(rounded, UINTPTR_MAX - 4095);
-    rounded = 7;
-    cr_assert_not(moat_round_up_checked(UINTPTR_MAX - 4094, 4096, &rounded));
-    cr_assert_not(moat_round_up_checked(UINTPTR_MAX, 4096, &rounded));
-    cr_assert_eq(rounded, 7, "a refusal changes nothing");
-    cr_assert(moat_round_up_checked(UINTPTR_MAX, 1, &rounded));
-    cr_assert_eq(rounded, UINTPTR_MAX);
-}
-
 Test(align, checked_sums_refuse_what_would_wrap_and_nothing_else) {
     uintptr_t sum = 7;
     cr_assert(moat_add_checked(UINTPTR_MAX - 1, 1, &sum));
@@ -43,20 +31,6 @@ Test(align, checked_sums_refuse_what_would_wrap_and_nothing_else) {
     cr_assert_eq(sum, 7, "a refusal changes nothing");
     cr_assert(moat_add_checked(0, 0, &sum));
     cr_assert_eq(sum, 0);
-}
-
-Test(align, checked_products_refuse_what_would_wrap_and_nothing_else) {
-    uintptr_t product = 7;
-    cr_assert(moat_multiply_checked(UINTPTR_MAX / 3, 3, &product));
-    cr_assert_eq(product, UINTPTR_MAX / 3 * 3);
-    product = 7;
-    cr_assert_not(moat_multiply_checked(UINTPTR_MAX / 3 + 1, 3, &product));
-    cr_assert_not(moat_multiply_checked((uintptr_t)1 << 32, (uintptr_t)1 << 32, &product));
-    cr_assert_eq(product, 7, "a refusal changes nothing");
-    cr_assert(moat_multiply_checked(UINTPTR_MAX, 0, &product));
-    cr_assert_eq(product, 0);
-    cr_assert(moat_multiply_checked(0, UINTPTR_MAX, &product));
-    cr_assert_eq(product, 0);
 }
 
 Test(align, only_powers_of_two_are_powers_of_two) {

@@ -220,13 +220,3 @@ Test(options, check_finds_every_value_out_of_range) {
     cr_assert_eq(moat_options_check(&options), MOAT_INVALID_ARGUMENT);
     cr_assert_not_null(strstr(moat_last_error_text(), "\"quarantine\" is 4097"));
 }
-
-Test(options, names_of_values_are_those_of_the_environment) {
-    cr_assert_str_eq(moat_trap_name(MOAT_TRAP_AUTO), "auto");
-    cr_assert_str_eq(moat_trap_name(MOAT_TRAP_MARKERS), "markers");
-    cr_assert_str_eq(moat_trap_name(MOAT_TRAP_PROTECT), "protect");
-    cr_assert_str_eq(moat_trap_name((enum moat_trap)9), "?");
-    cr_assert_str_eq(moat_backend_name(MOAT_BACKEND_OS), "os");
-    cr_assert_str_eq(moat_backend_name(MOAT_BACKEND_MIMALLOC), "mimalloc");
-    cr_assert_str_eq(moat_backend_name((enum moat_backend) - 1), "?");
-}
