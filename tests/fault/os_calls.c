@@ -151,7 +151,7 @@ Test(os_calls, markers_are_asked_for_again_when_the_kernel_says_so) {
     cr_assert_eq(inject_count(INJECT_MADVISE), 2);
 }
 
-Test(os_calls, markers_are_not_asked_for_for_ever, .timeout = 20) {
+Test(os_calls, markers_are_not_asked_for_for_ever, .timeout = 600) {
     char *base = filled(1);
     inject_fail_from(INJECT_MADVISE, 1, EAGAIN);
     ENDS(EAGAIN, moat_os_guard_install(base, PAGE));

@@ -76,7 +76,7 @@ static void start_ticking(void) {
 }
 
 /* Longer than a pipe holds, to a slow reader, from a writer that is interrupted: in many pieces. */
-Test(os_process, a_complaint_arrives_whole_on_standard_error, .timeout = 60) {
+Test(os_process, a_complaint_arrives_whole_on_standard_error, .timeout = 600) {
     enum { SIZE = 400000 };
     static char text[SIZE], read_back[SIZE];
     int ends[2];
@@ -146,7 +146,7 @@ Test(os_process, a_complaint_to_nobody_does_no_harm) {
 }
 
 /* A full pipe that does not block loses the text, not the program. */
-Test(os_process, a_complaint_to_a_full_pipe_gives_up, .timeout = 20) {
+Test(os_process, a_complaint_to_a_full_pipe_gives_up, .timeout = 600) {
     int ends[2];
     cr_assert_eq(pipe2(ends, O_NONBLOCK), 0);
     char block[4096] = {0};
@@ -182,7 +182,7 @@ Test(os_process, entropy_writes_no_further_than_asked) {
 }
 
 /* Long calls of getrandom are cut short by signals. */
-Test(os_process, entropy_goes_on_after_a_signal, .timeout = 60) {
+Test(os_process, entropy_goes_on_after_a_signal, .timeout = 600) {
     enum { SIZE = 16 << 20, BLOCK = 64 };
     static unsigned char bytes[SIZE];
     static const unsigned char zeroes[BLOCK];

@@ -19,7 +19,7 @@ Test(os_sync, the_clock_goes_on_and_counts_nanoseconds) {
     usleep(20000);
     uint64_t after = moat_os_clock();
     cr_assert_geq(after - before, 20 * MILLISECOND);
-    cr_assert_lt(after - before, UINT64_C(10000) * MILLISECOND);
+    cr_assert_lt(after - before, UINT64_C(60000) * MILLISECOND);
 }
 
 Test(os_sync, a_wait_for_another_value_returns_at_once) {
@@ -36,7 +36,7 @@ Test(os_sync, a_deadline_that_has_passed_times_out_at_once) {
     uint64_t before = moat_os_clock();
     cr_assert_eq(moat_os_wait(&word, 5, 0), ETIMEDOUT);
     cr_assert_eq(moat_os_wait(&word, 5, before), ETIMEDOUT);
-    cr_assert_lt(moat_os_clock() - before, UINT64_C(5000) * MILLISECOND);
+    cr_assert_lt(moat_os_clock() - before, UINT64_C(60000) * MILLISECOND);
     cr_assert_eq(errno, 4711);
 }
 
@@ -45,7 +45,7 @@ Test(os_sync, a_wait_times_out_at_its_deadline_and_not_before) {
     uint64_t deadline = moat_os_clock() + 50 * MILLISECOND;
     cr_assert_eq(moat_os_wait(&word, 5, deadline), ETIMEDOUT);
     cr_assert_geq(moat_os_clock(), deadline);
-    cr_assert_lt(moat_os_clock(), deadline + UINT64_C(10000) * MILLISECOND);
+    cr_assert_lt(moat_os_clock(), deadline + UINT64_C(60000) * MILLISECOND);
 }
 
 struct sleepers {
@@ -83,16 +83,16 @@ static void wake_sleepers(uint64_t deadline) {
     cr_assert_eq(atomic_load(&sleepers.woken), COUNT);
 }
 
-Test(os_sync, a_wake_reaches_every_sleeper_without_a_deadline, .timeout = 20) {
+Test(os_sync, a_wake_reaches_every_sleeper_without_a_deadline, .timeout = 600) {
     wake_sleepers(UINT64_MAX);
 }
 
 /* Seconds and nanoseconds are split by hand: the last moment before never must not wrap. */
-Test(os_sync, a_wake_reaches_every_sleeper_until_the_end_of_time, .timeout = 20) {
+Test(os_sync, a_wake_reaches_every_sleeper_until_the_end_of_time, .timeout = 600) {
     wake_sleepers(UINT64_MAX - 1);
 }
 
-Test(os_sync, a_wake_reaches_every_sleeper_with_a_deadline, .timeout = 20) {
+Test(os_sync, a_wake_reaches_every_sleeper_with_a_deadline, .timeout = 600) {
     wake_sleepers(moat_os_clock() + UINT64_C(15000) * MILLISECOND);
 }
 
@@ -117,7 +117,7 @@ static void *wait_once(void *word) {
     return NULL;
 }
 
-Test(os_sync, a_signal_is_a_spurious_wake, .timeout = 20) {
+Test(os_sync, a_signal_is_a_spurious_wake, .timeout = 600) {
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGUSR1, &action, NULL);
     uint32_t word = 0;

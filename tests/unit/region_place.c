@@ -95,15 +95,15 @@ static void guard_sizes(int rung) {
     }
 }
 
-Test(region_place, every_size_has_a_trap_on_either_side_with_markers, .timeout = 60) {
+Test(region_place, every_size_has_a_trap_on_either_side_with_markers, .timeout = 600) {
     guard_sizes(0);
 }
 
-Test(region_place, every_size_has_a_trap_on_either_side_without, .timeout = 60) {
+Test(region_place, every_size_has_a_trap_on_either_side_without, .timeout = 600) {
     guard_sizes(1);
 }
 
-Test(region_place, sizes_at_random_have_traps_too, .timeout = 60) {
+Test(region_place, sizes_at_random_have_traps_too, .timeout = 600) {
     enum { PLACES = 300 };
     static struct moat_place places[PLACES];
     static bool live[PLACES];
@@ -181,7 +181,7 @@ static void rest_through(size_t size, int rung) {
     }
 }
 
-Test(region_place, a_released_place_rests_for_as_many_releases_as_asked, .timeout = 60) {
+Test(region_place, a_released_place_rests_for_as_many_releases_as_asked, .timeout = 600) {
     static const size_t sizes[] = {PAGE,  GRANULE,      3 * GRANULE, BLOCK - PAGE,
                                    BLOCK, BLOCK + PAGE, 2 * BLOCK,   3 * BLOCK + GRANULE};
     stay_on_one_processor();

@@ -137,19 +137,19 @@ static void shuffle(unsigned steps, bool locks) {
         check_page(page);
 }
 
-Test(region_trap, random_commits_and_decommits_with_markers, .timeout = 60) {
+Test(region_trap, random_commits_and_decommits_with_markers, .timeout = 600) {
     begin(PAGES_MAX, 0, moat_backend_os());
     shuffle(2500, false);
     end_model();
 }
 
-Test(region_trap, random_commits_and_decommits_without, .timeout = 60) {
+Test(region_trap, random_commits_and_decommits_without, .timeout = 600) {
     begin(PAGES_MAX, 1, moat_backend_os());
     shuffle(2500, false);
     end_model();
 }
 
-Test(region_trap, a_stand_alone_place_that_starts_inside_a_block, .timeout = 60) {
+Test(region_trap, a_stand_alone_place_that_starts_inside_a_block, .timeout = 600) {
     for (int rung = 0; rung < RUNGS; rung++) {
         memset(&model, 0, sizeof model);
         model.pages = 700;
@@ -164,7 +164,7 @@ Test(region_trap, a_stand_alone_place_that_starts_inside_a_block, .timeout = 60)
     }
 }
 
-Test(region_trap, random_commits_and_decommits_of_mimalloc, .timeout = 60) {
+Test(region_trap, random_commits_and_decommits_of_mimalloc, .timeout = 600) {
     const struct moat_backend_ops *backend = moat_backend_mimalloc();
     if (!backend)
         cr_skip_test("libmimalloc.so.2 is not installed");
@@ -173,7 +173,7 @@ Test(region_trap, random_commits_and_decommits_of_mimalloc, .timeout = 60) {
     end_model();
 }
 
-Test(region_trap, locked_pages_trap_all_the_same, .timeout = 60) {
+Test(region_trap, locked_pages_trap_all_the_same, .timeout = 600) {
     for (int rung = 0; rung < RUNGS; rung++) {
         begin(200, rung, moat_backend_os());
         shuffle(1500, true);

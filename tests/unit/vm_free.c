@@ -226,7 +226,7 @@ static void *race(void *unused) {
     return unused;
 }
 
-Test(vm_free, of_racing_releases_one_wins, .timeout = 60) {
+Test(vm_free, of_racing_releases_one_wins, .timeout = 600) {
     pthread_t threads[RACERS];
     pthread_barrier_init(&gate, NULL, RACERS);
     raced = reserved(manager, GRANULE, true);

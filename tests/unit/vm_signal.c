@@ -85,11 +85,11 @@ static void interrupt_all(const char *options) {
     cr_assert_eq(wrong, 0, "%s: %d of %d", options, (int)wrong, (int)asked);
 }
 
-Test(vm_signal, query_while_the_thread_is_in_moat_with_markers, .timeout = 30) {
+Test(vm_signal, query_while_the_thread_is_in_moat_with_markers, .timeout = 600) {
     interrupt_all("trap=auto");
 }
 
-Test(vm_signal, query_while_the_thread_is_in_moat_without, .timeout = 30) {
+Test(vm_signal, query_while_the_thread_is_in_moat_without, .timeout = 600) {
     interrupt_all("trap=protect");
 }
 
