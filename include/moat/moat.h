@@ -175,8 +175,9 @@ MOAT_API MOAT_CHECKED enum moat_status moat_reserve(struct moat_manager *manager
  *           MOAT_INVALID_ADDRESS    not inside one region of this manager
  *           MOAT_NO_MEMORY, MOAT_COMMIT_LIMIT, MOAT_MAP_LIMIT
  *           MOAT_TIMEOUT            another call on these pages stayed unfinished
- * After a failure nothing has changed; if the kernel also refuses to undo, the pages concerned stay
- * inaccessible and uncommitted.
+ * After a failure nothing has changed. If the kernel refuses to undo as well, the pages concerned
+ * are uncommitted to every query and, with markers, inaccessible; on the protect rung they may stay
+ * accessible, which is counted in guard_failures.
  * Since     0.1
  * Contract  VirtualAlloc, MEM_COMMIT
  */
