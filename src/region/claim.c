@@ -167,10 +167,6 @@ enum moat_claim moat_claim_of(const struct moat_space *space, size_t block, unsi
     return (enum moat_claim)(word >> (2 * granule) & 3);
 }
 
-bool moat_claim_taken(const struct moat_space *space, size_t block, unsigned granule) {
-    return moat_claim_of(space, block, granule) >= MOAT_CLAIM_SLACK;
-}
-
 bool moat_claim_any_taken(const struct moat_space *space, size_t block) {
     /* relaxed: a hint of where to look. */
     uint64_t word = atomic_load_explicit(&space->claims[block], memory_order_relaxed);

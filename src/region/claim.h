@@ -70,8 +70,7 @@ void moat_claim_wake(struct moat_space *space, size_t block, uint64_t pattern);
 /* What one granule is, right now. */
 enum moat_claim moat_claim_of(const struct moat_space *space, size_t block, unsigned granule);
 
-/* Whether a granule, or any granule of a block, is taken right now. */
-bool moat_claim_taken(const struct moat_space *space, size_t block, unsigned granule);
+/* Whether any granule of a block is taken right now. */
 bool moat_claim_any_taken(const struct moat_space *space, size_t block);
 
 #endif

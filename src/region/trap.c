@@ -6,7 +6,7 @@
 #include "region/powers.h"
 
 static void *at(uintptr_t address) {
-    return (void *)address; /* NOLINT: the one place where numbers become pages */
+    return (void *)address;
 }
 
 static size_t length(const struct moat_run *run) {
