@@ -299,23 +299,10 @@ int main(int argc, char **argv) {
     directory = calloc(1, sizeof(*directory));
     if (!directory)
         return 1;
-    for (unsigned n = 0; n < SCENARIOS; n++) {
-        double since = explore_seconds();
-
-        bad += explore_report("explored", scenarios[n].name, false,
-                              explore(&scenarios[n], scenarios[n].preemptions + more), since);
-        since = explore_seconds();
-        bad += explore_report("parked", scenarios[n].name, false,
-                              explore_parked(&scenarios[n], more), since);
-    }
+    bad += explore_every(scenarios, SCENARIOS, more, true);
     for (unsigned i = 0; i < sizeof(plants) / sizeof(plants[0]); i++) {
-        const char *failure = NULL;
-        double since = explore_seconds();
-
         plant.cas = plants[i].cas;
-        for (unsigned n = 0; n < SCENARIOS && !failure; n++)
-            failure = explore(&scenarios[n], scenarios[n].preemptions);
-        bad += explore_report("planted", plants[i].name, true, failure, since);
+        bad += explore_planted(scenarios, SCENARIOS, plants[i].name);
         plant.cas = NULL;
     }
     free(directory);

@@ -185,21 +185,11 @@ int main(int argc, char **argv) {
     unsigned more = argc > 1 ? (unsigned)atoi(argv[1]) : 0;
     int bad = 0;
 
-    for (unsigned n = 0; n < SCENARIOS; n++) {
-        double since = explore_seconds();
-
-        bad += explore_report("explored", scenarios[n].name, false,
-                              explore(&scenarios[n], scenarios[n].preemptions + more), since);
-    }
+    bad += explore_every(scenarios, SCENARIOS, more, false);
     for (unsigned i = 0; i < sizeof(plants) / sizeof(plants[0]); i++) {
-        const char *failure = NULL;
-        double since = explore_seconds();
-
         plant.cas = plants[i].cas;
         plant.mask = plants[i].mask;
-        for (unsigned n = 0; n < SCENARIOS && !failure; n++)
-            failure = explore(&scenarios[n], scenarios[n].preemptions);
-        bad += explore_report("planted", plants[i].name, true, failure, since);
+        bad += explore_planted(scenarios, SCENARIOS, plants[i].name);
     }
     return bad != 0;
 }

@@ -281,18 +281,7 @@ int main(int argc, char **argv) {
     int bad = 0;
 
     choose_pages();
-    for (unsigned n = 0; n < SCENARIOS; n++) {
-        double since = explore_seconds();
-
-        bad += explore_report("explored", scenarios[n].name, false,
-                              explore(&scenarios[n], scenarios[n].preemptions + more), since);
-    }
-    for (unsigned n = 0; n < SCENARIOS; n++) {
-        double since = explore_seconds();
-
-        bad += explore_report("parked", scenarios[n].name, false,
-                              explore_parked(&scenarios[n], more), since);
-    }
+    bad += explore_every(scenarios, SCENARIOS, more, true);
     bad += run_plants();
     return bad != 0;
 }

@@ -281,4 +281,34 @@ static int explore_report(const char *kind, const char *name, bool expect_failur
     return bad;
 }
 
+/* Explore every scenario, with so many preemptions more than it asks for, and with `park` also with
+ * a thread parked before each step. Returns how many went wrong. */
+static inline int explore_every(const struct scenario *scenarios, unsigned count, unsigned more,
+                                bool park) {
+    int bad = 0;
+
+    for (unsigned n = 0; n < count; n++) {
+        double since = explore_seconds();
+
+        bad += explore_report("explored", scenarios[n].name, false,
+                              explore(&scenarios[n], scenarios[n].preemptions + more), since);
+        since = explore_seconds();
+        if (park)
+            bad += explore_report("parked", scenarios[n].name, false,
+                                  explore_parked(&scenarios[n], more), since);
+    }
+    return bad;
+}
+
+/* A fault is planted: one of the scenarios must find it. Returns 1 if none does. */
+static inline int explore_planted(const struct scenario *scenarios, unsigned count,
+                                  const char *fault) {
+    const char *failure = NULL;
+    double since = explore_seconds();
+
+    for (unsigned n = 0; n < count && !failure; n++)
+        failure = explore(&scenarios[n], scenarios[n].preemptions);
+    return explore_report("planted", fault, true, failure, since);
+}
+
 #endif
