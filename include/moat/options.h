@@ -39,6 +39,19 @@ enum moat_report {
     MOAT_REPORT_OFF,
 };
 
+/* How writes to pages of a write-watch region are told. */
+enum moat_watch {
+    MOAT_WATCH_AUTO,   /* by the kernel where it can, else by faults */
+    MOAT_WATCH_KERNEL, /* asynchronous write protection (Linux 6.7), or such regions are refused */
+    MOAT_WATCH_FAULT,  /* write-protected pages and the fault handler of <moat/fault.h> */
+};
+
+/* What a heap that is destroyed with live blocks does besides freeing them. */
+enum moat_leaks {
+    MOAT_LEAKS_SILENT,
+    MOAT_LEAKS_REPORT, /* a line for each on standard error */
+};
+
 struct moat_options {
     size_t struct_size;          /* sizeof(struct moat_options), set by moat_options_init */
     enum moat_trap trap;         /* trap=auto|markers|protect */
@@ -48,6 +61,11 @@ struct moat_options {
     uint32_t quarantine_regions; /* quarantine=N: releases of one processor before an address is
                                      placed again; 0..4096 */
     uint8_t poison;              /* poison=BYTE: fills pages that stay resident after a decommit */
+    uint64_t quota_bytes;        /* quota=BYTES: most that may be committed at once; 0: no quota */
+    uint64_t reserve_bytes;      /* reserve=BYTES: of those, kept for critical requests: half of it
+                                     for MOAT_APPDOMAIN_CRITICAL, all for MOAT_PROCESS_CRITICAL */
+    enum moat_watch watch;       /* watch=auto|kernel|fault */
+    enum moat_leaks leaks;       /* leaks=silent|report */
 };
 
 /*

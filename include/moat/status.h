@@ -35,6 +35,10 @@ enum moat_status {
     MOAT_ABANDONED,        /* the wait was cancelled                                              */
     MOAT_UNAVAILABLE,      /* the runtime was declared unloaded, or corruption has latched        */
     MOAT_CORRUPT,          /* the books or the kernel contradict themselves; latches              */
+    MOAT_CONTENT_LOST,     /* undoing a reset came too late: some pages read as zero              */
+    MOAT_NOT_LOCKED,       /* an unlock of pages that are not locked in memory                    */
+    MOAT_LOCK_LIMIT,       /* RLIMIT_MEMLOCK: no more pages may be locked in memory               */
+    MOAT_NO_LARGE_PAGES,   /* the large pages that were set aside are all in use                  */
     MOAT_STATUS_COUNT
 };
 /* clang-format on */

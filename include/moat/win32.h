@@ -56,19 +56,23 @@ extern "C" {
 #define PAGE_WRITECOMBINE      0x400u
 
 /* Last errors that Moat sets. */
-#define ERROR_SUCCESS            0u
-#define ERROR_NOT_ENOUGH_MEMORY  8u
-#define ERROR_BAD_LENGTH         24u
-#define ERROR_NOT_SUPPORTED      50u
-#define ERROR_INVALID_PARAMETER  87u
-#define ERROR_NOT_OWNER          288u
-#define ERROR_INVALID_ADDRESS    487u
-#define ERROR_ABANDONED_WAIT_0   735u
-#define ERROR_NOACCESS           998u
-#define ERROR_PRIVILEGE_NOT_HELD 1314u
-#define ERROR_INTERNAL_ERROR     1359u
-#define ERROR_COMMITMENT_LIMIT   1455u
-#define ERROR_TIMEOUT            1460u
+#define ERROR_SUCCESS             0u
+#define ERROR_NOT_ENOUGH_MEMORY   8u
+#define ERROR_BAD_LENGTH          24u
+#define ERROR_GEN_FAILURE         31u
+#define ERROR_NOT_SUPPORTED       50u
+#define ERROR_INVALID_PARAMETER   87u
+#define ERROR_NOT_LOCKED          158u
+#define ERROR_NOT_OWNER           288u
+#define ERROR_INVALID_ADDRESS     487u
+#define ERROR_ABANDONED_WAIT_0    735u
+#define ERROR_NOACCESS            998u
+#define ERROR_PRIVILEGE_NOT_HELD  1314u
+#define ERROR_INTERNAL_ERROR      1359u
+#define ERROR_NO_SYSTEM_RESOURCES 1450u
+#define ERROR_WORKING_SET_QUOTA   1453u
+#define ERROR_COMMITMENT_LIMIT    1455u
+#define ERROR_TIMEOUT             1460u
 
 #define PROCESSOR_ARCHITECTURE_AMD64   9
 #define PROCESSOR_ARCHITECTURE_ARM64   12

@@ -22,15 +22,17 @@ struct row {
     const char *name;
     const char *const *words; /* of the values 0, 1, ... ; NULL: the value is a number */
     size_t offset;            /* in struct moat_options */
-    size_t size;              /* of the field: 1 or 4 */
-    uint32_t maximum;
-    uint32_t initial;
+    size_t size;              /* of the field: 1, 4, or 8 for a number of bytes */
+    uint64_t maximum;
+    uint64_t initial;
     bool hexadecimal; /* how it is printed */
 };
 
 static const char *const trap_words[] = {"auto", "markers", "protect", NULL};
 static const char *const backend_words[] = {"os", "mimalloc", NULL};
 static const char *const report_words[] = {"stderr", "off", NULL};
+static const char *const watch_words[] = {"auto", "kernel", "fault", NULL};
+static const char *const leaks_words[] = {"silent", "report", NULL};
 
 #define FIELD(field) offsetof(struct moat_options, field), sizeof(((struct moat_options *)0)->field)
 
@@ -45,14 +47,22 @@ static const struct row rows[] = {
     {"timeout",    NULL,          FIELD(timeout_ms),         UINT32_MAX, 10000, false},
     {"quarantine", NULL,          FIELD(quarantine_regions), 4096,       64,    false},
     {"poison",     NULL,          FIELD(poison),             UINT8_MAX,  0xDB,  true},
+    {"quota",      NULL,          FIELD(quota_bytes),        UINT64_MAX, 0,     false},
+    {"reserve",    NULL,          FIELD(reserve_bytes),      UINT64_MAX, 0,     false},
+    {"watch",      watch_words,   FIELD(watch),              MOAT_WATCH_FAULT,
+     MOAT_WATCH_AUTO,    false},
+    {"leaks",      leaks_words,   FIELD(leaks),              MOAT_LEAKS_REPORT,
+     MOAT_LEAKS_SILENT,  false},
 };
 /* clang-format on */
 
 enum { ROW_COUNT = sizeof rows / sizeof rows[0] };
 
-_Static_assert(sizeof(enum moat_trap) == sizeof(uint32_t), "fields are read as 1 or 4 bytes");
+_Static_assert(sizeof(enum moat_trap) == sizeof(uint32_t), "fields are read as 1, 4 or 8 bytes");
 _Static_assert(sizeof(enum moat_backend) == sizeof(uint32_t), "the same");
 _Static_assert(sizeof(enum moat_report) == sizeof(uint32_t), "the same");
+_Static_assert(sizeof(enum moat_watch) == sizeof(uint32_t), "the same");
+_Static_assert(sizeof(enum moat_leaks) == sizeof(uint32_t), "the same");
 
 /* A piece of the text that is parsed; not terminated. */
 struct piece {
@@ -60,21 +70,29 @@ struct piece {
     size_t length;
 };
 
-static uint32_t get(const struct moat_options *options, const struct row *row) {
+static uint64_t get(const struct moat_options *options, const struct row *row) {
     const char *field = (const char *)options + row->offset;
-    uint32_t value;
-    if (row->size == 1)
+    uint32_t word;
+    uint64_t value;
+    if (row->size == sizeof(uint8_t))
         return *(const uint8_t *)field;
-    memcpy(&value, field, sizeof value);
-    return value;
+    if (row->size == sizeof value) {
+        memcpy(&value, field, sizeof value);
+        return value;
+    }
+    memcpy(&word, field, sizeof word);
+    return word;
 }
 
-static void set(struct moat_options *options, const struct row *row, uint32_t value) {
+static void set(struct moat_options *options, const struct row *row, uint64_t value) {
     char *field = (char *)options + row->offset;
-    if (row->size == 1)
+    uint32_t word = (uint32_t)value;
+    if (row->size == sizeof(uint8_t))
         *(uint8_t *)field = (uint8_t)value;
-    else
+    else if (row->size == sizeof value)
         memcpy(field, &value, sizeof value);
+    else
+        memcpy(field, &word, sizeof word);
 }
 
 void moat_options_init(struct moat_options *options) {
@@ -142,8 +160,12 @@ static void complain_value(const struct row *row, struct piece value, char *erro
     char text[QUOTE_MAX + 1];
     size_t used = moat_format(error, size, "option \"%s\" cannot be \"%s\": it is ", row->name,
                               quote(value, text));
-    if (row->words == NULL && used < size)
-        moat_format(error + used, size - used, "a number from 0 to %u", row->maximum);
+    if (used >= size)
+        return;
+    if (row->size == sizeof(uint64_t))
+        moat_format(error + used, size - used, "a number of bytes, or one with K, M, G or T");
+    else if (row->words == NULL)
+        moat_format(error + used, size - used, "a number from 0 to %u", (unsigned)row->maximum);
     for (uint32_t i = 0; row->words != NULL && i <= row->maximum && used < size; i++)
         used += moat_format(error + used, size - used, i == 0 ? "%s" : " or %s", row->words[i]);
 }
@@ -158,29 +180,42 @@ static int digit_of(char character) {
     return 16;
 }
 
-static bool parse_number(struct piece text, uint32_t maximum, uint32_t *number) {
+/* What the last letter of a number of bytes stands for, as a shift; it is taken off the text. */
+static unsigned parse_unit(struct piece *text) {
+    static const char units[] = "KMGT";
+    const char *unit = text->length > 1 ? strchr(units, text->start[text->length - 1]) : NULL;
+    if (unit == NULL || *unit == '\0')
+        return 0;
+    text->length--;
+    return 10 * (unsigned)(unit - units + 1);
+}
+
+static bool parse_number(struct piece text, uint64_t maximum, uint64_t *number) {
     uint64_t value = 0;
-    int radix = 10;
+    uint64_t radix = 10;
     if (text.length > 2 && text.start[0] == '0' && (text.start[1] == 'x' || text.start[1] == 'X')) {
         radix = 16;
         text.start += 2;
         text.length -= 2;
     }
     for (size_t i = 0; i < text.length; i++) {
-        int digit = digit_of(text.start[i]);
-        if (digit >= radix)
+        uint64_t digit = (uint64_t)digit_of(text.start[i]);
+        if (digit >= radix || value > (maximum - digit) / radix)
             return false;
-        value = value * (uint64_t)radix + (uint64_t)digit;
-        if (value > maximum)
-            return false;
+        value = value * radix + digit;
     }
-    *number = (uint32_t)value;
+    *number = value;
     return text.length > 0;
 }
 
-static bool parse_value(const struct row *row, struct piece text, uint32_t *value) {
-    if (row->words == NULL)
-        return parse_number(text, row->maximum, value);
+static bool parse_value(const struct row *row, struct piece text, uint64_t *value) {
+    if (row->words == NULL) {
+        unsigned shift = row->size == sizeof *value ? parse_unit(&text) : 0;
+        if (!parse_number(text, row->maximum >> shift, value))
+            return false;
+        *value <<= shift;
+        return true;
+    }
     for (uint32_t i = 0; i <= row->maximum; i++) {
         if (piece_is(text, row->words[i])) {
             *value = i;
@@ -203,7 +238,7 @@ static bool parse_word(struct moat_options *options, struct piece word, char *er
     for (size_t i = 0; i < ROW_COUNT; i++) {
         if (!piece_is(name, rows[i].name))
             continue;
-        uint32_t value;
+        uint64_t value;
         if (parse_value(&rows[i], rest, &value)) {
             set(options, &rows[i], value);
             return true;
@@ -249,13 +284,13 @@ size_t moat_options_print(const struct moat_options *options, char *text, size_t
         text[0] = '\0';
     for (size_t i = 0; i < ROW_COUNT; i++) {
         const struct row *row = &rows[i];
-        uint32_t value = get(options, row);
+        uint64_t value = get(options, row);
         char *rest = used < size ? text + used : NULL;
         size_t room = used < size ? size - used : 0;
         const char *comma = i == 0 ? "" : ",";
         if (row->words == NULL)
-            used += moat_format(rest, room, row->hexadecimal ? "%s%s=0x%02X" : "%s%s=%u", comma,
-                                row->name, value);
+            used += moat_format(rest, room, row->hexadecimal ? "%s%s=0x%02lX" : "%s%s=%lu", comma,
+                                row->name, (unsigned long)value);
         else
             used += moat_format(rest, room, "%s%s=%s", comma, row->name,
                                 value <= row->maximum ? row->words[value] : "?");
@@ -275,10 +310,10 @@ enum moat_status moat_options_check(const struct moat_options *options) {
         return MOAT_INVALID_ARGUMENT;
     }
     for (size_t i = 0; i < ROW_COUNT; i++) {
-        uint32_t value = get(options, &rows[i]);
+        uint64_t value = get(options, &rows[i]);
         if (value > rows[i].maximum) {
-            moat_error_set("option \"%s\" is %u, its greatest value is %u", rows[i].name, value,
-                           rows[i].maximum);
+            moat_error_set("option \"%s\" is %lu, its greatest value is %lu", rows[i].name,
+                           (unsigned long)value, (unsigned long)rows[i].maximum);
             return MOAT_INVALID_ARGUMENT;
         }
     }

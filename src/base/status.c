@@ -11,14 +11,18 @@
 enum {
     NOT_ENOUGH_MEMORY = 8,
     BAD_LENGTH = 24,
+    GEN_FAILURE = 31,
     NOT_SUPPORTED = 50,
     INVALID_PARAMETER = 87,
+    NOT_LOCKED = 158,
     NOT_OWNER = 288,
     INVALID_ADDRESS = 487,
     ABANDONED_WAIT = 735,
     NOACCESS = 998,
     PRIVILEGE_NOT_HELD = 1314,
     INTERNAL_ERROR = 1359,
+    NO_SYSTEM_RESOURCES = 1450,
+    WORKING_SET_QUOTA = 1453,
     COMMITMENT_LIMIT = 1455,
     TIMED_OUT = 1460,
 };
@@ -67,6 +71,14 @@ static const struct moat_status_info rows[MOAT_STATUS_COUNT] = {
     ROW(MOAT_UNAVAILABLE, "the runtime was declared unloaded, or corruption was found before",
         INTERNAL_ERROR, HOST_E_CLRNOTAVAILABLE),
     ROW(MOAT_CORRUPT, "the books or the kernel contradict themselves", INTERNAL_ERROR, E_FAIL),
+    ROW(MOAT_CONTENT_LOST, "the content of some pages is gone",
+        GEN_FAILURE, FROM_WIN32(GEN_FAILURE)),
+    ROW(MOAT_NOT_LOCKED, "what is to be unlocked is not locked",
+        NOT_LOCKED, FROM_WIN32(NOT_LOCKED)),
+    ROW(MOAT_LOCK_LIMIT, "no more pages may be locked in memory (RLIMIT_MEMLOCK)",
+        WORKING_SET_QUOTA, FROM_WIN32(WORKING_SET_QUOTA)),
+    ROW(MOAT_NO_LARGE_PAGES, "all large pages that were set aside are in use",
+        NO_SYSTEM_RESOURCES, E_OUTOFMEMORY),
 };
 /* clang-format on */
 

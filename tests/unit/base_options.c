@@ -33,7 +33,7 @@ static void refused(const char *text, const char *sentence) {
     cr_assert_eq(memcmp(&options, &before, sizeof options), 0, "%s changed something", text);
 }
 
-#define NAMES "of trap, backend, report, timeout, quarantine, poison"
+#define NAMES "of trap, backend, report, timeout, quarantine, poison, quota, reserve, watch, leaks"
 
 Test(options, defaults_are_what_the_documents_say) {
     struct moat_options options;
@@ -46,6 +46,30 @@ Test(options, defaults_are_what_the_documents_say) {
     cr_assert_eq(options.timeout_ms, 10000);
     cr_assert_eq(options.quarantine_regions, 64);
     cr_assert_eq(options.poison, 0xDB);
+    cr_assert_eq(options.quota_bytes, 0);
+    cr_assert_eq(options.reserve_bytes, 0);
+    cr_assert_eq(options.watch, MOAT_WATCH_AUTO);
+    cr_assert_eq(options.leaks, MOAT_LEAKS_SILENT);
+}
+
+Test(options, bytes_have_units) {
+    const char *sentence = "option \"quota\" cannot be \"%s\": it is a number of bytes, or one "
+                           "with K, M, G or T";
+    static const char *const bad[] = {
+        "", "K", "1k", "1KB", "-1", "1.5G", "18446744073709551616", "16777216T", "G1"};
+    cr_assert_eq(parsed("quota=0").quota_bytes, 0);
+    cr_assert_eq(parsed("quota=1234").quota_bytes, 1234);
+    cr_assert_eq(parsed("quota=18446744073709551615").quota_bytes, UINT64_MAX);
+    cr_assert_eq(parsed("quota=3K").quota_bytes, 3 << 10);
+    cr_assert_eq(parsed("quota=0x10M").quota_bytes, 16 << 20);
+    cr_assert_eq(parsed("reserve=5G").reserve_bytes, UINT64_C(5) << 30);
+    cr_assert_eq(parsed("reserve=16777215T").reserve_bytes, UINT64_C(16777215) << 40);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        char word[64], expected[256];
+        snprintf(word, sizeof word, "quota=%s", bad[i]);
+        snprintf(expected, sizeof expected, sentence, bad[i]);
+        refused(word, expected);
+    }
 }
 
 Test(options, no_text_changes_nothing) {
@@ -64,6 +88,11 @@ Test(options, every_word_of_every_name_is_understood) {
     cr_assert_eq(parsed("backend=mimalloc,backend=os").backend, MOAT_BACKEND_OS);
     cr_assert_eq(parsed("report=off").report, MOAT_REPORT_OFF);
     cr_assert_eq(parsed("report=off,report=stderr").report, MOAT_REPORT_STDERR);
+    cr_assert_eq(parsed("watch=kernel").watch, MOAT_WATCH_KERNEL);
+    cr_assert_eq(parsed("watch=fault").watch, MOAT_WATCH_FAULT);
+    cr_assert_eq(parsed("watch=fault,watch=auto").watch, MOAT_WATCH_AUTO);
+    cr_assert_eq(parsed("leaks=report").leaks, MOAT_LEAKS_REPORT);
+    cr_assert_eq(parsed("leaks=report,leaks=silent").leaks, MOAT_LEAKS_SILENT);
 }
 
 Test(options, numbers_reach_their_ends_and_no_further) {
@@ -164,10 +193,11 @@ Test(options, null_options_are_refused) {
 Test(options, print_is_what_parse_reads) {
     char text[256], again[256];
     struct moat_options options = parsed("trap=protect,backend=mimalloc,report=off,timeout=5,"
-                                         "quarantine=9,poison=0x0F");
+                                         "quarantine=9,poison=0x0F,quota=8K,reserve=100,"
+                                         "watch=fault,leaks=report");
     size_t length = moat_options_print(&options, text, sizeof text);
     cr_assert_str_eq(text, "trap=protect,backend=mimalloc,report=off,timeout=5,quarantine=9,"
-                           "poison=0x0F");
+                           "poison=0x0F,quota=8192,reserve=100,watch=fault,leaks=report");
     cr_assert_eq(length, strlen(text));
     struct moat_options copy = parsed(text);
     cr_assert_eq(memcmp(&copy, &options, sizeof copy), 0);
