@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "os/os.h"
+#include "region/held.h"
 #include "region/registry.h"
 
 #define MOAT_HANDLE_NONE 0u
@@ -189,27 +190,41 @@ enum moat_status moat_region_enter(const struct moat_region_ref *ref, uintptr_t 
                                    uint32_t *stripes) {
     uint32_t seen;
     *stripes = stripes_of(start, end);
+    moat_held_push(ref->region, *stripes);
     for (;;) {
         switch (moat_life_enter(&ref->region->life, ref->generation, *stripes, &seen)) {
         case MOAT_LIFE_OK:
             return MOAT_OK;
         case MOAT_LIFE_GONE:
+            moat_held_pop();
             return MOAT_NOT_OURS;
         case MOAT_LIFE_BUSY:
         case MOAT_LIFE_CLOSING:
-            if (!wait(ref, seen, patience))
+            if (!wait(ref, seen, patience)) {
+                moat_held_pop();
                 return MOAT_TIMEOUT;
+            }
         }
     }
+}
+
+bool moat_region_mine(const struct moat_region_ref *ref, uintptr_t start, uintptr_t end) {
+    return moat_held_here(ref->region, stripes_of(start, end));
 }
 
 void moat_region_leave(const struct moat_region_ref *ref, uint32_t stripes) {
     if (moat_life_leave(&ref->region->life, stripes))
         wake(ref);
+    moat_held_pop();
 }
 
-enum moat_status moat_region_close(const struct moat_region_ref *ref,
-                                   struct moat_patience *patience) {
+static void reopen(const struct moat_region_ref *ref) {
+    if (moat_life_reopen(&ref->region->life))
+        wake(ref);
+}
+
+static enum moat_status close_all(const struct moat_region_ref *ref,
+                                  struct moat_patience *patience) {
     uint32_t seen;
     enum moat_life_status status = moat_life_close(&ref->region->life, ref->generation, &seen);
 
@@ -220,7 +235,7 @@ enum moat_status moat_region_close(const struct moat_region_ref *ref,
     }
     while (status == MOAT_LIFE_BUSY) {
         if (!wait(ref, seen, patience)) {
-            moat_region_reopen(ref);
+            reopen(ref);
             return MOAT_TIMEOUT;
         }
         status = moat_life_close_again(&ref->region->life, &seen);
@@ -228,9 +243,18 @@ enum moat_status moat_region_close(const struct moat_region_ref *ref,
     return status == MOAT_LIFE_OK ? MOAT_OK : MOAT_NOT_OURS;
 }
 
+enum moat_status moat_region_close(const struct moat_region_ref *ref,
+                                   struct moat_patience *patience) {
+    moat_held_push(ref->region, MOAT_LIFE_STRIPES_ALL);
+    enum moat_status status = close_all(ref, patience);
+    if (status)
+        moat_held_pop();
+    return status;
+}
+
 void moat_region_reopen(const struct moat_region_ref *ref) {
-    if (moat_life_reopen(&ref->region->life))
-        wake(ref);
+    reopen(ref);
+    moat_held_pop();
 }
 
 void moat_region_retire(const struct moat_region_ref *ref) {
@@ -241,4 +265,5 @@ void moat_region_retire(const struct moat_region_ref *ref) {
     if (waiters)
         wake(ref);
     moat_record_pool_give(&registry->pool, ref->handle);
+    moat_held_pop();
 }
