@@ -32,8 +32,21 @@ void moat_life_birth(_Atomic uint64_t *life, uint32_t *generation) {
     moat_store_release(life, (uint64_t)*generation << GENERATION_SHIFT);
 }
 
+/* The lock bit, unless it is this thread's own. */
+static uint32_t lock_of_others(bool holder) {
+    return holder ? 0 : MOAT_LIFE_LOCKED_BIT;
+}
+
+/* What keeps a thread out, the strongest reason first. */
+static enum moat_life_status reason(uint64_t word, uint32_t lock) {
+    if (word & MOAT_LIFE_CLOSING_BIT)
+        return MOAT_LIFE_CLOSING;
+    return word & lock ? MOAT_LIFE_LOCKED : MOAT_LIFE_BUSY;
+}
+
 enum moat_life_status moat_life_enter(_Atomic uint64_t *life, uint32_t generation, uint32_t stripes,
-                                      uint32_t *seen) {
+                                      bool holder, uint32_t *seen) {
+    uint32_t lock = lock_of_others(holder);
     /* A(birth) */
     uint64_t word = moat_load_acquire(life);
 
@@ -41,16 +54,16 @@ enum moat_life_status moat_life_enter(_Atomic uint64_t *life, uint32_t generatio
         if (!is_life(word, generation))
             return MOAT_LIFE_GONE;
 
-        bool blocked = (word & (stripes | MOAT_LIFE_CLOSING_BIT)) != 0;
+        bool blocked = (word & (stripes | MOAT_LIFE_CLOSING_BIT | lock)) != 0;
         uint64_t next = word | (blocked ? MOAT_LIFE_WAITERS_BIT : stripes);
 
-        /* R(stripe) A(stripe) A(close) A(birth) */
+        /* R(stripe) A(stripe) A(close) A(lock) A(nudge) A(birth) */
         if (!moat_cas_acq_rel(life, &word, next))
             continue;
         if (!blocked)
             return MOAT_LIFE_OK;
         *seen = (uint32_t)next;
-        return word & MOAT_LIFE_CLOSING_BIT ? MOAT_LIFE_CLOSING : MOAT_LIFE_BUSY;
+        return reason(word, lock);
     }
 }
 
@@ -61,7 +74,9 @@ bool moat_life_leave(_Atomic uint64_t *life, uint32_t stripes) {
     return (word & MOAT_LIFE_WAITERS_BIT) != 0;
 }
 
-enum moat_life_status moat_life_close(_Atomic uint64_t *life, uint32_t generation, uint32_t *seen) {
+enum moat_life_status moat_life_close(_Atomic uint64_t *life, uint32_t generation, bool holder,
+                                      uint32_t *seen) {
+    uint32_t lock = lock_of_others(holder);
     /* A(birth) */
     uint64_t word = moat_load_acquire(life);
 
@@ -73,9 +88,11 @@ enum moat_life_status moat_life_close(_Atomic uint64_t *life, uint32_t generatio
         bool busy = (word & MOAT_LIFE_STRIPES_ALL) != 0;
         uint64_t next = word | MOAT_LIFE_CLOSING_BIT;
 
+        if (!closing && (word & lock) != 0)
+            return MOAT_LIFE_LOCKED;
         if (closing || busy)
             next |= MOAT_LIFE_WAITERS_BIT;
-        /* R(close) A(close) A(stripe) A(birth) */
+        /* R(close) A(close) A(stripe) A(lock) A(nudge) A(birth) */
         if (!moat_cas_acq_rel(life, &word, next))
             continue;
         *seen = (uint32_t)next;
@@ -85,7 +102,7 @@ enum moat_life_status moat_life_close(_Atomic uint64_t *life, uint32_t generatio
     }
 }
 
-enum moat_life_status moat_life_close_again(_Atomic uint64_t *life, uint32_t *seen) {
+enum moat_life_status moat_life_drained(_Atomic uint64_t *life, uint32_t *seen) {
     /* A(stripe) */
     uint64_t word = moat_load_acquire(life);
 
@@ -94,7 +111,7 @@ enum moat_life_status moat_life_close_again(_Atomic uint64_t *life, uint32_t *se
 
         if ((word & MOAT_LIFE_STRIPES_ALL) == 0)
             return MOAT_LIFE_OK;
-        /* R(close) A(stripe) */
+        /* R(close) A(stripe) A(nudge) */
         if (moat_cas_acq_rel(life, &word, next)) {
             *seen = (uint32_t)next;
             return MOAT_LIFE_BUSY;
@@ -116,4 +133,48 @@ bool moat_life_death(_Atomic uint64_t *life) {
 
     /* R(close) A(close) */
     return (moat_exchange_acq_rel(life, next) & MOAT_LIFE_WAITERS_BIT) != 0;
+}
+
+enum moat_life_status moat_life_lock(_Atomic uint64_t *life, uint32_t generation, uint32_t *seen) {
+    const uint32_t taken = MOAT_LIFE_CLOSING_BIT | MOAT_LIFE_LOCKED_BIT;
+    /* A(birth) */
+    uint64_t word = moat_load_acquire(life);
+
+    for (;;) {
+        if (!is_life(word, generation))
+            return MOAT_LIFE_GONE;
+
+        bool blocked = (word & taken) != 0;
+        bool busy = (word & MOAT_LIFE_STRIPES_ALL) != 0;
+        uint64_t next = word | (blocked ? 0 : MOAT_LIFE_LOCKED_BIT);
+
+        if (blocked || busy)
+            next |= MOAT_LIFE_WAITERS_BIT;
+        /* R(lock) A(lock) A(close) A(stripe) A(nudge) A(birth) */
+        if (!moat_cas_acq_rel(life, &word, next))
+            continue;
+        *seen = (uint32_t)next;
+        if (blocked)
+            return reason(word, MOAT_LIFE_LOCKED_BIT);
+        return busy ? MOAT_LIFE_BUSY : MOAT_LIFE_OK;
+    }
+}
+
+bool moat_life_unlock(_Atomic uint64_t *life) {
+    const uint64_t bits = MOAT_LIFE_LOCKED_BIT | MOAT_LIFE_WAITERS_BIT;
+
+    /* R(lock) A(lock) */
+    return (moat_and_acq_rel(life, ~bits) & MOAT_LIFE_WAITERS_BIT) != 0;
+}
+
+bool moat_life_locked(const _Atomic uint64_t *life) {
+    /* A(lock) */
+    return (moat_load_acquire(life) & MOAT_LIFE_LOCKED_BIT) != 0;
+}
+
+bool moat_life_nudge(_Atomic uint64_t *life) {
+    /* R(nudge) A(nudge) also where nobody waits: who sets the bit next must see what led here. */
+    uint64_t word = moat_and_acq_rel(life, ~(uint64_t)MOAT_LIFE_WAITERS_BIT);
+
+    return (word & MOAT_LIFE_WAITERS_BIT) != 0;
 }

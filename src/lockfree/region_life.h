@@ -3,9 +3,13 @@
  * region_life: who works on a region, and who may free it? One 64-bit word in the record decides.
  *
  * High 32 bits: generation, odd while the record belongs to a region, even while it is free. Low 32
- * bits, which a futex can sleep on: closing, waiters and MOAT_LIFE_STRIPES stripe bits. Every step
- * compares the generation in the same word that it changes, so a caller that kept a record over the
- * region's death learns MOAT_LIFE_GONE and changes nothing.
+ * bits, which a futex can sleep on: closing, waiters, locked and MOAT_LIFE_STRIPES stripe bits.
+ * Every step compares the generation in the same word that it changes, so a caller that kept a
+ * record over the region's death learns MOAT_LIFE_GONE and changes nothing.
+ *
+ * Locked: a thread keeps all others from entering and closing for as long as it likes, over many
+ * calls. Which thread that is the word does not say: the caller knows, and passes `holder` to enter
+ * and close all the same.
  *
  * Easy to get wrong: between finding a handle and entering, the record may pass to another region.
  *
@@ -20,13 +24,15 @@
  *
  * Limits     a generation returns after 2^31 lives of one record: a caller stopped for exactly a
  *            multiple of that many is not told apart.
- * Progress   lock-free; leave, reopen and death are wait-free.
+ * Progress   lock-free; leave, reopen, death, unlock and nudge are wait-free.
  *
  * Edges. R() marks the releasing end, A() the acquiring end.
  *
  *   birth   the owner fills the record, then gives it life -> whoever enters sees it filled
  *   stripe  who leaves a stripe -> who enters it next, or closes, sees what was done under it
  *   close   who closed gives the region back or reopens it -> who comes after sees all of it
+ *   lock    who unlocks -> who enters, closes or locks next sees what was done under the lock
+ *   nudge   what was written before a nudge -> who finds its waiters bit gone, or sets it anew
  */
 #ifndef MOAT_LOCKFREE_REGION_LIFE_H
 #define MOAT_LOCKFREE_REGION_LIFE_H
@@ -36,8 +42,9 @@
 
 #include "lockfree/atomic.h"
 
-#define MOAT_LIFE_STRIPES     30
+#define MOAT_LIFE_STRIPES     29
 #define MOAT_LIFE_STRIPES_ALL ((UINT32_C(1) << MOAT_LIFE_STRIPES) - 1)
+#define MOAT_LIFE_LOCKED_BIT  (UINT32_C(1) << 29)
 #define MOAT_LIFE_WAITERS_BIT (UINT32_C(1) << 30)
 #define MOAT_LIFE_CLOSING_BIT (UINT32_C(1) << 31)
 
@@ -45,6 +52,7 @@ enum moat_life_status {
     MOAT_LIFE_OK = 0,
     MOAT_LIFE_BUSY,    /* a stripe is held by another thread */
     MOAT_LIFE_CLOSING, /* another thread is closing: its outcome is not known yet */
+    MOAT_LIFE_LOCKED,  /* another thread has it locked */
     MOAT_LIFE_GONE     /* that life is over; the record may live another one */
 };
 
@@ -62,10 +70,11 @@ void moat_life_birth(_Atomic uint64_t *life, uint32_t *generation);
  * Take all of these stripes, or none.
  *
  *   stripes   at least one of the low MOAT_LIFE_STRIPES bits
- *   seen      BUSY and CLOSING: the low word to sleep on, waiters bit set
+ *   holder    this thread has it locked
+ *   seen      BUSY, CLOSING and LOCKED: the low word to sleep on, waiters bit set
  */
 enum moat_life_status moat_life_enter(_Atomic uint64_t *life, uint32_t generation, uint32_t stripes,
-                                      uint32_t *seen);
+                                      bool holder, uint32_t *seen);
 
 /* Give back stripes that this thread took. True: somebody sleeps on the low word, wake all. */
 bool moat_life_leave(_Atomic uint64_t *life, uint32_t stripes);
@@ -75,19 +84,44 @@ bool moat_life_leave(_Atomic uint64_t *life, uint32_t stripes);
  *
  * Returns   MOAT_LIFE_OK        this thread closes, and is alone with the region
  *           MOAT_LIFE_BUSY      this thread closes, but stripes are held: sleep on *seen, then call
- *                               moat_life_close_again; or give up with moat_life_reopen
+ *                               moat_life_drained; or give up with moat_life_reopen
  *           MOAT_LIFE_CLOSING   another thread closes: sleep on *seen, then start over
+ *           MOAT_LIFE_LOCKED    another thread has it locked; nothing changed
  *           MOAT_LIFE_GONE      that life is over
  */
-enum moat_life_status moat_life_close(_Atomic uint64_t *life, uint32_t generation, uint32_t *seen);
+enum moat_life_status moat_life_close(_Atomic uint64_t *life, uint32_t generation, bool holder,
+                                      uint32_t *seen);
 
-/* Are the stripes free by now? For the closing thread only: OK, or BUSY with a fresh *seen. */
-enum moat_life_status moat_life_close_again(_Atomic uint64_t *life, uint32_t *seen);
+/* Are the stripes free by now? For the thread that closes, or that locked and was told BUSY: OK, or
+ * BUSY with a fresh *seen. */
+enum moat_life_status moat_life_drained(_Atomic uint64_t *life, uint32_t *seen);
 
 /* Roll a close back. For the closing thread only. True: wake all sleepers. */
 bool moat_life_reopen(_Atomic uint64_t *life);
 
-/* End this life, all stripes being free. For the closing thread only. True: wake all sleepers. */
+/* End this life, all stripes being free, lock and all. For the closing thread only. True: wake all
+ * sleepers. */
 bool moat_life_death(_Atomic uint64_t *life);
+
+/*
+ * Lock: nobody but this thread enters or closes from now on.
+ *
+ * Returns   MOAT_LIFE_OK        locked, and no stripe is held
+ *           MOAT_LIFE_BUSY      locked, but stripes are held: sleep on *seen, then call
+ *                               moat_life_drained; or give up with moat_life_unlock
+ *           MOAT_LIFE_CLOSING   another thread closes: sleep on *seen, then start over
+ *           MOAT_LIFE_LOCKED    another thread has it locked, or this one: the same
+ *           MOAT_LIFE_GONE      that life is over
+ */
+enum moat_life_status moat_life_lock(_Atomic uint64_t *life, uint32_t generation, uint32_t *seen);
+
+/* Unlock. For the thread that locked, or one that knows it to be gone. True: wake all sleepers. */
+bool moat_life_unlock(_Atomic uint64_t *life);
+
+/* Whether anybody has it locked at this moment. */
+bool moat_life_locked(const _Atomic uint64_t *life);
+
+/* Have all sleepers look again, whatever they sleep for. For any thread. True: wake them. */
+bool moat_life_nudge(_Atomic uint64_t *life);
 
 #endif

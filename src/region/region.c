@@ -5,22 +5,14 @@
 #include "base/check.h"
 #include "os/os.h"
 #include "region/held.h"
+#include "region/lock.h"
 #include "region/registry.h"
 
 #define MOAT_HANDLE_NONE 0u
 
-/* The half of a life word that sleepers watch. */
-static const void *low_word(const _Atomic uint64_t *life) {
-    const union {
-        uint32_t value;
-        unsigned char first_byte;
-    } one = {.value = 1};
-    const uint32_t *halves = (const void *)life;
-    return one.first_byte ? &halves[0] : &halves[1];
-}
-
 static void fill(struct moat_region *region, const struct moat_place *place,
-                 struct moat_manager *owner, uint32_t protection) {
+                 const struct moat_region_terms *terms) {
+    uint32_t protection = terms->protection | terms->flags << MOAT_REGION_FLAGS_SHIFT;
     /* R(rebirth) */
     atomic_store_explicit(&region->base, place->base, memory_order_release);
     /* R(rebirth) */
@@ -28,7 +20,7 @@ static void fill(struct moat_region *region, const struct moat_place *place,
     /* R(rebirth) */
     atomic_store_explicit(&region->space, place->space, memory_order_release);
     /* R(rebirth) */
-    atomic_store_explicit(&region->owner, owner, memory_order_release);
+    atomic_store_explicit(&region->owner, terms->owner, memory_order_release);
     /* R(rebirth) */
     atomic_store_explicit(&region->protection, protection, memory_order_release);
     bool alone = !place->space->arena;
@@ -54,7 +46,9 @@ static bool copy(struct moat_region *region, uint32_t handle, struct moat_region
     /* A(rebirth) */
     ref->owner = atomic_load_explicit(&region->owner, memory_order_acquire);
     /* A(rebirth) */
-    ref->protection = atomic_load_explicit(&region->protection, memory_order_acquire);
+    uint32_t protection = atomic_load_explicit(&region->protection, memory_order_acquire);
+    ref->protection = protection & ((UINT32_C(1) << MOAT_REGION_FLAGS_SHIFT) - 1);
+    ref->flags = protection >> MOAT_REGION_FLAGS_SHIFT;
     /* A(rebirth) */
     ref->span_start = atomic_load_explicit(&region->span_start, memory_order_acquire);
     /* A(rebirth) */
@@ -66,8 +60,25 @@ bool moat_region_lives(const struct moat_region_ref *ref) {
     return moat_life_generation(&ref->region->life) == ref->generation;
 }
 
-enum moat_status moat_region_publish(const struct moat_place *place, struct moat_manager *owner,
-                                     uint32_t protection) {
+struct moat_region_extra *moat_region_extra(const struct moat_region_ref *ref) {
+    return &moat_registry()->extras[ref->handle];
+}
+
+static void set_tag(uint32_t handle, void *tag) {
+    /* R(rebirth) */
+    atomic_store_explicit(&moat_registry()->extras[handle].tag, tag, memory_order_release);
+}
+
+void *moat_region_tag(const struct moat_region_ref *ref) {
+    if (!(ref->flags & MOAT_REGION_TAGGED))
+        return NULL;
+    /* A(rebirth) */
+    void *tag = atomic_load_explicit(&moat_region_extra(ref)->tag, memory_order_acquire);
+    return moat_region_lives(ref) ? tag : NULL;
+}
+
+enum moat_status moat_region_publish(const struct moat_place *place,
+                                     const struct moat_region_terms *terms) {
     struct moat_registry *registry = moat_registry();
     MOAT_ASSERT(moat_is_aligned(place->base, MOAT_GRANULE));
     MOAT_ASSERT(place->size > 0 && moat_is_aligned(place->size, MOAT_PAGE));
@@ -77,11 +88,15 @@ enum moat_status moat_region_publish(const struct moat_place *place, struct moat
     if (handle == MOAT_HANDLE_NONE)
         return MOAT_NO_MEMORY;
     struct moat_region *region = &registry->records[handle];
-    fill(region, place, owner, protection);
+    fill(region, place, terms);
+    if (terms->tag)
+        set_tag(handle, terms->tag);
     moat_life_birth(&region->life, &generation);
     if (moat_registry_enter(registry, place->base, handle))
         return MOAT_OK;
     (void)moat_life_death(&region->life);
+    if (terms->tag)
+        set_tag(handle, NULL);
     moat_record_pool_give(&registry->pool, handle);
     return MOAT_NO_MEMORY;
 }
@@ -166,104 +181,89 @@ static uint32_t stripes_of(uintptr_t start, uintptr_t end) {
     return stripes;
 }
 
-bool moat_patience_left(struct moat_patience *patience) {
-    uint64_t now = moat_os_clock();
-    if (patience->deadline == 0)
-        patience->deadline = now + patience->timeout_ns;
-    return now < patience->deadline;
-}
-
-/* Sleep until the life word changes; false: patience is at its end. */
-static bool wait(const struct moat_region_ref *ref, uint32_t seen, struct moat_patience *patience) {
-    if (!moat_patience_left(patience))
-        return false;
-    (void)moat_os_wait(low_word(&ref->region->life), seen, patience->deadline);
-    return true;
-}
-
-static void wake(const struct moat_region_ref *ref) {
-    moat_os_wake(low_word(&ref->region->life));
-}
-
 enum moat_status moat_region_enter(const struct moat_region_ref *ref, uintptr_t start,
                                    uintptr_t end, struct moat_patience *patience,
                                    uint32_t *stripes) {
+    struct moat_queue queue = {patience, false};
+    struct moat_lock_wait lock = {0};
+    enum moat_status status = MOAT_OK;
     uint32_t seen;
+
     *stripes = stripes_of(start, end);
-    moat_held_push(ref->region, *stripes);
-    for (;;) {
-        switch (moat_life_enter(&ref->region->life, ref->generation, *stripes, &seen)) {
+    while (!status) {
+        switch (moat_life_enter(&ref->region->life, ref->generation, *stripes, lock.ours, &seen)) {
         case MOAT_LIFE_OK:
-            return MOAT_OK;
+            return moat_queue_leave(&queue, MOAT_OK);
         case MOAT_LIFE_GONE:
-            moat_held_pop();
-            return MOAT_NOT_OURS;
+            return moat_queue_leave(&queue, MOAT_NOT_OURS);
+        case MOAT_LIFE_LOCKED:
+            status = moat_region_wait_locked(ref, &queue, &lock, seen);
+            break;
         case MOAT_LIFE_BUSY:
         case MOAT_LIFE_CLOSING:
-            if (!wait(ref, seen, patience)) {
-                moat_held_pop();
-                return MOAT_TIMEOUT;
-            }
+            status = moat_queue_wait(&queue, &ref->region->life, seen);
         }
     }
-}
-
-bool moat_region_mine(const struct moat_region_ref *ref, uintptr_t start, uintptr_t end) {
-    return moat_held_here(ref->region, stripes_of(start, end));
+    return moat_queue_leave(&queue, status);
 }
 
 void moat_region_leave(const struct moat_region_ref *ref, uint32_t stripes) {
     if (moat_life_leave(&ref->region->life, stripes))
-        wake(ref);
-    moat_held_pop();
+        moat_life_wake(&ref->region->life);
 }
 
-static void reopen(const struct moat_region_ref *ref) {
-    if (moat_life_reopen(&ref->region->life))
-        wake(ref);
-}
-
-static enum moat_status close_all(const struct moat_region_ref *ref,
-                                  struct moat_patience *patience) {
-    uint32_t seen;
-    enum moat_life_status status = moat_life_close(&ref->region->life, ref->generation, &seen);
-
-    while (status == MOAT_LIFE_CLOSING) {
-        if (!wait(ref, seen, patience))
-            return MOAT_TIMEOUT;
-        status = moat_life_close(&ref->region->life, ref->generation, &seen);
-    }
-    while (status == MOAT_LIFE_BUSY) {
-        if (!wait(ref, seen, patience)) {
-            reopen(ref);
-            return MOAT_TIMEOUT;
-        }
-        status = moat_life_close_again(&ref->region->life, &seen);
-    }
-    return status == MOAT_LIFE_OK ? MOAT_OK : MOAT_NOT_OURS;
+enum moat_status moat_region_drain(const struct moat_region_ref *ref, struct moat_queue *queue,
+                                   uint32_t seen) {
+    enum moat_status status;
+    do
+        status = moat_queue_wait(queue, &ref->region->life, seen);
+    while (!status && moat_life_drained(&ref->region->life, &seen) == MOAT_LIFE_BUSY);
+    return status;
 }
 
 enum moat_status moat_region_close(const struct moat_region_ref *ref,
                                    struct moat_patience *patience) {
-    moat_held_push(ref->region, MOAT_LIFE_STRIPES_ALL);
-    enum moat_status status = close_all(ref, patience);
-    if (status)
-        moat_held_pop();
-    return status;
+    struct moat_queue queue = {patience, false};
+    enum moat_status status = MOAT_OK;
+    bool holder = false;
+    uint32_t seen;
+
+    while (!status) {
+        switch (moat_life_close(&ref->region->life, ref->generation, holder, &seen)) {
+        case MOAT_LIFE_OK:
+            return moat_queue_leave(&queue, MOAT_OK);
+        case MOAT_LIFE_GONE:
+            return moat_queue_leave(&queue, MOAT_NOT_OURS);
+        case MOAT_LIFE_LOCKED:
+            holder = moat_region_held(ref);
+            status = holder ? MOAT_OK : MOAT_NOT_OWNER;
+            break;
+        case MOAT_LIFE_CLOSING:
+            status = moat_queue_wait(&queue, &ref->region->life, seen);
+            break;
+        case MOAT_LIFE_BUSY:
+            status = moat_region_drain(ref, &queue, seen);
+            if (status)
+                moat_region_reopen(ref);
+            return moat_queue_leave(&queue, status);
+        }
+    }
+    return moat_queue_leave(&queue, status);
 }
 
 void moat_region_reopen(const struct moat_region_ref *ref) {
-    reopen(ref);
-    moat_held_pop();
+    if (moat_life_reopen(&ref->region->life))
+        moat_life_wake(&ref->region->life);
 }
 
 void moat_region_retire(const struct moat_region_ref *ref) {
     struct moat_registry *registry = moat_registry();
 
     moat_registry_erase(registry, ref->base, ref->handle);
-    bool waiters = moat_life_death(&ref->region->life);
-    if (waiters)
-        wake(ref);
+    if (ref->flags & MOAT_REGION_TAGGED)
+        set_tag(ref->handle, NULL);
+    moat_region_forget_lock(ref);
+    if (moat_life_death(&ref->region->life))
+        moat_life_wake(&ref->region->life);
     moat_record_pool_give(&registry->pool, ref->handle);
-    moat_held_pop();
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every interleaving, up to a bound, of threads that enter, close, reopen and end a life and sleep
- * on its low word: stripes exclude each other, a closer is alone, one closer ends the life, nobody
- * gets into a life that is not the one it knows, and nobody sleeps for ever.
+ * Every interleaving, up to a bound, of threads that enter, lock, close, reopen and end a life and
+ * sleep on its low word: stripes exclude each other, who locks or closes is alone, one closer ends
+ * the life, nobody gets into a life that is not the one it knows, and nobody sleeps for ever, also
+ * when a lock is never given back and the waits for it are called off.
  */
 #include "support/explore.h"
 
@@ -13,7 +14,8 @@
 static _Atomic uint64_t life;
 static uint32_t first_life;
 static unsigned inside[2]; /* threads that hold a stripe */
-static unsigned alone;     /* threads that have closed */
+static unsigned alone;     /* threads that have closed or locked */
+static _Atomic uint64_t called_off;
 static unsigned deaths;
 static unsigned rounds; /* entries that succeeded */
 
@@ -21,12 +23,13 @@ static void reset(void) {
     life = 0;
     memset(inside, 0, sizeof(inside));
     alone = deaths = rounds = 0;
+    called_off = 0;
     moat_life_birth(&life, &first_life);
 }
 
 /* What a futex does: sleep only if the word is still the one seen, all in one step. */
 static void sleep_on(uint32_t seen) {
-    if ((uint32_t)life == seen)
+    if ((uint32_t)moat_load_acquire(&life) == seen)
         explore_sleep();
 }
 
@@ -39,8 +42,8 @@ static void work(uint32_t generation, uint32_t stripes) {
     enum moat_life_status status;
     uint32_t seen;
 
-    while ((status = moat_life_enter(&life, generation, stripes, &seen)) != MOAT_LIFE_OK) {
-        if (status == MOAT_LIFE_GONE)
+    while ((status = moat_life_enter(&life, generation, stripes, false, &seen)) != MOAT_LIFE_OK) {
+        if (status == MOAT_LIFE_GONE || moat_load_acquire(&called_off) != 0)
             return;
         sleep_on(seen);
     }
@@ -58,21 +61,44 @@ static void work(uint32_t generation, uint32_t stripes) {
     wake_if(moat_life_leave(&life, stripes));
 }
 
-/* Returns whether this thread closed. */
+static void be_alone(void) {
+    if (alone++ != 0 || inside[0] + inside[1] != 0)
+        explore_fail("who closed or locked is not alone");
+}
+
+static void drain(enum moat_life_status status, uint32_t seen) {
+    while (status == MOAT_LIFE_BUSY) {
+        sleep_on(seen);
+        status = moat_life_drained(&life, &seen);
+    }
+}
+
+/* Returns whether this thread locked. */
+static bool lock_alone(uint32_t generation) {
+    enum moat_life_status status;
+    uint32_t seen;
+
+    while ((status = moat_life_lock(&life, generation, &seen)) == MOAT_LIFE_CLOSING ||
+           status == MOAT_LIFE_LOCKED)
+        sleep_on(seen);
+    if (status == MOAT_LIFE_GONE)
+        return false;
+    drain(status, seen);
+    be_alone();
+    return true;
+}
+
+/* Returns whether this thread closed: not when another one has it locked. */
 static bool close_alone(uint32_t generation) {
     enum moat_life_status status;
     uint32_t seen;
 
-    while ((status = moat_life_close(&life, generation, &seen)) == MOAT_LIFE_CLOSING)
+    while ((status = moat_life_close(&life, generation, false, &seen)) == MOAT_LIFE_CLOSING)
         sleep_on(seen);
-    if (status == MOAT_LIFE_GONE)
+    if (status == MOAT_LIFE_GONE || status == MOAT_LIFE_LOCKED)
         return false;
-    while (status == MOAT_LIFE_BUSY) {
-        sleep_on(seen);
-        status = moat_life_close_again(&life, &seen);
-    }
-    if (alone++ != 0 || inside[0] + inside[1] != 0)
-        explore_fail("a closer is not alone");
+    drain(status, seen);
+    be_alone();
     return true;
 }
 
@@ -112,6 +138,38 @@ static void give_up_then_end(void) {
     end_life();
 }
 
+static void lock_and_unlock(void) {
+    if (!lock_alone(first_life))
+        return;
+    alone--;
+    wake_if(moat_life_unlock(&life));
+}
+static void lock_work_end(void) {
+    uint32_t seen;
+
+    if (!lock_alone(first_life))
+        return;
+    if (moat_life_enter(&life, first_life, 1, true, &seen) != MOAT_LIFE_OK)
+        explore_fail("the holder of a lock does not get in");
+    wake_if(moat_life_leave(&life, 1));
+    if (moat_life_close(&life, first_life, true, &seen) != MOAT_LIFE_OK)
+        explore_fail("the holder of a lock does not get to close");
+    alone--;
+    deaths++;
+    wake_if(moat_life_death(&life));
+}
+static void lock_for_ever(void) {
+    (void)lock_alone(first_life);
+    alone--;
+}
+static void call_off(void) {
+    moat_store_release(&called_off, 1);
+    wake_if(moat_life_nudge(&life));
+}
+
+static void check_quiet(void) {
+}
+
 static void check(void) {
     bool parked = false;
 
@@ -119,7 +177,7 @@ static void check(void) {
         parked |= explore_is_parked(i);
     if (deaths > 1)
         explore_fail("one life ended twice");
-    if (!parked && (life & (MOAT_LIFE_STRIPES_ALL | MOAT_LIFE_CLOSING_BIT)) != 0)
+    if (!parked && (uint32_t)life != 0)
         explore_fail("something is still held when all is quiet");
 }
 
@@ -142,6 +200,10 @@ static const struct scenario scenarios[] = {
     {"work against a new life", reset, {work_both, end_and_begin}, check_one_death, 6},
     {"an end given up", reset, {work_both, give_up_then_end, end_life}, check_one_death, 3},
     {"two ends and a new life", reset, {end_and_begin, end_life, work_first}, check_one_death, 4},
+    {"two locks and work", reset, {lock_and_unlock, lock_and_unlock, work_both}, check, 3},
+    {"a lock against an end", reset, {lock_and_unlock, give_up_then_end, work_first}, check, 3},
+    {"the holder ends", reset, {lock_work_end, end_life, work_first}, check_one_death, 4},
+    {"waits called off", reset, {lock_for_ever, work_both, call_off}, check_quiet, 6},
 };
 #define SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
 
@@ -170,6 +232,24 @@ static bool mask_same_generation(_Atomic uint64_t *at, uint64_t value, uint64_t 
     return true;
 }
 
+/* The lock is not looked at. */
+static bool cas_past_lock(_Atomic uint64_t *at, uint64_t *expected, uint64_t desired,
+                          bool *result) {
+    if (*expected & MOAT_LIFE_LOCKED_BIT || !(real_load(at) & MOAT_LIFE_LOCKED_BIT))
+        return false;
+    *expected |= MOAT_LIFE_LOCKED_BIT;
+    *result = real_cas(at, expected, desired | MOAT_LIFE_LOCKED_BIT);
+    return true;
+}
+
+/* Waits are called off without those who are just going to sleep. */
+static bool mask_nudge_loses(_Atomic uint64_t *at, uint64_t value, uint64_t *result) {
+    if (value != ~(uint64_t)MOAT_LIFE_WAITERS_BIT)
+        return false;
+    *result = real_load(at);
+    return true;
+}
+
 static const struct {
     const char *name;
     bool (*cas)(_Atomic uint64_t *, uint64_t *, uint64_t, bool *);
@@ -178,6 +258,8 @@ static const struct {
     {.name = "generation not compared", .cas = cas_any_life},
     {.name = "sleepers not woken", .mask = mask_no_wake},
     {.name = "generation comes again", .mask = mask_same_generation},
+    {.name = "lock not looked at", .cas = cas_past_lock},
+    {.name = "waiters bit outlives a nudge", .mask = mask_nudge_loses},
 };
 
 /* An argument: explore so many preemptions more. */

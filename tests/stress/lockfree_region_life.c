@@ -53,7 +53,7 @@ static void begin_life(unsigned where) {
     uint32_t seen;
 
     /* Somebody else was faster; nobody knows this record. */
-    if (moat_life_close(&records[index].life, generation, &seen) != MOAT_LIFE_OK)
+    if (moat_life_close(&records[index].life, generation, false, &seen) != MOAT_LIFE_OK)
         fail("a record that nobody knows is busy");
     moat_life_death(&records[index].life);
     atomic_fetch_add(&deaths, 1);
@@ -63,7 +63,8 @@ static void begin_life(unsigned where) {
 static void work_on(struct record *record, uint32_t generation, unsigned stripe) {
     uint32_t seen;
 
-    if (moat_life_enter(&record->life, generation, UINT32_C(1) << stripe, &seen) != MOAT_LIFE_OK)
+    if (moat_life_enter(&record->life, generation, UINT32_C(1) << stripe, false, &seen) !=
+        MOAT_LIFE_OK)
         return;
     unsigned long before = record->content[stripe]++;
 
@@ -75,16 +76,36 @@ static void work_on(struct record *record, uint32_t generation, unsigned stripe)
     moat_life_leave(&record->life, UINT32_C(1) << stripe);
 }
 
-static void end_life(unsigned where, uint32_t index, uint32_t generation, bool give_up) {
-    struct record *record = &records[index];
+/* All stripes by one lock; a holder may enter what it has locked. */
+static void lock_all(struct record *record, uint32_t generation) {
     uint32_t seen;
-    enum moat_life_status status = moat_life_close(&record->life, generation, &seen);
+    enum moat_life_status status = moat_life_lock(&record->life, generation, &seen);
 
-    if (status == MOAT_LIFE_GONE || status == MOAT_LIFE_CLOSING)
+    if (status != MOAT_LIFE_OK && status != MOAT_LIFE_BUSY)
         return;
     while (status == MOAT_LIFE_BUSY) {
         sched_yield();
-        status = moat_life_close_again(&record->life, &seen);
+        status = moat_life_drained(&record->life, &seen);
+    }
+    for (unsigned i = 0; i < MOAT_LIFE_STRIPES; i++)
+        record->content[i]++;
+    if (moat_life_enter(&record->life, generation, 1, true, &seen) != MOAT_LIFE_OK)
+        fail("the holder of a lock does not get in");
+    record->content[0]++;
+    moat_life_leave(&record->life, 1);
+    moat_life_unlock(&record->life);
+}
+
+static void end_life(unsigned where, uint32_t index, uint32_t generation, bool give_up) {
+    struct record *record = &records[index];
+    uint32_t seen;
+    enum moat_life_status status = moat_life_close(&record->life, generation, false, &seen);
+
+    if (status != MOAT_LIFE_OK && status != MOAT_LIFE_BUSY)
+        return;
+    while (status == MOAT_LIFE_BUSY) {
+        sched_yield();
+        status = moat_life_drained(&record->life, &seen);
     }
     for (unsigned i = 0; i < MOAT_LIFE_STRIPES; i++)
         record->content[i]++;
@@ -116,7 +137,9 @@ static void *run(void *argument) {
         /* Found again: the generation is the one of what stands there. */
         if (atomic_load(&place[where]) != index)
             continue;
-        if (random >> 40 & 15)
+        if ((random >> 48 & 31) == 0)
+            lock_all(&records[index], generation);
+        else if (random >> 40 & 15)
             work_on(&records[index], generation, (unsigned)(random >> 32) % 4);
         else
             end_life(where, index, generation, (random >> 44 & 3) == 0);
