@@ -11,6 +11,8 @@
 #ifndef MOAT_OS_H
 #define MOAT_OS_H
 
+#include "base/load.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -113,8 +115,53 @@ unsigned moat_os_processor_count(void);
 /* Id of the calling thread, as the kernel numbers it; cheap, and right in a forked child. */
 uint32_t moat_os_thread(void);
 
+/* A value that no other live thread of the process has, never 0; the same in a child that this
+ * thread forks. */
+uintptr_t moat_os_thread_token(void);
+
+/* Have `hook`, always the same one, run when the calling thread ends. 0, or ENOMEM or EAGAIN. */
+int moat_os_at_thread_exit(void (*hook)(void));
+
 /* Whether environment variables may be trusted (not setuid). */
 bool moat_os_environment_trusted(void);
+
+/* What the machine and the control groups of this process have left; a reading costs some ten file
+ * accesses. ENOSYS: nobody answers. */
+int moat_os_memory(struct moat_load *load);
+
+/* What wakes a thread when memory may be getting scarce. */
+struct moat_os_pressure {
+    int event;   /* -1: nothing does */
+    int wake;    /* -1 when event was from the start */
+    bool counts; /* event is a file of counts, to be read after each change */
+};
+
+/* Open the best source to be had, which may be none: the deadline then wakes. */
+void moat_os_pressure_open(struct moat_os_pressure *source);
+
+/* Sleep until an event, until moat_os_pressure_wake, or at most until `deadline`; also while *word
+ * == value only, as in moat_os_wait. Wakes by spurious reasons too. One thread at a time. */
+void moat_os_pressure_wait(struct moat_os_pressure *source, const void *word, uint32_t value,
+                           uint64_t deadline);
+
+/* Whether events come at all. For the thread that waits. */
+bool moat_os_pressure_tells(const struct moat_os_pressure *source);
+
+/* End the wait, after *word was changed. Any thread. */
+void moat_os_pressure_wake(const struct moat_os_pressure *source, const void *word);
+
+void moat_os_pressure_close(struct moat_os_pressure *source);
+
+/* Start a thread of Moat's own, which takes no signals but those of its own faults. EAGAIN: no
+ * thread is to be had; ENOMEM. The name has at most 15 bytes, the stack at least 64 KiB. It is
+ * joined by another thread, or detached by itself. None of these is async-signal-safe. */
+int moat_os_worker_start(const char *name, size_t stack, void *(*run)(void *), void *argument,
+                         uintptr_t *worker);
+void moat_os_worker_join(uintptr_t worker);
+void moat_os_worker_detach(void);
+
+/* Id of this process; a forked child has another. */
+uint32_t moat_os_process(void);
 
 /* Write text to standard error; never fails visibly. */
 void moat_os_complain(const char *text, size_t length);

@@ -21,10 +21,22 @@
 
 #include "lockfree/region_life.h"
 #include "region/place.h"
+#include "region/wait.h"
 
 #include <moat/status.h>
 
 struct moat_manager;
+
+/* What a region is besides its pages. */
+enum {
+    MOAT_REGION_TAGGED = 1,      /* a heap's: the heap alone frees it */
+    MOAT_REGION_ADOPTED = 2,     /* mapped by somebody else, who told about it */
+    MOAT_REGION_PLACEHOLDER = 4, /* address space that can be split, joined and replaced */
+    MOAT_REGION_WATCHED = 8,     /* writes to its pages are recorded */
+    MOAT_REGION_LARGE = 16,      /* its pages are large ones, committed and locked for life */
+};
+
+#define MOAT_REGION_FLAGS_SHIFT 16
 
 struct moat_region {
     _Alignas(64) _Atomic uint64_t life;
@@ -32,13 +44,25 @@ struct moat_region {
     _Atomic size_t size;
     _Atomic(struct moat_space *) space;
     _Atomic(struct moat_manager *) owner;
-    _Atomic uint32_t protection;  /* as reserved */
+    _Atomic uint32_t protection;  /* as reserved; above it MOAT_REGION_* */
     _Atomic uint32_t link;        /* of the pool of free records */
     _Atomic uintptr_t span_start; /* the region with the margins that are its alone */
     _Atomic uintptr_t span_end;
 };
 
 _Static_assert(sizeof(struct moat_region) == 64, "a record is a cache line");
+
+/* What few regions need, in an array beside the records: not touched, it costs no memory. All zero
+ * unless the region is locked, was left locked, or is tagged. */
+struct moat_region_extra {
+    _Atomic uintptr_t holder;   /* moat_os_thread_token of the thread that has it locked */
+    _Atomic uint32_t depth;     /* how many times more than once */
+    _Atomic uint32_t abandoned; /* counts holders that ended; never goes back */
+    _Atomic(void *) tag;
+    uint64_t unused;
+};
+
+_Static_assert(sizeof(struct moat_region_extra) == 32, "two of them are a cache line");
 
 /* A region as one life of its record; copied, so it stays what it was. */
 struct moat_region_ref {
@@ -50,6 +74,7 @@ struct moat_region_ref {
     struct moat_space *space;
     struct moat_manager *owner;
     uint32_t protection;
+    uint32_t flags; /* MOAT_REGION_* */
     uintptr_t span_start;
     uintptr_t span_end;
 };
@@ -61,14 +86,25 @@ struct moat_region_ref {
  */
 enum moat_status moat_region_start(void);
 
+/* What is known of a region besides its place, when it is born. */
+struct moat_region_terms {
+    struct moat_manager *owner;
+    uint32_t protection;
+    uint32_t flags; /* MOAT_REGION_* */
+    void *tag;      /* NULL unless MOAT_REGION_TAGGED */
+};
+
 /*
  * Enter a placed region in the books, alive and findable.
  *
  * Returns   MOAT_OK, or MOAT_NO_MEMORY: nothing was entered
  * Progress  lock-free, system calls for more books aside
  */
-enum moat_status moat_region_publish(const struct moat_place *place, struct moat_manager *owner,
-                                     uint32_t protection);
+enum moat_status moat_region_publish(const struct moat_place *place,
+                                     const struct moat_region_terms *terms);
+
+/* What the region was tagged with at its birth; NULL if nothing, or if that life is over. */
+void *moat_region_tag(const struct moat_region_ref *ref);
 
 /*
  * Find the region whose first page holds `address`, or the region that holds it anywhere.
@@ -81,6 +117,8 @@ bool moat_region_find(uintptr_t address, struct moat_region_ref *ref);
 
 /* Whether the life that the reference was taken in still goes on. */
 bool moat_region_lives(const struct moat_region_ref *ref);
+
+struct moat_region_extra *moat_region_extra(const struct moat_region_ref *ref);
 
 /* The region with the greatest base at or below `address`; it need not reach that far. */
 bool moat_region_before(uintptr_t address, struct moat_region_ref *ref);
@@ -95,20 +133,12 @@ uintptr_t moat_region_next(uintptr_t address, uintptr_t end);
 bool moat_region_nth(uint32_t handle, struct moat_region_ref *ref);
 uint32_t moat_region_count_ever(void);
 
-/* How long a call may wait in all; the clock is read when the first wait begins. */
-struct moat_patience {
-    uint64_t timeout_ns;
-    uint64_t deadline; /* 0: no wait has begun */
-};
-
-/* Whether time is left; sleeps are to end at patience->deadline. */
-bool moat_patience_left(struct moat_patience *patience);
-
 /*
- * Take the stripes of [start, end) of a region, waiting for others as long as patience lasts.
+ * Take the stripes of [start, end) of a region, waiting for others as long as patience lasts. A
+ * region that the calling thread has locked it enters all the same.
  *
  * Returns   MOAT_OK         *stripes is what to leave with
- *           MOAT_TIMEOUT
+ *           MOAT_TIMEOUT, MOAT_ABANDONED   as moat_queue_wait
  *           MOAT_NOT_OURS   that life is over
  */
 enum moat_status moat_region_enter(const struct moat_region_ref *ref, uintptr_t start,
@@ -116,16 +146,17 @@ enum moat_status moat_region_enter(const struct moat_region_ref *ref, uintptr_t 
                                    uint32_t *stripes);
 void moat_region_leave(const struct moat_region_ref *ref, uint32_t stripes);
 
-/* Whether the calling thread itself works on these pages: a handler of signals that interrupted it
- * must not enter. */
-bool moat_region_mine(const struct moat_region_ref *ref, uintptr_t start, uintptr_t end);
+/* For a thread that keeps newcomers out, by a close or a lock: wait until all stripes are left. */
+enum moat_status moat_region_drain(const struct moat_region_ref *ref, struct moat_queue *queue,
+                                   uint32_t seen);
 
 /*
  * Become the one thread that releases the region, and wait until nobody works on it.
  *
- * Returns   MOAT_OK         alone with it, until moat_region_reopen or moat_region_retire
- *           MOAT_TIMEOUT    rolled back
- *           MOAT_NOT_OURS   released by another thread meanwhile
+ * Returns   MOAT_OK          alone with it, until moat_region_reopen or moat_region_retire
+ *           MOAT_NOT_OWNER   another thread has it locked
+ *           MOAT_TIMEOUT, MOAT_ABANDONED   rolled back
+ *           MOAT_NOT_OURS    released by another thread meanwhile
  */
 enum moat_status moat_region_close(const struct moat_region_ref *ref,
                                    struct moat_patience *patience);

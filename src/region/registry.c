@@ -57,6 +57,7 @@ static bool reserve(struct moat_registry *of, uint32_t capacity) {
         (nodes + (size_t)1) * MOAT_REGION_INDEX_NODE_BYTES,
         MOAT_REGION_INDEX_DIRECTORY_BYTES,
         capacity * BYTES_OF_PIECES_PER_RECORD,
+        (capacity + (size_t)1) * sizeof(struct moat_region_extra),
     };
     enum { PARTS = sizeof(sizes) / sizeof(sizes[0]) };
     unsigned char *parts[PARTS];
@@ -78,6 +79,7 @@ static bool reserve(struct moat_registry *of, uint32_t capacity) {
     of->node_capacity = nodes;
     of->directory = parts[3];
     moat_books_supply(parts[4], sizes[4]);
+    of->extras = (struct moat_region_extra *)(void *)parts[5];
     return true;
 }
 
@@ -121,13 +123,20 @@ enum moat_status moat_region_start(void) {
     }
 }
 
+/* Make [have, want] of an array of `size` bytes each usable. */
+static bool open_array(void *array, size_t size, uint32_t have, uint32_t want) {
+    uintptr_t base = (uintptr_t)array;
+    uintptr_t start = moat_round_down(base + have * size, MOAT_PAGE);
+    uintptr_t end = moat_round_up(base + (want + (size_t)1) * size, MOAT_PAGE);
+    return moat_books_open((void *)start, end - start) == 0;
+}
+
 static bool more_records(struct moat_registry *of) {
     uint32_t have = moat_record_pool_available(&of->pool);
     uint32_t want = of->capacity - have < RECORDS_PER_STEP ? of->capacity : have + RECORDS_PER_STEP;
-    uintptr_t start = moat_round_down((uintptr_t)&of->records[have], MOAT_PAGE);
-    uintptr_t end = moat_round_up((uintptr_t)&of->records[want + 1], MOAT_PAGE);
 
-    if (have == want || moat_books_open((void *)start, end - start))
+    if (have == want || !open_array(of->records, sizeof(*of->records), have, want) ||
+        !open_array(of->extras, sizeof(*of->extras), have, want))
         return false;
     moat_record_pool_extend(&of->pool, want);
     return true;
@@ -137,12 +146,8 @@ static bool more_nodes(struct moat_registry *of) {
     uint32_t have = moat_region_index_nodes_available(&of->index);
     uint32_t want =
         of->node_capacity - have < NODES_PER_STEP ? of->node_capacity : have + NODES_PER_STEP;
-    uintptr_t base = (uintptr_t)of->nodes;
-    uintptr_t start = moat_round_down(base + have * MOAT_REGION_INDEX_NODE_BYTES, MOAT_PAGE);
-    uintptr_t end =
-        moat_round_up(base + (want + (size_t)1) * MOAT_REGION_INDEX_NODE_BYTES, MOAT_PAGE);
 
-    if (have == want || moat_books_open((void *)start, end - start))
+    if (have == want || !open_array(of->nodes, MOAT_REGION_INDEX_NODE_BYTES, have, want))
         return false;
     moat_region_index_extend(&of->index, want);
     return true;

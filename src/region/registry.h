@@ -19,6 +19,7 @@ struct moat_registry {
     struct moat_region_index index;
     struct moat_record_pool pool;
     struct moat_region *records; /* record 0 is never used */
+    struct moat_region_extra *extras;
     unsigned char *table_storage;
     unsigned table_lines_log2_max;
     uint32_t capacity;        /* records */

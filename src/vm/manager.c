@@ -123,15 +123,13 @@ const struct moat_options *moat_manager_options(const struct moat_manager *manag
     return &manager->options;
 }
 
-struct moat_patience moat_manager_patience(const struct moat_manager *manager) {
+struct moat_patience moat_manager_patience(struct moat_manager *manager) {
     struct moat_options usual;
-    const struct moat_options *options = &usual;
 
     if (manager)
-        options = &manager->options;
-    else
-        moat_options_init(&usual);
-    return (struct moat_patience){.timeout_ns = options->timeout_ms * NS_PER_MS};
+        return moat_patience_of(&manager->waits, manager->options.timeout_ms * NS_PER_MS);
+    moat_options_init(&usual);
+    return moat_patience_of(NULL, usual.timeout_ms * NS_PER_MS);
 }
 
 struct moat_counters *moat_manager_counters(struct moat_manager *manager) {

@@ -40,6 +40,7 @@ struct moat_manager {
     struct moat_options options;
     const struct moat_backend_ops *backend;
     bool markers;
+    struct moat_waits waits;
     struct moat_counters shards[MOAT_MANAGER_SHARDS];
 };
 
@@ -59,6 +60,6 @@ static inline void moat_manager_count(struct moat_manager *manager, enum moat_co
 }
 
 /* How long calls of this manager wait; NULL: as by default. */
-struct moat_patience moat_manager_patience(const struct moat_manager *manager);
+struct moat_patience moat_manager_patience(struct moat_manager *manager);
 
 #endif

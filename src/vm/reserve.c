@@ -137,7 +137,8 @@ enum moat_status moat_reserve(struct moat_manager *manager, void *address, size_
     if (commit)
         status = commit_place(&request, &place);
     if (!status) {
-        status = moat_region_publish(&place, manager, protection);
+        const struct moat_region_terms terms = {.owner = manager, .protection = protection};
+        status = moat_region_publish(&place, &terms);
         if (status)
             (void)moat_fail(status, CALL, place.base, "no memory for the books");
     } else {

@@ -33,7 +33,8 @@ static struct moat_region_ref published(uintptr_t base, size_t size) {
     static struct moat_space arena = {.arena = true}; /* nothing maps these regions */
     struct moat_place place = {.space = &arena, .base = base, .size = size};
     struct moat_region_ref ref;
-    cr_assert_eq(moat_region_publish(&place, NULL, MOAT_PAGE_READWRITE), MOAT_OK);
+    struct moat_region_terms terms = {.protection = MOAT_PAGE_READWRITE};
+    cr_assert_eq(moat_region_publish(&place, &terms), MOAT_OK);
     cr_assert(moat_region_find_base(base, &ref));
     return ref;
 }

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/* lock: the holder's name is set after the bit and cleared before it, so it never lies for long
+ * enough to matter: a thread only ever compares it with itself. */
+#include "region/lock.h"
+
+#include "os/os.h"
+
+#include <stdatomic.h>
+
+bool moat_region_held(const struct moat_region_ref *ref) {
+    /* relaxed: a thread looks for its own name, which only it writes. */
+    return atomic_load_explicit(&moat_region_extra(ref)->holder, memory_order_relaxed) ==
+           moat_os_thread_token();
+}
+
+static uint32_t abandoned_of(const struct moat_region_ref *ref) {
+    /* A(abandon) */
+    return atomic_load_explicit(&moat_region_extra(ref)->abandoned, memory_order_acquire);
+}
+
+static void set_holder(const struct moat_region_ref *ref, uintptr_t holder) {
+    /* relaxed: as in moat_region_held. */
+    atomic_store_explicit(&moat_region_extra(ref)->holder, holder, memory_order_relaxed);
+}
+
+static uint32_t depth_of(const struct moat_region_ref *ref) {
+    /* relaxed: only the holder counts. */
+    return atomic_load_explicit(&moat_region_extra(ref)->depth, memory_order_relaxed);
+}
+
+static void set_depth(const struct moat_region_ref *ref, uint32_t depth) {
+    /* relaxed: only the holder counts. */
+    atomic_store_explicit(&moat_region_extra(ref)->depth, depth, memory_order_relaxed);
+}
+
+enum moat_status moat_region_wait_locked(const struct moat_region_ref *ref,
+                                         struct moat_queue *queue, struct moat_lock_wait *lock,
+                                         uint32_t seen) {
+    uint32_t abandoned = abandoned_of(ref);
+
+    lock->ours = moat_region_held(ref);
+    if (lock->ours)
+        return MOAT_OK;
+    if (lock->begun && lock->abandoned != abandoned)
+        return MOAT_ABANDONED;
+    lock->begun = true;
+    lock->abandoned = abandoned;
+    enum moat_status status = moat_queue_wait(queue, &ref->region->life, seen);
+    return !status && abandoned_of(ref) != abandoned ? MOAT_ABANDONED : status;
+}
+
+enum moat_status moat_region_lock(const struct moat_region_ref *ref,
+                                  struct moat_patience *patience) {
+    struct moat_queue queue = {patience, false};
+    struct moat_lock_wait lock = {0};
+    enum moat_status status = MOAT_OK;
+    uint32_t seen;
+
+    while (!status && !lock.ours) {
+        switch (moat_life_lock(&ref->region->life, ref->generation, &seen)) {
+        case MOAT_LIFE_OK:
+            set_holder(ref, moat_os_thread_token());
+            return moat_queue_leave(&queue, MOAT_OK);
+        case MOAT_LIFE_GONE:
+            return moat_queue_leave(&queue, MOAT_NOT_OURS);
+        case MOAT_LIFE_LOCKED:
+            status = moat_region_wait_locked(ref, &queue, &lock, seen);
+            break;
+        case MOAT_LIFE_CLOSING:
+            status = moat_queue_wait(&queue, &ref->region->life, seen);
+            break;
+        case MOAT_LIFE_BUSY:
+            status = moat_region_drain(ref, &queue, seen);
+            if (!status)
+                set_holder(ref, moat_os_thread_token());
+            else if (moat_life_unlock(&ref->region->life))
+                moat_life_wake(&ref->region->life);
+            return moat_queue_leave(&queue, status);
+        }
+    }
+    if (lock.ours)
+        set_depth(ref, depth_of(ref) + 1);
+    return moat_queue_leave(&queue, status);
+}
+
+enum moat_status moat_region_unlock(const struct moat_region_ref *ref) {
+    if (!moat_region_held(ref))
+        return MOAT_NOT_OWNER;
+    if (depth_of(ref) > 0) {
+        set_depth(ref, depth_of(ref) - 1);
+        return MOAT_OK;
+    }
+    set_holder(ref, 0);
+    if (moat_life_unlock(&ref->region->life))
+        moat_life_wake(&ref->region->life);
+    return MOAT_OK;
+}
+
+static void clear(const struct moat_region_ref *ref) {
+    set_holder(ref, 0);
+    set_depth(ref, 0);
+}
+
+void moat_region_abandon(const struct moat_region_ref *ref) {
+    clear(ref);
+    /* R(abandon) */
+    atomic_fetch_add_explicit(&moat_region_extra(ref)->abandoned, 1, memory_order_release);
+    if (moat_life_unlock(&ref->region->life))
+        moat_life_wake(&ref->region->life);
+}
+
+void moat_region_nudge(const struct moat_region_ref *ref) {
+    if (moat_life_nudge(&ref->region->life))
+        moat_life_wake(&ref->region->life);
+}
+
+void moat_region_forget_lock(const struct moat_region_ref *ref) {
+    if (moat_life_locked(&ref->region->life))
+        clear(ref);
+}

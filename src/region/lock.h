@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lock: one thread keeps a region to itself over many calls.
+ *
+ * The lock bit of the life word keeps everybody out, also calls that were under way are waited for;
+ * the record beside it says who the holder is, so that its own calls go through. A thread is named
+ * by a token that is its own for as long as it lives, also in a child that it forks.
+ *
+ * Edges
+ *   abandon   a holder's end is counted, then its lock is undone -> who finds it undone sees that
+ */
+#ifndef MOAT_REGION_LOCK_H
+#define MOAT_REGION_LOCK_H
+
+#include "region/region.h"
+
+/*
+ * Lock a region, once more if the calling thread has it locked already.
+ *
+ * Returns   MOAT_OK         nobody else works on it until as many unlocks
+ *           MOAT_TIMEOUT, MOAT_ABANDONED   as moat_queue_wait, or the holder ended: not locked
+ *           MOAT_NOT_OURS   that life is over
+ * Progress  an uncontended lock is lock-free
+ */
+enum moat_status moat_region_lock(const struct moat_region_ref *ref,
+                                  struct moat_patience *patience);
+
+/* Undo one lock. MOAT_OK, or MOAT_NOT_OWNER: the calling thread has not got it. */
+enum moat_status moat_region_unlock(const struct moat_region_ref *ref);
+
+/* Whether the calling thread has it locked. */
+bool moat_region_held(const struct moat_region_ref *ref);
+
+/* Undo whatever lock there is: the calling thread ends with it, or the manager does. Those who wait
+ * for the holder give up. */
+void moat_region_abandon(const struct moat_region_ref *ref);
+
+/* Have everybody who waits for this region look again whether waits were called off. */
+void moat_region_nudge(const struct moat_region_ref *ref);
+
+/* For moat_region_retire: the lock ends with the region. */
+void moat_region_forget_lock(const struct moat_region_ref *ref);
+
+/* What a call that waits for a lock has to remember. */
+struct moat_lock_wait {
+    bool ours;          /* found to be the calling thread's */
+    bool begun;         /* a wait for another thread's */
+    uint32_t abandoned; /* as it was then */
+};
+
+/*
+ * A call met the lock bit: find out whose lock it is, and wait if it is another thread's.
+ *
+ * Returns   MOAT_OK   try again, as holder if lock->ours
+ *           MOAT_TIMEOUT, MOAT_ABANDONED
+ */
+enum moat_status moat_region_wait_locked(const struct moat_region_ref *ref,
+                                         struct moat_queue *queue, struct moat_lock_wait *lock,
+                                         uint32_t seen);
+
+#endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/* wait: deadlines, and being called off. */
+#include "region/wait.h"
+
+#include "os/os.h"
+
+#include <stdatomic.h>
+#include <stddef.h>
+
+static uint32_t cancels_of(const struct moat_waits *waits) {
+    /* A(cancel) */
+    return waits ? atomic_load_explicit(&waits->cancels, memory_order_acquire) : 0;
+}
+
+struct moat_patience moat_patience_of(struct moat_waits *waits, uint64_t timeout_ns) {
+    return (struct moat_patience){
+        .timeout_ns = timeout_ns, .waits = waits, .cancels = cancels_of(waits)};
+}
+
+bool moat_patience_left(struct moat_patience *patience) {
+    uint64_t now = moat_os_clock();
+    if (patience->deadline == 0)
+        patience->deadline = now + patience->timeout_ns;
+    return now < patience->deadline;
+}
+
+/* The half of a life word that sleepers watch. */
+static const void *low_word(const _Atomic uint64_t *life) {
+    const union {
+        uint32_t value;
+        unsigned char first_byte;
+    } one = {.value = 1};
+    const uint32_t *halves = (const void *)life;
+    return one.first_byte ? &halves[0] : &halves[1];
+}
+
+static void join(struct moat_queue *queue) {
+    struct moat_waits *waits = queue->patience->waits;
+    if (queue->joined || !waits)
+        return;
+    /* relaxed: the word is read by who has called the waits off and is about to end the manager;
+     * who joins after that was told not to begin. */
+    atomic_fetch_add_explicit(&waits->waiting, 1, memory_order_relaxed);
+    queue->joined = true;
+}
+
+enum moat_status moat_queue_wait(struct moat_queue *queue, const _Atomic uint64_t *life,
+                                 uint32_t seen) {
+    struct moat_patience *patience = queue->patience;
+
+    join(queue);
+    /* After the bit in `seen` was set: a nudge later than that changes the word and ends the sleep
+     * below, and of an earlier one that step has seen why it came. */
+    if (cancels_of(patience->waits) != patience->cancels)
+        return MOAT_ABANDONED;
+    if (!moat_patience_left(patience))
+        return MOAT_TIMEOUT;
+    (void)moat_os_wait(low_word(life), seen, patience->deadline);
+    return MOAT_OK;
+}
+
+enum moat_status moat_queue_leave(struct moat_queue *queue, enum moat_status status) {
+    struct moat_waits *waits = queue->patience->waits;
+    if (!queue->joined)
+        return status;
+    queue->joined = false;
+    /* R(queue) */
+    if (atomic_fetch_sub_explicit(&waits->waiting, 1, memory_order_release) == 1)
+        moat_os_wake(&waits->waiting);
+    return status;
+}
+
+void moat_life_wake(const _Atomic uint64_t *life) {
+    moat_os_wake(low_word(life));
+}
+
+void moat_waits_cancel(struct moat_waits *waits) {
+    /* R(cancel) */
+    atomic_fetch_add_explicit(&waits->cancels, 1, memory_order_release);
+}
+
+void moat_waits_drain(struct moat_waits *waits) {
+    uint32_t waiting;
+    /* A(queue) */
+    while ((waiting = atomic_load_explicit(&waits->waiting, memory_order_acquire)) != 0)
+        (void)moat_os_wait(&waits->waiting, waiting, UINT64_MAX);
+}
