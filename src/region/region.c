@@ -181,35 +181,50 @@ static uint32_t stripes_of(uintptr_t start, uintptr_t end) {
     return stripes;
 }
 
-enum moat_status moat_region_enter(const struct moat_region_ref *ref, uintptr_t start,
-                                   uintptr_t end, struct moat_patience *patience,
-                                   uint32_t *stripes) {
-    struct moat_queue queue = {patience, false};
+static enum moat_status take_stripes(const struct moat_region_ref *ref, uint32_t stripes,
+                                     struct moat_queue *queue) {
     struct moat_lock_wait lock = {0};
     enum moat_status status = MOAT_OK;
     uint32_t seen;
 
-    *stripes = stripes_of(start, end);
     while (!status) {
-        switch (moat_life_enter(&ref->region->life, ref->generation, *stripes, lock.ours, &seen)) {
+        switch (moat_life_enter(&ref->region->life, ref->generation, stripes, lock.ours, &seen)) {
         case MOAT_LIFE_OK:
-            return moat_queue_leave(&queue, MOAT_OK);
+            return MOAT_OK;
         case MOAT_LIFE_GONE:
-            return moat_queue_leave(&queue, MOAT_NOT_OURS);
+            return MOAT_NOT_OURS;
         case MOAT_LIFE_LOCKED:
-            status = moat_region_wait_locked(ref, &queue, &lock, seen);
+            status = moat_region_wait_locked(ref, queue, &lock, seen);
             break;
         case MOAT_LIFE_BUSY:
         case MOAT_LIFE_CLOSING:
-            status = moat_queue_wait(&queue, &ref->region->life, seen);
+            status = moat_queue_wait(queue, &ref->region->life, seen);
         }
     }
-    return moat_queue_leave(&queue, status);
+    return status;
+}
+
+enum moat_status moat_region_enter(const struct moat_region_ref *ref, uintptr_t start,
+                                   uintptr_t end, struct moat_patience *patience,
+                                   uint32_t *stripes) {
+    struct moat_queue queue = {patience, false};
+
+    *stripes = stripes_of(start, end);
+    moat_held_push(ref->region, *stripes);
+    enum moat_status status = moat_queue_leave(&queue, take_stripes(ref, *stripes, &queue));
+    if (status)
+        moat_held_pop();
+    return status;
+}
+
+bool moat_region_mine(const struct moat_region_ref *ref, uintptr_t start, uintptr_t end) {
+    return moat_held_here(ref->region, stripes_of(start, end));
 }
 
 void moat_region_leave(const struct moat_region_ref *ref, uint32_t stripes) {
     if (moat_life_leave(&ref->region->life, stripes))
         moat_life_wake(&ref->region->life);
+    moat_held_pop();
 }
 
 enum moat_status moat_region_drain(const struct moat_region_ref *ref, struct moat_queue *queue,
@@ -221,9 +236,12 @@ enum moat_status moat_region_drain(const struct moat_region_ref *ref, struct moa
     return status;
 }
 
-enum moat_status moat_region_close(const struct moat_region_ref *ref,
-                                   struct moat_patience *patience) {
-    struct moat_queue queue = {patience, false};
+static void reopen(const struct moat_region_ref *ref) {
+    if (moat_life_reopen(&ref->region->life))
+        moat_life_wake(&ref->region->life);
+}
+
+static enum moat_status become_alone(const struct moat_region_ref *ref, struct moat_queue *queue) {
     enum moat_status status = MOAT_OK;
     bool holder = false;
     uint32_t seen;
@@ -231,29 +249,40 @@ enum moat_status moat_region_close(const struct moat_region_ref *ref,
     while (!status) {
         switch (moat_life_close(&ref->region->life, ref->generation, holder, &seen)) {
         case MOAT_LIFE_OK:
-            return moat_queue_leave(&queue, MOAT_OK);
+            return MOAT_OK;
         case MOAT_LIFE_GONE:
-            return moat_queue_leave(&queue, MOAT_NOT_OURS);
+            return MOAT_NOT_OURS;
         case MOAT_LIFE_LOCKED:
             holder = moat_region_held(ref);
             status = holder ? MOAT_OK : MOAT_NOT_OWNER;
             break;
         case MOAT_LIFE_CLOSING:
-            status = moat_queue_wait(&queue, &ref->region->life, seen);
+            status = moat_queue_wait(queue, &ref->region->life, seen);
             break;
         case MOAT_LIFE_BUSY:
-            status = moat_region_drain(ref, &queue, seen);
+            status = moat_region_drain(ref, queue, seen);
             if (status)
-                moat_region_reopen(ref);
-            return moat_queue_leave(&queue, status);
+                reopen(ref);
+            return status;
         }
     }
-    return moat_queue_leave(&queue, status);
+    return status;
+}
+
+enum moat_status moat_region_close(const struct moat_region_ref *ref,
+                                   struct moat_patience *patience) {
+    struct moat_queue queue = {patience, false};
+
+    moat_held_push(ref->region, MOAT_LIFE_STRIPES_ALL);
+    enum moat_status status = moat_queue_leave(&queue, become_alone(ref, &queue));
+    if (status)
+        moat_held_pop();
+    return status;
 }
 
 void moat_region_reopen(const struct moat_region_ref *ref) {
-    if (moat_life_reopen(&ref->region->life))
-        moat_life_wake(&ref->region->life);
+    reopen(ref);
+    moat_held_pop();
 }
 
 void moat_region_retire(const struct moat_region_ref *ref) {
@@ -266,4 +295,5 @@ void moat_region_retire(const struct moat_region_ref *ref) {
     if (moat_life_death(&ref->region->life))
         moat_life_wake(&ref->region->life);
     moat_record_pool_give(&registry->pool, ref->handle);
+    moat_held_pop();
 }

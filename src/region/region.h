@@ -146,6 +146,10 @@ enum moat_status moat_region_enter(const struct moat_region_ref *ref, uintptr_t 
                                    uint32_t *stripes);
 void moat_region_leave(const struct moat_region_ref *ref, uint32_t stripes);
 
+/* Whether the calling thread itself works on these pages: a handler of signals that interrupted it
+ * must not enter. */
+bool moat_region_mine(const struct moat_region_ref *ref, uintptr_t start, uintptr_t end);
+
 /* For a thread that keeps newcomers out, by a close or a lock: wait until all stripes are left. */
 enum moat_status moat_region_drain(const struct moat_region_ref *ref, struct moat_queue *queue,
                                    uint32_t seen);

@@ -74,7 +74,7 @@ Test(vm_manager, a_wrong_environment_is_an_error_that_names_the_word) {
         const char *text, *error;
     } rows[] = {
         {"timout=5", "MOAT_OPTIONS: unknown option \"timout\"; nearest is \"timeout\", of trap, "
-                     "backend, report, timeout, quarantine, poison"},
+                     "backend, report, timeout, quarantine, poison, quota, reserve, watch, leaks"},
         {"trap=maybe",
          "MOAT_OPTIONS: option \"trap\" cannot be \"maybe\": it is auto or markers or protect"},
         {"quarantine=4097",
