@@ -14,6 +14,8 @@
 #include "region/powers.h"
 #include "region/region.h"
 
+#include <moat/pressure.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,6 +89,7 @@ void moat_manager_destroy(struct moat_manager *manager) {
 
     if (!manager)
         return;
+    moat_pressure_stop(manager);
     for (uint32_t handle = 1; handle <= moat_region_count_ever(); handle++)
         if (moat_region_nth(handle, &ref) && ref.owner == manager &&
             moat_release(manager, (void *)ref.base) != MOAT_OK)

@@ -35,8 +35,11 @@ struct moat_counters {
     _Alignas(128) _Atomic uint64_t of[MOAT_COUNTERS];
 };
 
+struct moat_watcher;
+
 struct moat_manager {
-    _Atomic uint64_t link; /* of the books */
+    _Atomic uint64_t link;                /* of the books */
+    _Atomic(struct moat_watcher *) watch; /* of memory pressure; NULL: none */
     struct moat_options options;
     const struct moat_backend_ops *backend;
     bool markers;
