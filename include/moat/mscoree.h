@@ -295,9 +295,16 @@ MOAT_LAYOUT(sizeof(EMemoryAvailable) == 4 && sizeof(EMemoryCriticalLevel) == 4, 
  *     another manager included, is HOST_E_INVALIDOPERATION. Invalid types and sizes come first.
  *   - VirtualQuery and VirtualProtect answer for the whole process. *pResult is always set, to 0
  *     after a failure; pResult NULL is E_POINTER.
- *   - CreateMalloc, GetMemoryLoad, RegisterMemoryNotificationCallback and the three notices of
- *     address space are E_NOTIMPL in 0.1: *ppMalloc is NULL, the numbers are 0, the callback is
- *     not kept. The CLR itself needs CreateMalloc to succeed before it uses a manager.
+ *   - GetMemoryLoad tells of the machine, the control groups and the quota of this manager as
+ *     moat_memory_load does (<moat/pressure.h>), at most a second old. A NULL pointer is E_POINTER,
+ *     and without /proc and sysinfo it is HRESULT_FROM_WIN32(50); both numbers are 0 then.
+ *   - RegisterMemoryNotificationCallback: one callback a manager, called by a thread of Moat's own
+ *     with the level found first, unless neutral, and with each new one; what it returns is
+ *     ignored. It is referenced until another is registered, NULL is (which is S_OK), or the
+ *     manager is released; each of these waits for a call in progress, but when made by the
+ *     callback itself. HRESULT_FROM_WIN32(50) as above, E_OUTOFMEMORY without a thread.
+ *   - CreateMalloc and the three notices of address space are E_NOTIMPL in 0.1: *ppMalloc is NULL.
+ *     The CLR itself needs CreateMalloc to succeed before it uses a manager.
  *   - QueryInterface knows IUnknown and IHostMemoryManager. The last Release releases every region
  *     that the manager still holds; no other call on it may be running or follow.
  *

@@ -12,6 +12,7 @@
  */
 #define CONST_VTABLE
 
+#include "face/host_pressure.h"
 #include "face/win32_calls.h"
 
 #include <moat/mscoree.h>
@@ -133,19 +134,12 @@ static HRESULT STDMETHODCALLTYPE virtual_protect(IHostMemoryManager *This, void 
 
 static HRESULT STDMETHODCALLTYPE get_memory_load(IHostMemoryManager *This, DWORD *pMemoryLoad,
                                                  SIZE_T *pAvailableBytes) {
-    (void)This;
-    if (pMemoryLoad == NULL || pAvailableBytes == NULL)
-        return refuse(E_POINTER, ERROR_NOACCESS);
-    *pMemoryLoad = 0;
-    *pAvailableBytes = 0;
-    return not_implemented();
+    return conclude(moat_host_memory_load(whole(This)->manager, pMemoryLoad, pAvailableBytes));
 }
 
 static HRESULT STDMETHODCALLTYPE register_memory_notification_callback(
     IHostMemoryManager *This, ICLRMemoryNotificationCallback *pCallback) {
-    (void)This;
-    (void)pCallback;
-    return not_implemented();
+    return conclude(moat_host_notify(whole(This)->manager, pCallback));
 }
 
 /* NeedsVirtualAddressSpace and AcquiredVirtualAddressSpace. */

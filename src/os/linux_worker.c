@@ -31,8 +31,7 @@ static int create(pthread_t *thread, size_t stack, void *(*run)(void *), void *a
     return error;
 }
 
-int moat_os_worker_start(const char *name, size_t stack, void *(*run)(void *), void *argument,
-                         uintptr_t *worker) {
+int moat_os_worker_start(size_t stack, void *(*run)(void *), void *argument, uintptr_t *worker) {
     sigset_t blocked, before;
     pthread_t thread;
     int saved = errno;
@@ -45,13 +44,17 @@ int moat_os_worker_start(const char *name, size_t stack, void *(*run)(void *), v
         error = create(&thread, stack, run, argument);
         pthread_sigmask(SIG_SETMASK, &before, NULL);
     }
-    if (error == 0) {
-        /* The name is for people: a sandbox may refuse it. */
-        (void)pthread_setname_np(thread, name);
+    if (error == 0)
         *worker = (uintptr_t)thread;
-    }
     errno = saved;
     return error;
+}
+
+void moat_os_worker_name(const char *name) {
+    int saved = errno;
+    /* Of the calling thread this needs no file. It is for people: a sandbox may refuse it. */
+    (void)pthread_setname_np(pthread_self(), name);
+    errno = saved;
 }
 
 void moat_os_worker_join(uintptr_t worker) {

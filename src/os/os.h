@@ -153,10 +153,10 @@ void moat_os_pressure_wake(const struct moat_os_pressure *source, const void *wo
 void moat_os_pressure_close(struct moat_os_pressure *source);
 
 /* Start a thread of Moat's own, which takes no signals but those of its own faults. EAGAIN: no
- * thread is to be had; ENOMEM. The name has at most 15 bytes, the stack at least 64 KiB. It is
- * joined by another thread, or detached by itself. None of these is async-signal-safe. */
-int moat_os_worker_start(const char *name, size_t stack, void *(*run)(void *), void *argument,
-                         uintptr_t *worker);
+ * thread is to be had; ENOMEM. The stack has at least 64 KiB. It names itself with at most 15
+ * bytes; another thread joins it, or it detaches itself. None of these is async-signal-safe. */
+int moat_os_worker_start(size_t stack, void *(*run)(void *), void *argument, uintptr_t *worker);
+void moat_os_worker_name(const char *name);
 void moat_os_worker_join(uintptr_t worker);
 void moat_os_worker_detach(void);
 

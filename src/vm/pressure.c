@@ -78,6 +78,7 @@ static void *run(void *argument) {
     struct moat_watcher *watch = argument;
     enum moat_memory_level level = MOAT_MEMORY_NEUTRAL;
 
+    moat_os_worker_name("moat-pressure");
     /* relaxed: only this thread compares it with success. */
     atomic_store_explicit(&watch->runner, moat_os_thread(), memory_order_relaxed);
     while (state_of(watch) == PARKED)
@@ -103,9 +104,7 @@ static void *run(void *argument) {
 /* Tell the thread to stop. Answers what it was told before. */
 static uint32_t stop(struct moat_watcher *watch) {
     /* R(state) A(state) */
-    uint32_t before = atomic_exchange_explicit(&watch->state, STOPPED, memory_order_acq_rel);
-    moat_os_pressure_wake(&watch->source, &watch->state);
-    return before;
+    return atomic_exchange_explicit(&watch->state, STOPPED, memory_order_acq_rel);
 }
 
 /* End a watch that was taken out of its manager. */
@@ -122,11 +121,11 @@ static void end(struct moat_watcher *watch) {
         (void)stop(watch);
         return;
     }
-    uintptr_t worker = watch->worker;
-    /* One that never ran is still in the hands of whoever started it. */
+    /* One that never ran is still in the hands of whoever starts it, and may be gone at once. */
     if (stop(watch) == PARKED)
         return;
-    moat_os_worker_join(worker);
+    moat_os_pressure_wake(&watch->source, &watch->state);
+    moat_os_worker_join(watch->worker);
     finish(watch);
 }
 
@@ -157,7 +156,7 @@ enum moat_status moat_watcher_start(struct moat_manager *manager,
     watch->context = context;
     watch->process = moat_os_process();
     moat_os_pressure_open(&watch->source);
-    int error = moat_os_worker_start("moat-pressure", STACK_SIZE, run, watch, &watch->worker);
+    int error = moat_os_worker_start(STACK_SIZE, run, watch, &watch->worker);
     if (error) {
         moat_os_pressure_close(&watch->source);
         moat_books_give(watch, sizeof *watch);
@@ -172,6 +171,7 @@ enum moat_status moat_watcher_start(struct moat_manager *manager,
                                                 memory_order_release, memory_order_relaxed)) {
         moat_os_wake(&watch->state);
     } else {
+        moat_os_wake(&watch->state);
         moat_os_worker_join(watch->worker);
         finish(watch);
     }

@@ -94,9 +94,6 @@ static void slots(IHostMemoryManager *manager) {
 /* Not implemented is said, with every out-parameter set. */
 static void not_implemented(IHostMemoryManager *manager) {
     IHostMalloc *heap = (IHostMalloc *)(void *)manager;
-    DWORD load = 1;
-    SIZE_T available = 1;
-    ICLRMemoryNotificationCallback *callback = NULL;
 
     check("CreateMalloc", E_NOTIMPL,
           IHostMemoryManager_CreateMalloc(manager, MALLOC_THREADSAFE, &heap));
@@ -104,12 +101,6 @@ static void not_implemented(IHostMemoryManager *manager) {
     check("its last error", ERROR_NOT_SUPPORTED, (intmax_t)GetLastError());
     check("CreateMalloc without a pointer", E_POINTER,
           IHostMemoryManager_CreateMalloc(manager, MALLOC_THREADSAFE, NULL));
-    check("GetMemoryLoad", E_NOTIMPL, IHostMemoryManager_GetMemoryLoad(manager, &load, &available));
-    check("GetMemoryLoad clears", 1, load == 0 && available == 0);
-    check("GetMemoryLoad without pointers", E_POINTER,
-          IHostMemoryManager_GetMemoryLoad(manager, NULL, NULL));
-    check("RegisterMemoryNotificationCallback", E_NOTIMPL,
-          IHostMemoryManager_RegisterMemoryNotificationCallback(manager, callback));
     check("NeedsVirtualAddressSpace", E_NOTIMPL,
           IHostMemoryManager_NeedsVirtualAddressSpace(manager, NULL, 4096));
     check("AcquiredVirtualAddressSpace", E_NOTIMPL,
