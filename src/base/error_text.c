@@ -12,6 +12,7 @@
 #include <string.h>
 
 static _Thread_local char text[MOAT_ERROR_TEXT_SIZE];
+static _Thread_local uint32_t code;
 
 /* A sentence that was noted and not put together yet; `what` is NULL when `text` is up to date. */
 static _Thread_local struct {
@@ -35,6 +36,30 @@ void moat_error_set(const char *format, ...) {
     va_end(list);
     memcpy(text, next, sizeof next);
     noted.what = NULL;
+}
+
+uint32_t moat_error_code(void) {
+    return code;
+}
+
+void moat_error_code_set(uint32_t next) {
+    code = next;
+}
+
+void moat_error_save(struct moat_error_state *state) {
+    memcpy(state->text, text, sizeof text);
+    state->what = noted.what;
+    state->address = noted.address;
+    state->why = noted.why;
+    state->code = code;
+}
+
+void moat_error_restore(const struct moat_error_state *state) {
+    memcpy(text, state->text, sizeof text);
+    noted.what = state->what;
+    noted.address = state->address;
+    noted.why = state->why;
+    code = state->code;
 }
 
 const char *moat_last_error_text(void) {

@@ -28,4 +28,20 @@ void moat_error_set(const char *format, ...) MOAT_PRINTF(1, 2);
  */
 void moat_error_note(const char *what, uintptr_t address, const char *why);
 
+/* The code of the thread's last error, as the Win32 face tells it; 0 at first. */
+uint32_t moat_error_code(void);
+void moat_error_code_set(uint32_t code);
+
+/* What a thread can be told of its errors, set aside while a signal handler calls Moat. */
+struct moat_error_state {
+    char text[MOAT_ERROR_TEXT_SIZE];
+    const char *what;
+    uintptr_t address;
+    const char *why;
+    uint32_t code;
+};
+
+void moat_error_save(struct moat_error_state *state);
+void moat_error_restore(const struct moat_error_state *state);
+
 #endif

@@ -4,6 +4,7 @@
  */
 #include "face/win32_calls.h"
 
+#include "base/error_text.h"
 #include "os/os.h"
 #include "vm/range.h"
 
@@ -12,13 +13,11 @@
 #define ADDRESS_LOWEST  ((uintptr_t)0x10000)
 #define ADDRESS_HIGHEST ((uintptr_t)0x7FFFFFFEFFFF)
 
-static _Thread_local DWORD last_error;
-
 /* Whether the call succeeded; if not, its error is the thread's last. */
 static BOOL conclude(enum moat_status status) {
     if (status == MOAT_OK)
         return TRUE;
-    last_error = moat_status_describe(status)->win32_error;
+    moat_error_code_set(moat_status_describe(status)->win32_error);
     return FALSE;
 }
 
@@ -59,11 +58,11 @@ BOOL WINAPI VirtualProtect(LPVOID lpAddress, SIZE_T dwSize, DWORD flNewProtect,
 }
 
 DWORD WINAPI GetLastError(VOID) {
-    return last_error;
+    return moat_error_code();
 }
 
 VOID WINAPI SetLastError(DWORD dwErrCode) {
-    last_error = dwErrCode;
+    moat_error_code_set(dwErrCode);
 }
 
 static WORD architecture(void) {

@@ -125,6 +125,7 @@ int moat_os_at_thread_exit(void (*hook)(void));
 /* Whether environment variables may be trusted (not setuid). */
 bool moat_os_environment_trusted(void);
 
+<<<<<<< Updated upstream
 /* What the machine and the control groups of this process have left; a reading costs some ten file
  * accesses. ENOSYS: nobody answers. */
 int moat_os_memory(struct moat_load *load);
@@ -162,6 +163,25 @@ void moat_os_worker_detach(void);
 
 /* Id of this process; a forked child has another. */
 uint32_t moat_os_process(void);
+=======
+/* An access that the kernel refused, as a signal tells it. */
+struct moat_os_fault {
+    uintptr_t address;
+    unsigned access; /* one of MOAT_OS_*; MOAT_OS_NONE: the machine does not tell what was tried */
+};
+
+/* Read what the handler of a signal was given: its three arguments. False: not about access rights
+ * (sent by somebody, or another cause). */
+bool moat_os_fault_read(int signal, const void *info, const void *context,
+                        struct moat_os_fault *fault);
+
+/* Handle SIGSEGV before whoever does so now: faults for which `resolve` answers true are repeated,
+ * all others are passed on. One caller at a time, install and remove in turn; these two keep state.
+ * EBUSY: too often removed from beneath another handler. Removing restores the handler of before,
+ * or where another lies on top, passes everything on from then on. */
+int moat_os_fault_install(bool (*resolve)(const struct moat_os_fault *fault));
+int moat_os_fault_remove(void);
+>>>>>>> Stashed changes
 
 /* Write text to standard error; never fails visibly. */
 void moat_os_complain(const char *text, size_t length);

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fault: one-shot guards, decided under the stripe of the page.
+ *
+ * The kernel refused an access some time ago; what counts is what the books say now that the stripe
+ * is held. An armed guard is dropped by exactly one thread. All others that touched it meanwhile
+ * find a page like any other: an access that it allows is repeated, one that it does not allow is a
+ * violation. So the first write to a read-only guard page is a guard fault, and the second, or the
+ * same one by a thread that lost the race, is a violation.
+ *
+ * Everything here runs in signal handlers: no error text, no allocation, nothing of the host
+ * touched while a stripe is held.
+ *
+ * Edges
+ *   told     the callback is written, then the number says installed -> a handler calls it whole
+ *   retold   a later callback is written after the number changed -> who reads it sees it changed
+ */
+#include "vm/fault.h"
+
+#include "base/error_text.h"
+#include "region/pages.h"
+#include "vm/manager.h"
+#include "vm/range.h"
+
+#include <stdatomic.h>
+
+/* An access that the books allow and that fails again this often in a row, with no guard dropped
+ * anywhere in between, is not refused by Moat. */
+#define REPEATS_MAX 1000u
+
+/* Whom the host wants told. */
+struct listener {
+    void (*callback)(const struct moat_fault *fault, void *context);
+    void *context;
+};
+
+/* Odd while installed. A pair is written only while it is even, and each has its own number. */
+static _Atomic uint32_t number;
+static _Atomic(void (*)(const struct moat_fault *, void *)) callback;
+static _Atomic(void *) callback_context;
+static atomic_flag changing = ATOMIC_FLAG_INIT;
+
+static _Atomic uint32_t guards_dropped; /* of the process, to tell races from loops */
+
+static _Thread_local struct {
+    uintptr_t page;
+    unsigned access;
+    uint32_t dropped;
+    uint32_t count;
+} repeats;
+
+/* The books allow the access. Once more, if that can be the end of it. */
+static bool may_repeat(uintptr_t page, unsigned access) {
+    /* relaxed: a count that is compared for change alone. */
+    uint32_t dropped = atomic_load_explicit(&guards_dropped, memory_order_relaxed);
+
+    if (repeats.page != page || repeats.access != access || repeats.dropped != dropped) {
+        repeats.page = page;
+        repeats.access = access;
+        repeats.dropped = dropped;
+        repeats.count = 0;
+    }
+    return repeats.count++ < REPEATS_MAX;
+}
+
+static bool drop_guard(const struct moat_region_ref *ref, uintptr_t page, uint8_t state) {
+    uint8_t open = state & (uint8_t)~MOAT_PAGE_IS_GUARD;
+
+    if (moat_os_protect((void *)page, MOAT_PAGE, moat_page_access(open, true))) {
+        moat_manager_count(ref->owner, MOAT_COUNT_GUARD_FAILURES, 1);
+        return false;
+    }
+    moat_pages_set(ref->space, page, page + MOAT_PAGE, open);
+    /* relaxed: as in may_repeat. */
+    atomic_fetch_add_explicit(&guards_dropped, 1, memory_order_relaxed);
+    return true;
+}
+
+/* The stripe of the page is held. Other states that refuse an access and let it be repeated are to
+ * be asked about here, between the guard, which fires first, and the rights of the page. */
+static bool judge_page(const struct moat_region_ref *ref, uintptr_t page, unsigned access,
+                       struct moat_fault *fault) {
+    struct moat_run run = moat_pages_run(ref->space, page, page + MOAT_PAGE);
+
+    if (!(run.state & MOAT_PAGE_COMMITTED))
+        return false;
+    if (run.state & MOAT_PAGE_IS_GUARD) {
+        if (!drop_guard(ref, page, run.state))
+            return false;
+        fault->kind = MOAT_FAULT_GUARD_PAGE;
+        fault->owner = ref->owner;
+        fault->protection =
+            moat_protection_seen(run.state & (uint8_t)~MOAT_PAGE_IS_GUARD, ref->protection);
+        return true;
+    }
+    unsigned allowed = moat_page_access(run.state, true);
+    unsigned tried = access ? access : MOAT_OS_READ | MOAT_OS_WRITE | MOAT_OS_EXECUTE;
+    return (allowed & tried) == tried && may_repeat(page, access);
+}
+
+bool moat_fault_judge(const struct moat_os_fault *found, struct moat_fault *fault) {
+    uintptr_t page = moat_round_down(found->address, MOAT_PAGE);
+    struct moat_region_ref ref;
+    enum moat_status status;
+    uint32_t stripes;
+
+    *fault = (struct moat_fault){.address = (void *)found->address};
+    if (found->access == MOAT_OS_READ)
+        fault->access = MOAT_FAULT_READ;
+    else if (found->access == MOAT_OS_WRITE)
+        fault->access = MOAT_FAULT_WRITE;
+    else if (found->access == MOAT_OS_EXECUTE)
+        fault->access = MOAT_FAULT_EXECUTE;
+    do {
+        if (!moat_region_find(page, &ref))
+            return false;
+        if (moat_region_mine(&ref, page, page + MOAT_PAGE))
+            return false;
+        struct moat_patience patience = moat_manager_patience(ref.owner);
+        status = moat_region_enter(&ref, page, page + MOAT_PAGE, &patience, &stripes);
+    } while (status == MOAT_NOT_OURS); /* released meanwhile: perhaps reserved again, too */
+    if (status)
+        return false;
+    bool repeat = judge_page(&ref, page, found->access, fault);
+    moat_region_leave(&ref, stripes);
+    if (!repeat || fault->kind)
+        repeats.count = 0;
+    return repeat;
+}
+
+int moat_guard_fault(void *addr) {
+    struct moat_os_fault found = {.address = (uintptr_t)addr};
+    struct moat_fault fault;
+    return moat_fault_judge(&found, &fault) && fault.kind == MOAT_FAULT_GUARD_PAGE;
+}
+
+bool moat_fault_resolve(int signal, const void *siginfo, const void *context,
+                        struct moat_fault *fault) {
+    struct moat_os_fault found;
+    struct moat_fault ignored;
+
+    if (!fault)
+        fault = &ignored;
+    *fault = (struct moat_fault){0};
+    return moat_os_fault_read(signal, siginfo, context, &found) && moat_fault_judge(&found, fault);
+}
+
+/* Who is to be told at this moment; false when no handler is installed. */
+static bool find_listener(struct listener *listener) {
+    for (;;) {
+        /* A(told) */
+        uint32_t seen = atomic_load_explicit(&number, memory_order_acquire);
+        if (!(seen & 1))
+            return false;
+        /* A(retold) */
+        listener->callback = atomic_load_explicit(&callback, memory_order_acquire);
+        /* A(retold) */
+        listener->context = atomic_load_explicit(&callback_context, memory_order_acquire);
+        /* relaxed: ordered behind the two above by A(retold). */
+        if (atomic_load_explicit(&number, memory_order_relaxed) == seen)
+            return true;
+    }
+}
+
+/* What the os layer asks of every fault. */
+static bool resolve(const struct moat_os_fault *found) {
+    struct moat_error_state errors;
+    struct moat_fault fault;
+    struct listener listener;
+
+    if (!find_listener(&listener) || !moat_fault_judge(found, &fault))
+        return false;
+    if (fault.kind && listener.callback) {
+        moat_error_save(&errors);
+        listener.callback(&fault, listener.context);
+        moat_error_restore(&errors);
+    }
+    return true;
+}
+
+/* Whether it is this thread that may change what is installed. */
+static bool begin_change(void) {
+    /* A(told) */
+    return !atomic_flag_test_and_set_explicit(&changing, memory_order_acquire);
+}
+
+static enum moat_status end_change(enum moat_status status, const char *why) {
+    /* R(told) */
+    atomic_flag_clear_explicit(&changing, memory_order_release);
+    return status ? moat_fail(status, "fault handler", 0, why) : MOAT_OK;
+}
+
+static bool installed(void) {
+    /* relaxed: changed by who may change it alone. */
+    return atomic_load_explicit(&number, memory_order_relaxed) & 1;
+}
+
+static void next_number(void) {
+    /* R(told) */
+    atomic_fetch_add_explicit(&number, 1, memory_order_release);
+}
+
+enum moat_status moat_fault_handler_install(void (*told)(const struct moat_fault *fault,
+                                                         void *context),
+                                            void *context) {
+    if (!begin_change())
+        return moat_fail(MOAT_TIMEOUT, "fault handler", 0, "another thread is changing it");
+    if (installed())
+        return end_change(MOAT_INVALID_ARGUMENT, "it is installed already");
+    /* R(retold) */
+    atomic_store_explicit(&callback, told, memory_order_release);
+    /* R(retold) */
+    atomic_store_explicit(&callback_context, context, memory_order_release);
+    next_number();
+    if (!moat_os_fault_install(resolve))
+        return end_change(MOAT_OK, NULL);
+    next_number();
+    return end_change(
+        MOAT_NOT_SUPPORTED,
+        "SIGSEGV cannot be handled, or handlers of others lie on top of each of ours");
+}
+
+enum moat_status moat_fault_handler_remove(void) {
+    if (!begin_change())
+        return moat_fail(MOAT_TIMEOUT, "fault handler", 0, "another thread is changing it");
+    if (!installed())
+        return end_change(MOAT_INVALID_ARGUMENT, "it is not installed");
+    next_number();
+    /* What is refused here leaves the handler where it is, and it passes everything on. */
+    (void)moat_os_fault_remove();
+    return end_change(MOAT_OK, NULL);
+}

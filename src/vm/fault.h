@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* fault: what an access that the kernel refused means, page by page. */
+#ifndef MOAT_VM_FAULT_H
+#define MOAT_VM_FAULT_H
+
+#include "os/os.h"
+
+#include <moat/fault.h>
+
+/*
+ * Do about an access what the books say of its page: drop a guard, let it be repeated, or nothing.
+ *
+ *   fault   receives what is to be told
+ *
+ * Returns   whether the access is to be repeated
+ * Progress  waits for the stripe of the page; async-signal-safe
+ */
+bool moat_fault_judge(const struct moat_os_fault *found, struct moat_fault *fault);
+
+#endif

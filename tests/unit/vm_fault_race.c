@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fault, when others are at work: the thread that lost a race for a guard, pages that are busy, and
+ * a handler that interrupted Moat itself. Could fail by two threads being told of one guard, by
+ * calling a lost race a violation, and by waiting for oneself.
+ */
+#define _GNU_SOURCE
+#include "support/regions.h"
+
+#include "region/region.h"
+
+#include <moat/fault.h>
+
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+enum { RW = MOAT_PAGE_READWRITE, RO = MOAT_PAGE_READONLY, GUARD = MOAT_PAGE_GUARD };
+
+static atomic_uint told_count;
+
+static void count(const struct moat_fault *fault, void *context) {
+    (void)fault;
+    (void)context;
+    atomic_fetch_add(&told_count, 1);
+}
+
+static void protect(void *address, size_t size, uint32_t protection) {
+    uint32_t old;
+    cr_assert_eq(moat_protect(NULL, address, size, protection, &old), MOAT_OK, "%s",
+                 moat_last_error_text());
+}
+
+/* The case of a lost race, made by hand: the fault is about a page that is open by now. */
+static void make_fault(siginfo_t *info, ucontext_t *context, void *address, bool write) {
+    memset(info, 0, sizeof *info);
+    memset(context, 0, sizeof *context);
+    info->si_code = SEGV_ACCERR;
+    info->si_addr = address;
+#ifdef __x86_64__
+    context->uc_mcontext.gregs[REG_TRAPNO] = 14;
+    context->uc_mcontext.gregs[REG_ERR] = write ? 6 : 4;
+#else
+    (void)write;
+#endif
+}
+
+Test(vm_fault_race, who_lost_the_race_for_a_guard_tries_again) {
+#ifdef __x86_64__
+    struct moat_manager *manager = manager_with("trap=auto");
+    unsigned char *base = reserved(manager, 2 * PAGE, true);
+    struct moat_fault fault;
+    siginfo_t info;
+    ucontext_t context;
+    protect(base, PAGE, RO | GUARD);
+    make_fault(&info, &context, base + 3, false);
+    cr_assert(moat_fault_resolve(SIGSEGV, &info, &context, &fault));
+    cr_assert_eq(fault.kind, MOAT_FAULT_GUARD_PAGE);
+    cr_assert_eq(fault.address, base + 3);
+    cr_assert_eq(fault.protection, RO);
+    cr_assert(moat_fault_resolve(SIGSEGV, &info, &context, &fault));
+    cr_assert_eq(fault.kind, MOAT_FAULT_NONE, "the other reader has nothing to tell");
+    cr_assert(moat_fault_resolve(SIGSEGV, &info, &context, NULL));
+    make_fault(&info, &context, base, true);
+    cr_assert_not(moat_fault_resolve(SIGSEGV, &info, &context, &fault), "a writer violates");
+    protect(base, PAGE, RW);
+    cr_assert(moat_fault_resolve(SIGSEGV, &info, &context, &fault));
+    cr_assert_not(moat_fault_resolve(SIGBUS, &info, &context, &fault), "not that signal");
+    info.si_code = SI_USER;
+    cr_assert_not(moat_fault_resolve(SIGSEGV, &info, &context, &fault), "somebody sent it");
+    info.si_code = SI_KERNEL;
+    cr_assert_not(moat_fault_resolve(SIGSEGV, &info, &context, &fault), "not about a page");
+#else
+    cr_skip_test("registers are made up for x86-64 only");
+#endif
+}
+
+/* Stripes of the thread's own, as a handler meets them that interrupted a call. */
+Test(vm_fault_race, a_thread_does_not_wait_for_itself, .timeout = 600) {
+    struct moat_manager *manager = manager_with("trap=auto,timeout=100000000");
+    unsigned char *base = reserved(manager, 3 * BLOCK, true);
+    struct moat_patience none = {0};
+    struct moat_region_ref ref;
+    uint32_t stripes;
+    protect(base, PAGE, RW | GUARD);
+    protect(base + 2 * BLOCK, PAGE, RW | GUARD);
+    cr_assert(moat_region_find((uintptr_t)base, &ref));
+    cr_assert_eq(moat_region_enter(&ref, ref.base, ref.base + PAGE, &none, &stripes), MOAT_OK);
+    cr_assert_eq(moat_guard_fault(base), 0, "at once");
+    cr_assert_eq(moat_guard_fault(base + 2 * BLOCK), 1, "another stripe");
+    moat_region_leave(&ref, stripes);
+    cr_assert_eq(info_of(base).protection, RW | GUARD);
+    cr_assert_eq(moat_guard_fault(base), 1);
+    protect(base, PAGE, RW | GUARD);
+    cr_assert_eq(moat_region_close(&ref, &none), MOAT_OK);
+    cr_assert_eq(moat_guard_fault(base), 0, "in the middle of its own release");
+    moat_region_reopen(&ref);
+    cr_assert_eq(moat_guard_fault(base), 1);
+}
+
+static atomic_int touched;
+
+static void *touch_in_thread(void *address) {
+    *(volatile unsigned char *)address = 5;
+    atomic_store(&touched, 1);
+    return NULL;
+}
+
+Test(vm_fault_race, a_guard_waits_for_another_thread, .timeout = 600) {
+    struct moat_manager *manager = manager_with("trap=auto,timeout=100000000");
+    unsigned char *base = reserved(manager, 2 * PAGE, true);
+    struct moat_patience none = {0};
+    struct moat_region_ref ref;
+    pthread_t thread;
+    uint32_t stripes;
+    protect(base, PAGE, RW | GUARD);
+    cr_assert_eq(moat_fault_handler_install(count, NULL), MOAT_OK);
+    cr_assert(moat_region_find((uintptr_t)base, &ref));
+    cr_assert_eq(moat_region_enter(&ref, ref.base, ref.base + PAGE, &none, &stripes), MOAT_OK);
+    cr_assert_eq(pthread_create(&thread, NULL, touch_in_thread, base), 0);
+    usleep(50000);
+    cr_assert_eq(atomic_load(&touched), 0);
+    cr_assert_eq(info_of(base).protection, RW | GUARD);
+    moat_region_leave(&ref, stripes);
+    pthread_join(thread, NULL);
+    cr_assert_eq(atomic_load(&told_count), 1);
+    cr_assert_eq(base[0], 5);
+    cr_assert_eq(moat_fault_handler_remove(), MOAT_OK);
+}
+
+static void *ask_in_thread(void *address) {
+    atomic_store(&touched, moat_guard_fault(address) + 10);
+    return NULL;
+}
+
+Test(vm_fault_race, a_busy_page_is_given_up_at_the_deadline, .timeout = 600) {
+    struct moat_manager *manager = manager_with("trap=auto,timeout=20");
+    unsigned char *base = reserved(manager, 2 * PAGE, true);
+    struct moat_patience none = {0};
+    struct moat_region_ref ref;
+    pthread_t thread;
+    uint32_t stripes;
+    protect(base, PAGE, RW | GUARD);
+    cr_assert(moat_region_find((uintptr_t)base, &ref));
+    cr_assert_eq(moat_region_enter(&ref, ref.base, ref.base + PAGE, &none, &stripes), MOAT_OK);
+    cr_assert_eq(pthread_create(&thread, NULL, ask_in_thread, base), 0);
+    pthread_join(thread, NULL);
+    cr_assert_eq(atomic_load(&touched), 10);
+    moat_region_leave(&ref, stripes);
+    cr_assert_eq(info_of(base).protection, RW | GUARD);
+}
