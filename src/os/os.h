@@ -125,7 +125,6 @@ int moat_os_at_thread_exit(void (*hook)(void));
 /* Whether environment variables may be trusted (not setuid). */
 bool moat_os_environment_trusted(void);
 
-<<<<<<< Updated upstream
 /* What the machine and the control groups of this process have left; a reading costs some ten file
  * accesses. ENOSYS: nobody answers. */
 int moat_os_memory(struct moat_load *load);
@@ -163,7 +162,7 @@ void moat_os_worker_detach(void);
 
 /* Id of this process; a forked child has another. */
 uint32_t moat_os_process(void);
-=======
+
 /* An access that the kernel refused, as a signal tells it. */
 struct moat_os_fault {
     uintptr_t address;
@@ -181,7 +180,6 @@ bool moat_os_fault_read(int signal, const void *info, const void *context,
  * or where another lies on top, passes everything on from then on. */
 int moat_os_fault_install(bool (*resolve)(const struct moat_os_fault *fault));
 int moat_os_fault_remove(void);
->>>>>>> Stashed changes
 
 /* Write text to standard error; never fails visibly. */
 void moat_os_complain(const char *text, size_t length);
