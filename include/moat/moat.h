@@ -93,6 +93,8 @@ struct moat_stats {
     uint64_t poison_damage;     /* pages found written after a decommit */
     uint64_t stranded_bytes;    /* released address space that could not be made reusable */
     uint64_t backend_fallbacks; /* reservations the mimalloc backend handed to the kernel */
+    uint64_t locks_abandoned;   /* region locks whose holder ended without giving them back */
+    uint64_t quota_refusals;    /* commits that the quota refused */
 };
 
 /*

@@ -59,7 +59,7 @@ static enum moat_status place_alone(const struct moat_place_wish *wish, struct m
 enum moat_status moat_place_anywhere(const struct moat_place_wish *wish, struct moat_place *place) {
     if (wish->size > MOAT_OS_USER_END - 2 * MOAT_GRANULE)
         return MOAT_NO_MEMORY;
-    if (!wish->backend->accessible && wish->size <= MOAT_ARENA_REGION_MAX) {
+    if (!wish->alone && !wish->backend->accessible && wish->size <= MOAT_ARENA_REGION_MAX) {
         enum moat_status status = moat_arena_place(wish->markers, wish->size, place);
         if (status != MOAT_NO_MEMORY)
             return status;

@@ -30,6 +30,7 @@ struct moat_place {
 struct moat_place_wish {
     size_t size; /* whole pages */
     bool markers;
+    bool alone; /* not in an arena, with a mapping of its own */
     const struct moat_backend_ops *backend;
 };
 

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "os/os.h"
 #include "region/held.h"
+#include "region/latch.h"
 #include "region/lock.h"
 #include "region/registry.h"
 
@@ -101,18 +102,31 @@ enum moat_status moat_region_publish(const struct moat_place *place,
     return MOAT_NO_MEMORY;
 }
 
-/* A try fails when the region was released and its record or its place used again meanwhile. That
- * many in a row are no accident: the books are damaged, and nothing is there to be trusted. */
+/* A try fails when the region was released and its record or its place used again meanwhile, or
+ * while somebody makes it another region in place. */
 #define FIND_TRIES 1000
+
+/* What a record says of a region has to make sense; what does not was written by somebody else. */
+static bool sound(const struct moat_region_ref *ref) {
+    return moat_is_aligned(ref->base | ref->size, MOAT_PAGE) && ref->size != 0 &&
+           ref->base >= ref->span_start && ref->base < ref->span_end &&
+           ref->size <= ref->span_end - ref->base;
+}
 
 static bool find_at(struct moat_registry *registry, uint64_t page, struct moat_region_ref *ref) {
     for (unsigned tries = 0; tries < FIND_TRIES; tries++) {
         uint32_t handle = moat_region_table_find(&registry->table, page);
         if (handle == MOAT_HANDLE_NONE)
             return false;
-        if (copy(&registry->records[handle], handle, ref) && ref->base >> MOAT_PAGE_SHIFT == page)
+        if (!copy(&registry->records[handle], handle, ref))
+            continue;
+        if (!sound(ref))
+            break;
+        if (ref->base >> MOAT_PAGE_SHIFT == page)
             return true;
     }
+    if ((ref->generation & 1) != 0)
+        moat_latch("the record of a region and the table do not agree", page << MOAT_PAGE_SHIFT);
     return false;
 }
 

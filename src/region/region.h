@@ -64,6 +64,9 @@ struct moat_region_extra {
 
 _Static_assert(sizeof(struct moat_region_extra) == 32, "two of them are a cache line");
 
+/* Those that the calls on ranges leave alone: they belong to somebody else than the caller. */
+#define MOAT_REGION_NOT_PLAIN (MOAT_REGION_TAGGED | MOAT_REGION_ADOPTED)
+
 /* A region as one life of its record; copied, so it stays what it was. */
 struct moat_region_ref {
     struct moat_region *region;
@@ -114,6 +117,11 @@ void *moat_region_tag(const struct moat_region_ref *ref);
  */
 bool moat_region_find_base(uintptr_t address, struct moat_region_ref *ref);
 bool moat_region_find(uintptr_t address, struct moat_region_ref *ref);
+
+/* Whether it is the business of callers of reserve, commit, decommit and release. */
+static inline bool moat_region_plain(const struct moat_region_ref *ref) {
+    return (ref->flags & MOAT_REGION_NOT_PLAIN) == 0;
+}
 
 /* Whether the life that the reference was taken in still goes on. */
 bool moat_region_lives(const struct moat_region_ref *ref);

@@ -32,7 +32,7 @@ enum moat_status moat_commit_pages(struct moat_manager *manager, struct moat_spa
         report_damage(manager, &report);
     if (report.refusals)
         moat_manager_count(manager, MOAT_COUNT_GUARD_FAILURES, report.refusals);
-    return error ? moat_fail_kernel(error, MOAT_COMMIT_LIMIT, what, range->start) : MOAT_OK;
+    return error ? moat_fail_pages(error, MOAT_COMMIT_LIMIT, what, range) : MOAT_OK;
 }
 
 /* Find the region of this manager that holds the whole range, and take its stripes. */
@@ -43,6 +43,8 @@ static enum moat_status enter(struct moat_manager *manager, const char *what, ui
 
     if (!manager)
         return moat_fail(MOAT_NO_ACCESS, what, address, "manager is NULL");
+    if (moat_latched())
+        return moat_fail_latched(what, address);
     if (!moat_protection_valid(protection))
         return moat_fail(MOAT_INVALID_ARGUMENT, what, address, "no such protection");
     if (!moat_range_of(address, size, MOAT_OS_USER_END, range))
@@ -50,7 +52,8 @@ static enum moat_status enter(struct moat_manager *manager, const char *what, ui
                          "the size is 0 or the range leaves user space");
     struct moat_patience patience = moat_manager_patience(manager);
     do {
-        if (!moat_region_find(range->start, ref) || ref->owner != manager)
+        if (!moat_region_find(range->start, ref) || ref->owner != manager ||
+            !moat_region_plain(ref))
             return moat_fail(MOAT_INVALID_ADDRESS, what, address, "in no region of this manager");
         if (!moat_range_fits(range, ref))
             return moat_fail(MOAT_INVALID_ADDRESS, what, address,
@@ -58,7 +61,7 @@ static enum moat_status enter(struct moat_manager *manager, const char *what, ui
         status = moat_region_enter(ref, range->start, range->end, &patience, stripes);
     } while (status == MOAT_NOT_OURS); /* released meanwhile: perhaps reserved again, too */
     if (status)
-        return moat_fail(status, what, address, "another call on these pages stayed unfinished");
+        return moat_fail_wait(status, what, address);
     return MOAT_OK;
 }
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* free: decommit and release. Ownership is decided before anything else, from the address alone. */
 #include "os/os.h"
+#include "region/lock.h"
 #include "region/trap.h"
 #include "vm/manager.h"
 #include "vm/range.h"
+#include "vm/reserve.h"
 
 static enum moat_status refuse(struct moat_manager *manager, const char *what, uintptr_t address) {
     moat_manager_count(manager, MOAT_COUNT_REFUSED, 1);
@@ -21,7 +23,8 @@ static enum moat_status trap(const struct moat_region_ref *ref, uintptr_t start,
         moat_manager_count(manager, MOAT_COUNT_GUARD_FAILURES, report.refusals);
     if (report.bytes_trapped)
         moat_manager_count(manager, MOAT_COUNT_BYTES_COMMITTED, 0 - (uint64_t)report.bytes_trapped);
-    return error ? moat_fail_kernel(error, MOAT_NO_MEMORY, what, start) : MOAT_OK;
+    const struct moat_range range = {start, end};
+    return error ? moat_fail_pages(error, MOAT_NO_MEMORY, what, &range) : MOAT_OK;
 }
 
 /* The range of a decommit in a region: size 0 means all of it, seen from its first page. */
@@ -50,10 +53,12 @@ enum moat_status moat_decommit(struct moat_manager *manager, void *address, size
 
     if (!manager)
         return moat_fail(MOAT_NO_ACCESS, "decommit", at, "manager is NULL");
+    if (moat_latched())
+        return moat_fail_latched("decommit", at);
     if (size > UINTPTR_MAX - at)
         return moat_fail(MOAT_INVALID_ARGUMENT, "decommit", at, "the range wraps");
     do {
-        if (!moat_region_find(at, &ref) || ref.owner != manager)
+        if (!moat_region_find(at, &ref) || ref.owner != manager || !moat_region_plain(&ref))
             return refuse(manager, "decommit", at);
         status = decommit_range(&ref, at, size, &range);
         if (status)
@@ -61,7 +66,7 @@ enum moat_status moat_decommit(struct moat_manager *manager, void *address, size
         status = moat_region_enter(&ref, range.start, range.end, &patience, &stripes);
     } while (status == MOAT_NOT_OURS);
     if (status)
-        return moat_fail(status, "decommit", at, "another call on these pages stayed unfinished");
+        return moat_fail_wait(status, "decommit", at);
     status = trap(&ref, range.start, range.end, "decommit");
     moat_region_leave(&ref, stripes);
     if (!status)
@@ -101,27 +106,52 @@ static enum moat_status release_closed(struct moat_manager *manager,
     return MOAT_OK;
 }
 
+static enum moat_status release(struct moat_manager *manager, const struct moat_region_ref *ref) {
+    uintptr_t at = ref->base;
+    struct moat_patience patience = moat_manager_patience(manager);
+    enum moat_status status = moat_region_close(ref, &patience);
+    if (status == MOAT_NOT_OURS)
+        return refuse(manager, "release", at);
+    if (status == MOAT_NOT_OWNER)
+        return moat_fail(status, "release", at, "another thread holds the lock of the region");
+    if (status)
+        return moat_fail_wait(status, "release", at);
+    status = release_closed(manager, ref);
+    if (status) {
+        moat_region_reopen(ref);
+        return status;
+    }
+    struct moat_counters *counters = moat_manager_counters(manager);
+    moat_count(counters, MOAT_COUNT_RELEASES, 1);
+    moat_count(counters, MOAT_COUNT_BYTES_RESERVED, 0 - (uint64_t)ref->size);
+    return MOAT_OK;
+}
+
 enum moat_status moat_release(struct moat_manager *manager, void *address) {
     uintptr_t at = (uintptr_t)address;
     struct moat_region_ref ref;
 
     if (!manager)
         return moat_fail(MOAT_NO_ACCESS, "release", at, "manager is NULL");
-    if (!moat_region_find_base(at, &ref) || ref.owner != manager)
+    if (moat_latched())
+        return moat_fail_latched("release", at);
+    if (!moat_region_find_base(at, &ref) || ref.owner != manager || !moat_region_plain(&ref))
         return refuse(manager, "release", at);
-    struct moat_patience patience = moat_manager_patience(manager);
-    enum moat_status status = moat_region_close(&ref, &patience);
-    if (status == MOAT_NOT_OURS)
+    return release(manager, &ref);
+}
+
+enum moat_status moat_release_tagged(struct moat_manager *manager, void *address, void *tag) {
+    uintptr_t at = (uintptr_t)address;
+    struct moat_region_ref ref;
+
+    if (moat_latched())
+        return moat_fail_latched("release", at);
+    if (!moat_region_find_base(at, &ref) || ref.owner != manager || moat_region_tag(&ref) != tag)
         return refuse(manager, "release", at);
-    if (status)
-        return moat_fail(status, "release", at, "calls on the region stayed unfinished");
-    status = release_closed(manager, &ref);
-    if (status) {
-        moat_region_reopen(&ref);
-        return status;
-    }
-    struct moat_counters *counters = moat_manager_counters(manager);
-    moat_count(counters, MOAT_COUNT_RELEASES, 1);
-    moat_count(counters, MOAT_COUNT_BYTES_RESERVED, 0 - (uint64_t)ref.size);
-    return MOAT_OK;
+    return release(manager, &ref);
+}
+
+enum moat_status moat_release_any(const struct moat_region_ref *ref) {
+    moat_region_abandon(ref);
+    return release(ref->owner, ref);
 }

@@ -11,9 +11,11 @@
 #include "base/options.h"
 #include "os/os.h"
 #include "region/books.h"
+#include "region/lock.h"
 #include "region/powers.h"
-#include "region/region.h"
+#include "vm/reserve.h"
 
+#include <moat/lock.h>
 #include <moat/pressure.h>
 
 #include <stdlib.h>
@@ -83,17 +85,29 @@ enum moat_status moat_manager_create(const struct moat_options *options,
     return MOAT_OK;
 }
 
-void moat_manager_destroy(struct moat_manager *manager) {
+void moat_manager_each(const struct moat_manager *manager,
+                       void (*visit)(const struct moat_region_ref *ref, void *context),
+                       void *context) {
     struct moat_region_ref ref;
+    for (uint32_t handle = 1; handle <= moat_region_count_ever(); handle++)
+        if (moat_region_nth(handle, &ref) && (!manager || ref.owner == manager))
+            visit(&ref, context);
+}
+
+static void release_one(const struct moat_region_ref *ref, void *survived) {
+    if (moat_release_any(ref))
+        *(bool *)survived = true;
+}
+
+void moat_manager_destroy(struct moat_manager *manager) {
     bool survived = false;
 
     if (!manager)
         return;
     moat_pressure_stop(manager);
-    for (uint32_t handle = 1; handle <= moat_region_count_ever(); handle++)
-        if (moat_region_nth(handle, &ref) && ref.owner == manager &&
-            moat_release(manager, (void *)ref.base) != MOAT_OK)
-            survived = true;
+    moat_cancel_waits(manager);
+    moat_waits_drain(&manager->waits);
+    moat_manager_each(manager, release_one, &survived);
     /* A region that the kernel would not take keeps its pages and its owner: no later manager may
      * come to lie where this one did and be taken for it. */
     if (!survived)
@@ -164,6 +178,8 @@ enum moat_status moat_stats_read(const struct moat_manager *manager, struct moat
         .poison_damage = sum(manager, MOAT_COUNT_POISON_DAMAGE),
         .stranded_bytes = sum(manager, MOAT_COUNT_STRANDED_BYTES),
         .backend_fallbacks = sum(manager, MOAT_COUNT_BACKEND_FALLBACKS),
+        .locks_abandoned = sum(manager, MOAT_COUNT_LOCKS_ABANDONED),
+        .quota_refusals = sum(manager, MOAT_COUNT_QUOTA_REFUSALS),
     };
     return MOAT_OK;
 }

@@ -26,6 +26,8 @@ enum moat_counter {
     MOAT_COUNT_POISON_DAMAGE,
     MOAT_COUNT_STRANDED_BYTES,
     MOAT_COUNT_BACKEND_FALLBACKS,
+    MOAT_COUNT_LOCKS_ABANDONED,
+    MOAT_COUNT_QUOTA_REFUSALS,
     MOAT_COUNTERS
 };
 
@@ -44,6 +46,8 @@ struct moat_manager {
     const struct moat_backend_ops *backend;
     bool markers;
     struct moat_waits waits;
+    _Atomic uint32_t runtime; /* enum moat_runtime_state */
+    _Atomic uint64_t charged; /* bytes of the quota: quota.h */
     struct moat_counters shards[MOAT_MANAGER_SHARDS];
 };
 
@@ -61,6 +65,14 @@ static inline void moat_manager_count(struct moat_manager *manager, enum moat_co
                                       uint64_t amount) {
     moat_count(moat_manager_counters(manager), counter, amount);
 }
+
+/* Visit the regions of a manager, or of all if it is NULL, that live when their turn comes. */
+void moat_manager_each(const struct moat_manager *manager,
+                       void (*visit)(const struct moat_region_ref *ref, void *context),
+                       void *context);
+
+/* Whether the runtime that the manager serves was not declared unable or unloaded. */
+bool moat_manager_available(const struct moat_manager *manager);
 
 /* How long calls of this manager wait; NULL: as by default. */
 struct moat_patience moat_manager_patience(struct moat_manager *manager);

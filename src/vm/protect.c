@@ -45,6 +45,8 @@ enum moat_status moat_protect(struct moat_manager *manager, void *address, size_
     uint32_t stripes;
     enum moat_status status;
 
+    if (moat_latched())
+        return moat_fail_latched("protect", given);
     if (!moat_protection_valid(protection))
         return moat_fail(MOAT_INVALID_ARGUMENT, "protect", given, "no such protection");
     if (!old)
@@ -55,6 +57,8 @@ enum moat_status moat_protect(struct moat_manager *manager, void *address, size_
     do {
         if (!moat_region_find(range.start, &ref))
             return protect_foreign(&range, protection, old);
+        if (!moat_region_plain(&ref))
+            return moat_fail(MOAT_INVALID_ADDRESS, "protect", given, "in memory of a heap");
         if (manager && ref.owner != manager)
             return moat_fail(MOAT_INVALID_ADDRESS, "protect", given,
                              "in a region of another manager");
@@ -64,7 +68,7 @@ enum moat_status moat_protect(struct moat_manager *manager, void *address, size_
         status = moat_region_enter(&ref, range.start, range.end, &patience, &stripes);
     } while (status == MOAT_NOT_OURS);
     if (status)
-        return moat_fail(status, "protect", given, "another call on these pages stayed unfinished");
+        return moat_fail_wait(status, "protect", given);
     status = protect_entered(&ref, &range, protection, old);
     moat_region_leave(&ref, stripes);
     return status;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* query: copied without a lock, and thrown away if the region died during the copy. */
 #include "os/os.h"
+#include "region/latch.h"
 #include "region/pages.h"
 #include "vm/foreign.h"
 
@@ -37,12 +38,16 @@ enum moat_status moat_query(const void *address, struct moat_page_info *info) {
 
     if (!info)
         return MOAT_NO_ACCESS;
+    if (moat_latched())
+        return MOAT_UNAVAILABLE;
     if (page >= MOAT_OS_ADDRESS_END)
         return MOAT_INVALID_ARGUMENT;
     for (unsigned tries = 0; tries < QUERY_TRIES && moat_region_find(page, &ref); tries++)
         if (describe_region(&ref, page, info))
             return MOAT_OK;
     enum moat_status status = moat_foreign_query(page, info);
+    if (moat_latch_taken())
+        return MOAT_CORRUPT;
     /* Win32 knows nothing up there, but a stack that Linux put there can be asked about. */
     if (!status && page >= MOAT_OS_USER_END && info->state == MOAT_STATE_FREE)
         return MOAT_INVALID_ARGUMENT;

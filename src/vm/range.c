@@ -41,8 +41,22 @@ uint32_t moat_protection_seen(uint8_t state, uint32_t reserved_with) {
 
 enum moat_status moat_fail(enum moat_status status, const char *what, uintptr_t address,
                            const char *why) {
+    if (moat_latch_taken())
+        return MOAT_CORRUPT;
     moat_error_note(what, address, why);
     return status;
+}
+
+enum moat_status moat_fail_wait(enum moat_status status, const char *what, uintptr_t address) {
+    return moat_fail(status, what, address,
+                     status == MOAT_ABANDONED
+                         ? "the wait was called off, or the thread that held the lock ended"
+                         : "the region stayed locked, or calls on its pages stayed unfinished");
+}
+
+enum moat_status moat_fail_latched(const char *what, uintptr_t address) {
+    return moat_fail(MOAT_UNAVAILABLE, what, address,
+                     "corruption was found before; nothing is done any more");
 }
 
 enum moat_status moat_fail_kernel(int error, enum moat_status otherwise, const char *what,
@@ -61,4 +75,31 @@ enum moat_status moat_fail_kernel(int error, enum moat_status otherwise, const c
             "mappings were in use; check memory, RLIMIT_AS, RLIMIT_DATA and cgroup limits",
             what, (unsigned long)address, error, maps, limit);
     return status;
+}
+
+/* What is wrong with the mappings of a region's pages, by the kernel's word; NULL: nothing. */
+static const char *find_damage(const struct moat_range *range, uintptr_t *where) {
+    struct moat_os_mapping mapping;
+
+    for (uintptr_t at = range->start; at < range->end; at = mapping.end) {
+        if (moat_os_query(at, &mapping))
+            return NULL;
+        *where = at;
+        if (!mapping.mapped)
+            return "pages of a region are not mapped: somebody unmapped them";
+        if (mapping.file || mapping.shared)
+            return "something else is mapped over pages of a region";
+    }
+    return NULL;
+}
+
+enum moat_status moat_fail_pages(int error, enum moat_status otherwise, const char *what,
+                                 const struct moat_range *range) {
+    uintptr_t where;
+    const char *damage = find_damage(range, &where);
+
+    if (!damage)
+        return moat_fail_kernel(error, otherwise, what, range->start);
+    moat_latch(damage, where);
+    return moat_fail(MOAT_CORRUPT, what, where, damage);
 }

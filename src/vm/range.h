@@ -3,6 +3,7 @@
 #ifndef MOAT_VM_RANGE_H
 #define MOAT_VM_RANGE_H
 
+#include "region/latch.h"
 #include "region/region.h"
 
 #include <moat/status.h>
@@ -34,13 +35,27 @@ static inline bool moat_range_fits(const struct moat_range *range,
  */
 uint32_t moat_protection_seen(uint8_t state, uint32_t reserved_with);
 
-/* Leave a sentence for moat_last_error_text and return the status; `what` names the call, and both
- * strings live for ever. */
+/*
+ * Leave a sentence for moat_last_error_text and return the status; `what` names the call, and both
+ * strings live for ever. A call that has found corruption ends with MOAT_CORRUPT instead, whatever
+ * else it stumbled over.
+ */
 enum moat_status moat_fail(enum moat_status status, const char *what, uintptr_t address,
                            const char *why);
+
+/* The same for a wait that ended with MOAT_TIMEOUT or MOAT_ABANDONED. */
+enum moat_status moat_fail_wait(enum moat_status status, const char *what, uintptr_t address);
+
+/* The same for any call after corruption was found. */
+enum moat_status moat_fail_latched(const char *what, uintptr_t address);
 
 /* The same for a refusal of the kernel, with the limit that was hit. */
 enum moat_status moat_fail_kernel(int error, enum moat_status otherwise, const char *what,
                                   uintptr_t address);
+
+/* The same where the refusal is about pages of a region. Looks whether they are still there: that
+ * they are not, or are somebody else's, is corruption. */
+enum moat_status moat_fail_pages(int error, enum moat_status otherwise, const char *what,
+                                 const struct moat_range *range);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* reserve: a place, pages if asked for, then the books; undone in reverse. */
+#include "vm/reserve.h"
 #include "os/os.h"
 #include "region/arena.h"
 #include "region/trap.h"
@@ -20,18 +21,18 @@ struct request {
     struct moat_manager *manager;
     uintptr_t base; /* 0: anywhere */
     size_t size;
-    uint32_t protection;
-    uint32_t flags;
+    const struct moat_reserve_terms *terms;
 };
 
 /* Read the arguments as Win32 does: the start goes down to a granule, the end up to a page. */
 static enum moat_status read_request(void *address, size_t size, struct request *request) {
+    const struct moat_reserve_terms *terms = request->terms;
     uintptr_t given = (uintptr_t)address;
     struct moat_range range;
 
-    if (!moat_protection_valid(request->protection))
+    if (!moat_protection_valid(terms->protection))
         return moat_fail(MOAT_INVALID_ARGUMENT, CALL, given, "no such protection");
-    if (request->flags & ~FLAGS)
+    if (terms->flags & ~FLAGS)
         return moat_fail(MOAT_INVALID_ARGUMENT, CALL, given, "unknown flag");
     if (!moat_range_of(given ? given : MOAT_GRANULE, size, MOAT_OS_USER_END, &range))
         return moat_fail(MOAT_INVALID_ARGUMENT, CALL, given,
@@ -82,7 +83,11 @@ static enum moat_status place_at(const struct request *request, const struct moa
 
 static enum moat_status find_place(const struct request *request, struct moat_place *place) {
     struct moat_manager *manager = request->manager;
-    struct moat_place_wish wish = {request->size, manager->markers, manager->backend};
+    struct moat_place_wish wish = {
+        .size = request->size,
+        .markers = manager->markers,
+        .backend = manager->backend,
+    };
 
     if (wish.backend->accessible && (request->base || request->size > MIMALLOC_MAX))
         wish.backend = moat_backend_os();
@@ -100,8 +105,8 @@ static enum moat_status commit_place(const struct request *request,
                                      const struct moat_place *place) {
     struct moat_range range = {place->base, place->base + place->size};
     size_t committed;
-    return moat_commit_pages(request->manager, place->space, &range, request->protection, CALL,
-                             &committed);
+    return moat_commit_pages(request->manager, place->space, &range, request->terms->protection,
+                             CALL, &committed);
 }
 
 static void vacate(struct moat_manager *manager, const struct moat_place *place, bool committed) {
@@ -117,9 +122,28 @@ static void vacate(struct moat_manager *manager, const struct moat_place *place,
         moat_manager_count(manager, MOAT_COUNT_STRANDED_BYTES, place->size);
 }
 
-enum moat_status moat_reserve(struct moat_manager *manager, void *address, size_t size,
-                              uint32_t protection, uint32_t flags, void **base) {
-    struct request request = {.manager = manager, .protection = protection, .flags = flags};
+static void count(struct moat_manager *manager, const struct moat_place *place, bool committed) {
+    struct moat_counters *counters = moat_manager_counters(manager);
+    moat_count(counters, MOAT_COUNT_RESERVES, 1);
+    moat_count(counters, MOAT_COUNT_BYTES_RESERVED, place->size);
+    if (committed)
+        moat_count(counters, MOAT_COUNT_BYTES_COMMITTED, place->size);
+    if (place->yielded)
+        moat_count(counters, MOAT_COUNT_GUARDS_YIELDED, 1);
+    if (place->space->backend != manager->backend)
+        moat_count(counters, MOAT_COUNT_BACKEND_FALLBACKS, 1);
+}
+
+enum moat_status moat_reserve_as(struct moat_manager *manager, void *address, size_t size,
+                                 const struct moat_reserve_terms *terms, void **base) {
+    struct request request = {.manager = manager, .terms = terms};
+    const struct moat_region_terms birth = {
+        .owner = manager,
+        .protection = terms->protection,
+        .flags = terms->kind,
+        .tag = terms->tag,
+    };
+    bool commit = (terms->flags & MOAT_RESERVE_COMMIT) != 0;
     struct moat_place place;
 
     if (!base)
@@ -127,36 +151,31 @@ enum moat_status moat_reserve(struct moat_manager *manager, void *address, size_
     *base = NULL;
     if (!manager)
         return moat_fail(MOAT_NO_ACCESS, CALL, (uintptr_t)address, "manager is NULL");
+    if (moat_latched())
+        return moat_fail_latched(CALL, (uintptr_t)address);
     enum moat_status status = read_request(address, size, &request);
     if (!status)
         status = find_place(&request, &place);
     if (status)
         return status;
-
-    bool commit = (flags & MOAT_RESERVE_COMMIT) != 0;
     if (commit)
         status = commit_place(&request, &place);
-    if (!status) {
-        const struct moat_region_terms terms = {.owner = manager, .protection = protection};
-        status = moat_region_publish(&place, &terms);
-        if (status)
-            (void)moat_fail(status, CALL, place.base, "no memory for the books");
-    } else {
-        commit = false;
-    }
     if (status) {
-        vacate(manager, &place, commit);
+        vacate(manager, &place, false);
         return status;
     }
+    status = moat_region_publish(&place, &birth);
+    if (status) {
+        vacate(manager, &place, commit);
+        return moat_fail(status, CALL, place.base, "no memory for the books");
+    }
     *base = (void *)place.base;
-    struct moat_counters *counters = moat_manager_counters(manager);
-    moat_count(counters, MOAT_COUNT_RESERVES, 1);
-    moat_count(counters, MOAT_COUNT_BYTES_RESERVED, place.size);
-    if (commit)
-        moat_count(counters, MOAT_COUNT_BYTES_COMMITTED, place.size);
-    if (place.yielded)
-        moat_count(counters, MOAT_COUNT_GUARDS_YIELDED, 1);
-    if (place.space->backend != manager->backend)
-        moat_count(counters, MOAT_COUNT_BACKEND_FALLBACKS, 1);
+    count(manager, &place, commit);
     return MOAT_OK;
+}
+
+enum moat_status moat_reserve(struct moat_manager *manager, void *address, size_t size,
+                              uint32_t protection, uint32_t flags, void **base) {
+    const struct moat_reserve_terms terms = {.protection = protection, .flags = flags};
+    return moat_reserve_as(manager, address, size, &terms, base);
 }

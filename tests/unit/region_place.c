@@ -22,8 +22,11 @@
 
 static struct moat_place_wish wish_of(size_t size, int rung) {
     cr_assert_eq(moat_region_start(), MOAT_OK);
-    return (struct moat_place_wish){size, rung == 0 && moat_powers()->guard_markers,
-                                    moat_backend_os()};
+    return (struct moat_place_wish){
+        .size = size,
+        .markers = rung == 0 && moat_powers()->guard_markers,
+        .backend = moat_backend_os(),
+    };
 }
 
 static void grant(const struct moat_place *place) {

@@ -34,7 +34,11 @@ static struct model model;
 static struct moat_place placed(size_t size, int rung, const struct moat_backend_ops *backend) {
     struct moat_place place;
     cr_assert_eq(moat_region_start(), MOAT_OK);
-    struct moat_place_wish wish = {size, rung == 0 && moat_powers()->guard_markers, backend};
+    struct moat_place_wish wish = {
+        .size = size,
+        .markers = rung == 0 && moat_powers()->guard_markers,
+        .backend = backend,
+    };
     cr_assert_eq(moat_place_anywhere(&wish, &place), MOAT_OK);
     return place;
 }
@@ -153,7 +157,8 @@ Test(region_trap, a_stand_alone_place_that_starts_inside_a_block, .timeout = 600
     for (int rung = 0; rung < RUNGS; rung++) {
         memset(&model, 0, sizeof model);
         model.pages = 700;
-        struct moat_place_wish wish = {model.pages * PAGE, rung == 0, moat_backend_os()};
+        struct moat_place_wish wish = {
+            .size = model.pages * PAGE, .markers = rung == 0, .backend = moat_backend_os()};
         uintptr_t conflict;
         cr_assert_eq(moat_region_start(), MOAT_OK);
         wish.markers = wish.markers && moat_powers()->guard_markers;

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* reserve: what regions can be besides plain ones, for the rest of the library. */
+#ifndef MOAT_VM_RESERVE_H
+#define MOAT_VM_RESERVE_H
+
+#include "vm/manager.h"
+
+struct moat_reserve_terms {
+    uint32_t protection;
+    uint32_t flags; /* MOAT_RESERVE_* */
+    uint32_t kind;  /* MOAT_REGION_* */
+    void *tag;      /* of a heap, with MOAT_REGION_TAGGED */
+};
+
+/* moat_reserve, on these terms. */
+enum moat_status moat_reserve_as(struct moat_manager *manager, void *address, size_t size,
+                                 const struct moat_reserve_terms *terms, void **base);
+
+/* moat_release for the heap that tagged the region: MOAT_NOT_OURS unless it bears that tag. */
+enum moat_status moat_release_tagged(struct moat_manager *manager, void *address, void *tag);
+
+/* Release a region whatever it is and whoever has it locked: its manager is going. */
+enum moat_status moat_release_any(const struct moat_region_ref *ref);
+
+#endif
