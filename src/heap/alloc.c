@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+/* alloc: from a size to a block, and from an address back to its bit. */
+#include "heap/heap.h"
+
+#include "base/align.h"
+#include "heap/span.h"
+#include "lockfree/atomic.h"
+#include "os/os.h"
+#include "region/geometry.h"
+#include "vm/manager.h"
+#include "vm/range.h"
+
+#define ALLOC "heap alloc"
+#define FREE  "heap free"
+
+/* A slot that was taken. */
+struct taken {
+    struct moat_span *span;
+    uint32_t slot;
+};
+
+static void *address_of(const struct taken *taken) {
+    /* relaxed: A(open) by the take; the span stays as long as the slot is taken. */
+    uintptr_t base = moat_load_relaxed(&taken->span->base);
+    return (void *)(base + taken->slot * moat_classes[taken->span->class].size);
+}
+
+/* Have `span` in the lane instead of the full one; another thread may have been faster. */
+static void change_lane(struct moat_heap *heap, struct moat_heap_lane *lane, uint64_t full,
+                        struct moat_span *span) {
+    /* R(current) A(current) */
+    if (!moat_cas_acq_rel(&lane->span, &full, (uint64_t)(uintptr_t)span)) {
+        moat_span_set_ready(span);
+        moat_heap_stock_span(heap, span);
+        return;
+    }
+    struct moat_span *left = (struct moat_span *)(uintptr_t)full;
+    if (left && moat_span_leave(left))
+        moat_heap_stock_span(heap, left);
+}
+
+/* The manager gives no more: any slot of the class will do, of whichever processor. */
+static bool scrape(struct moat_heap *heap, unsigned class, struct taken *taken) {
+    for (taken->span = moat_heap_spans(heap); taken->span; taken->span = taken->span->older)
+        if (taken->span->class == class && moat_span_take(taken->span, 0, &taken->slot))
+            return true;
+    return false;
+}
+
+static enum moat_status take_small(struct moat_heap *heap, unsigned class, struct taken *taken) {
+    struct moat_heap_shard *shard = &heap->shards[moat_os_processor() % MOAT_HEAP_SHARDS];
+    struct moat_heap_lane *lane = &shard->lanes[class];
+
+    for (;;) {
+        /* A(current) */
+        uint64_t span = moat_load_acquire(&lane->span);
+        taken->span = (struct moat_span *)(uintptr_t)span;
+        /* relaxed: a hint. */
+        uint32_t from = (uint32_t)moat_load_relaxed(&lane->from);
+        if (taken->span && moat_span_take(taken->span, from, &taken->slot)) {
+            /* relaxed: a hint. */
+            moat_store_relaxed(&lane->from, taken->slot + 1);
+            return MOAT_OK;
+        }
+        struct moat_span *next = moat_heap_stocked_span(heap, class);
+        if (!next) {
+            size_t size = moat_classes[class].span_size;
+            enum moat_status status = moat_heap_new_span(heap, class, size, &next);
+            if (status && scrape(heap, class, taken))
+                return MOAT_OK;
+            if (status && moat_heap_trim(heap))
+                continue;
+            if (status)
+                return status;
+        }
+        change_lane(heap, lane, span, next);
+    }
+}
+
+static enum moat_status take_large(struct moat_heap *heap, size_t size, struct taken *taken) {
+    enum moat_status status;
+
+    if (size > MOAT_OS_USER_END)
+        return moat_fail(MOAT_NO_MEMORY, ALLOC, size, "that many bytes are more than user space");
+    size = moat_round_up(size, MOAT_BLOCK_ALIGNMENT);
+    do
+        status = moat_heap_new_span(heap, MOAT_CLASS_LARGE, size, &taken->span);
+    while (status && moat_heap_trim(heap));
+    if (status)
+        return status == MOAT_INVALID_ARGUMENT ? MOAT_NO_MEMORY : status;
+    (void)moat_span_take(taken->span, 0, &taken->slot);
+    return MOAT_OK;
+}
+
+static enum moat_status take(struct moat_heap *heap, size_t size, void **block,
+                             struct taken *taken) {
+    if (!block)
+        return moat_fail(MOAT_NO_ACCESS, ALLOC, 0, "block is NULL");
+    *block = NULL;
+    if (!heap)
+        return moat_fail(MOAT_NO_ACCESS, ALLOC, 0, "heap is NULL");
+    if (moat_latched())
+        return moat_fail_latched(ALLOC, 0);
+    enum moat_status status = size <= MOAT_SMALL_MAX ? take_small(heap, moat_class_of(size), taken)
+                                                     : take_large(heap, size, taken);
+    if (!status)
+        *block = address_of(taken);
+    return status;
+}
+
+enum moat_status moat_heap_alloc(struct moat_heap *heap, size_t size, void **block) {
+    struct taken taken;
+    enum moat_status status = take(heap, size, block, &taken);
+    if (!status)
+        moat_note_forget(taken.span, taken.slot);
+    return status;
+}
+
+enum moat_status moat_heap_alloc_debug(struct moat_heap *heap, size_t size, const char *file,
+                                       int line, void **block) {
+    struct taken taken;
+    enum moat_status status = take(heap, size, block, &taken);
+    if (status)
+        return status;
+    moat_note_forget(taken.span, taken.slot);
+    if (!file)
+        return MOAT_OK;
+    /* relaxed: A(open) by the take. */
+    size_t room = moat_load_relaxed(&taken.span->size);
+    struct moat_note note = {file, line, (uint32_t)(room - size)};
+    moat_note_keep(&heap->names, taken.span, taken.slot, &note);
+    return MOAT_OK;
+}
+
+/* The region that holds an address. Most spans are 64 KiB: then it is the region that starts there,
+ * which is one look at the table. */
+static bool find_region(uintptr_t address, struct moat_region_ref *ref) {
+    uintptr_t granule = moat_round_down(address, MOAT_GRANULE);
+    if (moat_region_find_base(granule, ref) && address - ref->base < ref->size)
+        return true;
+    return moat_region_find(address, ref);
+}
+
+bool moat_heap_find(const struct moat_heap *heap, const void *block, struct moat_found *found) {
+    uintptr_t address = (uintptr_t)block;
+    struct moat_region_ref ref;
+
+    if (!find_region(address, &ref) || ref.owner != heap->manager)
+        return false;
+    struct moat_span *span = moat_region_tag(&ref);
+    /* A(member) A header may be another heap's, which ends, and its memory anything by now. But if
+     * the region lives on after this was read, it was the header of that region at the time. */
+    if (!span || moat_load_acquire(&span->heap) != (uint64_t)(uintptr_t)heap ||
+        !moat_region_lives(&ref))
+        return false;
+    /* So the header is of this heap, and stays that; its region may still become another. */
+    const struct moat_class *row = &moat_classes[span->class];
+    /* relaxed: if the region lives on below, this is its place. */
+    uintptr_t offset = address - moat_load_relaxed(&span->base);
+    /* relaxed: as the base. */
+    found->size = moat_load_relaxed(&span->size);
+    found->span = span;
+    if (offset >= row->span_size) {
+        found->slot = 0;
+        if (offset != 0)
+            return false;
+    } else {
+        found->slot = (uint32_t)(offset * row->inverse >> MOAT_CLASS_SHIFT);
+        if (found->slot >= row->slots || found->slot * (uintptr_t)row->size != offset)
+            return false;
+    }
+    found->word = moat_span_word(span, found->slot);
+    return moat_region_lives(&ref);
+}
+
+static enum moat_status refuse(const struct moat_heap *heap, const void *block) {
+    moat_manager_count(heap->manager, MOAT_COUNT_REFUSED, 1);
+    return moat_fail(MOAT_NOT_OURS, FREE, (uintptr_t)block, "no live block of this heap");
+}
+
+/* A large block ends with its region; where the region cannot end, it lives on. */
+static enum moat_status free_large(struct moat_heap *heap, const struct moat_found *found,
+                                   const void *block) {
+    if (!moat_span_close_only(found->span, found->word))
+        return refuse(heap, block);
+    enum moat_status status = moat_heap_drop_span(heap, found->span);
+    if (status) {
+        moat_span_reopen_only(found->span);
+        return status;
+    }
+    moat_span_set_hollow(found->span);
+    moat_span_push(&heap->stocks[MOAT_CLASS_LARGE].hollow, found->span);
+    return MOAT_OK;
+}
+
+enum moat_status moat_heap_free(struct moat_heap *heap, void *block) {
+    struct moat_found found;
+    uint32_t left;
+
+    if (!heap)
+        return moat_fail(MOAT_NO_ACCESS, FREE, (uintptr_t)block, "heap is NULL");
+    if (!block)
+        return MOAT_OK;
+    if (moat_latched())
+        return moat_fail_latched(FREE, (uintptr_t)block);
+    if (!moat_heap_find(heap, block, &found))
+        return refuse(heap, block);
+    if (found.span->class == MOAT_CLASS_LARGE)
+        return free_large(heap, &found, block);
+    if (!moat_span_give(found.span, found.slot, found.word, &left))
+        return refuse(heap, block);
+    switch (moat_span_given(found.span, left)) {
+    case MOAT_SPAN_PUSH:
+        moat_heap_stock_span(heap, found.span);
+        break;
+    case MOAT_SPAN_EMPTY:
+        moat_heap_settle_span(heap, found.span);
+        break;
+    case MOAT_SPAN_NOTHING:
+        break;
+    }
+    return MOAT_OK;
+}
+
+enum moat_status moat_heap_block_size(struct moat_heap *heap, const void *block, size_t *size) {
+    struct moat_found found;
+
+    if (!size)
+        return moat_fail(MOAT_NO_ACCESS, "heap block size", (uintptr_t)block, "size is NULL");
+    *size = 0;
+    if (!heap)
+        return moat_fail(MOAT_NO_ACCESS, "heap block size", (uintptr_t)block, "heap is NULL");
+    if (!moat_heap_find(heap, block, &found) || !moat_span_holds(found.word, found.slot))
+        return moat_fail(MOAT_NOT_OURS, "heap block size", (uintptr_t)block,
+                         "no live block of this heap");
+    *size = found.size;
+    return MOAT_OK;
+}
