@@ -317,5 +317,11 @@ enum moat_status moat_options_check(const struct moat_options *options) {
             return MOAT_INVALID_ARGUMENT;
         }
     }
+    if (options->reserve_bytes > options->quota_bytes) {
+        moat_error_set("option \"reserve\" is %lu bytes, which is more than the \"quota\" of %lu "
+                       "that it is a part of",
+                       (unsigned long)options->reserve_bytes, (unsigned long)options->quota_bytes);
+        return MOAT_INVALID_ARGUMENT;
+    }
     return MOAT_OK;
 }

@@ -110,6 +110,17 @@ struct moat_run moat_pages_run(const struct moat_space *space, uintptr_t start, 
     return run;
 }
 
+size_t moat_pages_committed(const struct moat_space *space, uintptr_t start, uintptr_t end) {
+    size_t bytes = 0;
+    while (start < end) {
+        struct moat_run run = moat_pages_run(space, start, end);
+        if (run.state & MOAT_PAGE_COMMITTED)
+            bytes += run.end - run.start;
+        start = run.end;
+    }
+    return bytes;
+}
+
 void moat_pages_mix(struct moat_space *space, size_t block) {
     _Atomic uint8_t *uniform = MOAT_SPACE_FIELD(space, uniform);
     _Atomic uint8_t *pages = MOAT_SPACE_FIELD(space, pages) + block * MOAT_PAGES_PER_BLOCK;

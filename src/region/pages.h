@@ -66,6 +66,9 @@ unsigned moat_page_access(uint8_t state, bool open);
 /* The run that begins at `start`, cut at `end`. The caller holds the stripes. */
 struct moat_run moat_pages_run(const struct moat_space *space, uintptr_t start, uintptr_t end);
 
+/* Bytes of [start, end) that are committed. The caller holds the stripes. */
+size_t moat_pages_committed(const struct moat_space *space, uintptr_t start, uintptr_t end);
+
 /* Set the state of every page in [start, end). The caller holds the stripes. */
 void moat_pages_set(struct moat_space *space, uintptr_t start, uintptr_t end, uint8_t state);
 

@@ -5,6 +5,7 @@
 #include "base/format.h"
 #include "os/os.h"
 #include "region/access.h"
+#include "vm/quota.h"
 
 /* A page was written after it was given back: say so while it can still be told where. */
 static void report_damage(struct moat_manager *manager, const struct moat_access_report *report) {
@@ -24,10 +25,21 @@ enum moat_status moat_commit_pages(struct moat_manager *manager, struct moat_spa
                                    const struct moat_range *range, uint32_t protection,
                                    const char *what, size_t *committed) {
     struct moat_access_report report = {0};
+    size_t charged = 0;
+
+    *committed = 0;
+    if (moat_quota_exists(manager)) {
+        charged = range->end - range->start;
+        charged -= moat_pages_committed(space, range->start, range->end);
+        enum moat_status status = moat_quota_charge(manager, charged, what, range->start);
+        if (status)
+            return status;
+    }
     int error = moat_access_grant(space, range->start, range->end, moat_page_state(protection),
                                   manager->options.poison, &report);
-
     *committed = report.bytes_committed;
+    if (error && charged)
+        moat_quota_refund(manager, charged);
     if (report.damaged_pages)
         report_damage(manager, &report);
     if (report.refusals)

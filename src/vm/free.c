@@ -3,13 +3,19 @@
 #include "os/os.h"
 #include "region/lock.h"
 #include "region/trap.h"
-#include "vm/manager.h"
+#include "vm/quota.h"
 #include "vm/range.h"
 #include "vm/reserve.h"
 
 static enum moat_status refuse(struct moat_manager *manager, const char *what, uintptr_t address) {
     moat_manager_count(manager, MOAT_COUNT_REFUSED, 1);
     return moat_fail(MOAT_NOT_OURS, what, address, "in no region of this manager");
+}
+
+static void account_decommitted(struct moat_manager *manager, size_t bytes) {
+    moat_manager_count(manager, MOAT_COUNT_BYTES_COMMITTED, 0 - (uint64_t)bytes);
+    if (moat_quota_exists(manager))
+        moat_quota_refund(manager, bytes);
 }
 
 /* Make pages trap and tell what happened; the stripes are held or the region is closed. */
@@ -22,7 +28,7 @@ static enum moat_status trap(const struct moat_region_ref *ref, uintptr_t start,
     if (report.refusals)
         moat_manager_count(manager, MOAT_COUNT_GUARD_FAILURES, report.refusals);
     if (report.bytes_trapped)
-        moat_manager_count(manager, MOAT_COUNT_BYTES_COMMITTED, 0 - (uint64_t)report.bytes_trapped);
+        account_decommitted(manager, report.bytes_trapped);
     const struct moat_range range = {start, end};
     return error ? moat_fail_pages(error, MOAT_NO_MEMORY, what, &range) : MOAT_OK;
 }
@@ -74,17 +80,6 @@ enum moat_status moat_decommit(struct moat_manager *manager, void *address, size
     return status;
 }
 
-static size_t committed_bytes(const struct moat_region_ref *ref) {
-    size_t bytes = 0;
-    for (uintptr_t at = ref->base, end = at + ref->size; at < end;) {
-        struct moat_run run = moat_pages_run(ref->space, at, end);
-        if (run.state & MOAT_PAGE_COMMITTED)
-            bytes += run.end - run.start;
-        at = run.end;
-    }
-    return bytes;
-}
-
 /* Everything that can fail comes while the region can still be reopened. */
 static enum moat_status release_closed(struct moat_manager *manager,
                                        const struct moat_region_ref *ref) {
@@ -98,7 +93,7 @@ static enum moat_status release_closed(struct moat_manager *manager,
             return status;
         moat_trap_normalise(ref->space, ref->base, end);
     } else {
-        moat_manager_count(manager, MOAT_COUNT_BYTES_COMMITTED, 0 - (uint64_t)committed_bytes(ref));
+        account_decommitted(manager, moat_pages_committed(ref->space, ref->base, end));
     }
     moat_region_retire(ref);
     if (moat_place_vacate(&place, manager->options.quarantine_regions))

@@ -40,6 +40,8 @@ static enum moat_status read_options(const struct moat_options *given, struct mo
         moat_options_parse(out, getenv("MOAT_OPTIONS"), reason, sizeof(reason));
     if (status)
         moat_error_set("MOAT_OPTIONS: %s", reason);
+    else /* words may be right one by one and not go together */
+        status = moat_options_check(out);
     return status;
 }
 

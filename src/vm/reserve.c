@@ -5,7 +5,7 @@
 #include "region/arena.h"
 #include "region/trap.h"
 #include "vm/commit.h"
-#include "vm/manager.h"
+#include "vm/quota.h"
 #include "vm/range.h"
 
 #define CALL  "reserve"
@@ -114,6 +114,8 @@ static void vacate(struct moat_manager *manager, const struct moat_place *place,
     uintptr_t end = place->base + place->size;
     bool kept = false;
 
+    if (committed && moat_quota_exists(manager))
+        moat_quota_refund(manager, place->size);
     if (committed && !place->space->backend->accessible)
         kept = moat_trap_pages(place->space, place->base, end, 0, &report) != 0;
     if (!kept)
