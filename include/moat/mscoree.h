@@ -289,8 +289,18 @@ MOAT_LAYOUT(sizeof(EMemoryAvailable) == 4 && sizeof(EMemoryCriticalLevel) == 4, 
  *   - Success is exactly S_OK. A failure also sets the thread's Win32 last error, whose code is the
  *     one win32.h documents; bad arguments are E_INVALIDARG, no memory of any kind E_OUTOFMEMORY,
  *     and codes without a documented result HRESULT_FROM_WIN32.
- *   - VirtualAlloc: *ppMem is NULL after a failure; ppMem NULL is E_POINTER. The critical level is
- *     accepted and does not change the outcome so far.
+ *   - HOST_E_CLRNOTAVAILABLE comes from every method below, once its pointers are checked, while
+ *     the host has declared the runtime unable to run or unloaded (moat_set_runtime_state), and for
+ *     good after a call answered E_FAIL: that one found corruption, as the report on standard error
+ *     tells.
+ *   - HOST_E_TIMEOUT, HOST_E_ABANDONED and HOST_E_NOT_OWNER: VirtualAlloc that commits or resets,
+ *     VirtualFree and VirtualProtect wait while another thread works on the same pages or holds the
+ *     lock of the region (moat_lock), for the manager's timeout, and until waits are called off or
+ *     that thread ends; VirtualFree that releases a region which another thread has locked is
+ *     HOST_E_NOT_OWNER at once. All of these are in <moat/lock.h>.
+ *   - VirtualAlloc: *ppMem is NULL after a failure; ppMem NULL is E_POINTER. The critical level says
+ *     how much of the commit quota is open to the call (<moat/quota.h>); one that is none of the
+ *     three is E_INVALIDARG.
  *   - VirtualFree accepts only what this very manager reserved: anything else, NULL and memory of
  *     another manager included, is HOST_E_INVALIDOPERATION. Invalid types and sizes come first.
  *   - VirtualQuery and VirtualProtect answer for the whole process. *pResult is always set, to 0
@@ -320,6 +330,20 @@ MOAT_LAYOUT(sizeof(EMemoryAvailable) == 4 && sizeof(EMemoryCriticalLevel) == 4, 
  */
 MOAT_API HRESULT moat_create_host_memory_manager(const struct moat_options *options,
                                                  IHostMemoryManager **out);
+
+struct moat_manager;
+
+/*
+ * The native manager behind a memory manager, for what the interface has no method for: region
+ * locks, the runtime state, statistics.
+ *
+ *   host   one that moat_create_host_memory_manager made, or NULL
+ *
+ * Returns   valid as long as a reference to `host` is held; NULL if Moat did not make it
+ * Threads   any, at once
+ * Since     0.2
+ */
+MOAT_API struct moat_manager *moat_host_native_manager(IHostMemoryManager *host);
 
 #ifdef __cplusplus
 }

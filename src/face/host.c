@@ -13,6 +13,7 @@
 #define CONST_VTABLE
 
 #include "face/host_pressure.h"
+#include "face/host_result.h"
 #include "face/win32_calls.h"
 
 #include <moat/mscoree.h>
@@ -40,23 +41,13 @@ static struct host_manager *whole(IHostMemoryManager *face) {
     return (struct host_manager *)face;
 }
 
-/* The result of a call, whose Win32 error becomes the thread's last if it failed. */
-static HRESULT conclude(enum moat_status status) {
-    const struct moat_status_info *info = moat_status_describe(status);
-
-    if (status != MOAT_OK)
-        SetLastError(info->win32_error);
-    return (HRESULT)info->hresult;
-}
-
-static HRESULT refuse(HRESULT result, DWORD error) {
-    SetLastError(error);
-    return result;
-}
-
 /* The methods that come with a later version. */
 static HRESULT not_implemented(void) {
-    return refuse(E_NOTIMPL, ERROR_NOT_SUPPORTED);
+    return moat_host_refuse(E_NOTIMPL, ERROR_NOT_SUPPORTED);
+}
+
+static enum moat_status gate(IHostMemoryManager *This, const char *method) {
+    return moat_host_gate(whole(This)->manager, method);
 }
 
 static ULONG STDMETHODCALLTYPE add_ref(IHostMemoryManager *This) {
@@ -93,11 +84,13 @@ static HRESULT STDMETHODCALLTYPE query_interface(IHostMemoryManager *This, REFII
 
 static HRESULT STDMETHODCALLTYPE create_malloc(IHostMemoryManager *This, DWORD dwMallocType,
                                                IHostMalloc **ppMalloc) {
-    (void)This;
     (void)dwMallocType;
     if (ppMalloc == NULL)
-        return refuse(E_POINTER, ERROR_NOACCESS);
+        return moat_host_refuse(E_POINTER, ERROR_NOACCESS);
     *ppMalloc = NULL;
+    enum moat_status status = gate(This, "CreateMalloc");
+    if (status != MOAT_OK)
+        return moat_host_conclude(status);
     return not_implemented();
 }
 
@@ -105,41 +98,64 @@ static HRESULT STDMETHODCALLTYPE virtual_alloc(IHostMemoryManager *This, void *p
                                                SIZE_T dwSize, DWORD flAllocationType,
                                                DWORD flProtect, EMemoryCriticalLevel eCriticalLevel,
                                                void **ppMem) {
-    (void)eCriticalLevel;
+    enum moat_critical_level before;
+
     if (ppMem == NULL)
-        return refuse(E_POINTER, ERROR_NOACCESS);
-    return conclude(moat_win32_alloc(whole(This)->manager, pAddress, dwSize, flAllocationType,
-                                     flProtect, ppMem));
+        return moat_host_refuse(E_POINTER, ERROR_NOACCESS);
+    *ppMem = NULL;
+    enum moat_status status = gate(This, "VirtualAlloc");
+    if (status != MOAT_OK)
+        return moat_host_conclude(status);
+    if (!moat_host_level(eCriticalLevel, &before))
+        return moat_host_conclude(MOAT_INVALID_ARGUMENT);
+    status = moat_win32_alloc(whole(This)->manager, pAddress, dwSize, flAllocationType, flProtect,
+                              ppMem);
+    (void)moat_set_critical_level(before);
+    return moat_host_conclude(status);
 }
 
 static HRESULT STDMETHODCALLTYPE virtual_free(IHostMemoryManager *This, LPVOID lpAddress,
                                               SIZE_T dwSize, DWORD dwFreeType) {
-    return conclude(moat_win32_free(whole(This)->manager, lpAddress, dwSize, dwFreeType));
+    enum moat_status status = gate(This, "VirtualFree");
+    if (status == MOAT_OK)
+        status = moat_win32_free(whole(This)->manager, lpAddress, dwSize, dwFreeType);
+    return moat_host_conclude(status);
 }
 
 static HRESULT STDMETHODCALLTYPE virtual_query(IHostMemoryManager *This, void *lpAddress,
                                                void *lpBuffer, SIZE_T dwLength, SIZE_T *pResult) {
-    (void)This;
     if (pResult == NULL)
-        return refuse(E_POINTER, ERROR_NOACCESS);
-    return conclude(moat_win32_query(lpAddress, lpBuffer, dwLength, pResult));
+        return moat_host_refuse(E_POINTER, ERROR_NOACCESS);
+    *pResult = 0;
+    enum moat_status status = gate(This, "VirtualQuery");
+    if (status == MOAT_OK)
+        status = moat_win32_query(lpAddress, lpBuffer, dwLength, pResult);
+    return moat_host_conclude(status);
 }
 
 static HRESULT STDMETHODCALLTYPE virtual_protect(IHostMemoryManager *This, void *lpAddress,
                                                  SIZE_T dwSize, DWORD flNewProtect,
                                                  DWORD *pflOldProtect) {
-    (void)This;
-    return conclude(moat_win32_protect(lpAddress, dwSize, flNewProtect, pflOldProtect));
+    enum moat_status status = gate(This, "VirtualProtect");
+    if (status == MOAT_OK)
+        status = moat_win32_protect(lpAddress, dwSize, flNewProtect, pflOldProtect);
+    return moat_host_conclude(status);
 }
 
 static HRESULT STDMETHODCALLTYPE get_memory_load(IHostMemoryManager *This, DWORD *pMemoryLoad,
                                                  SIZE_T *pAvailableBytes) {
-    return conclude(moat_host_memory_load(whole(This)->manager, pMemoryLoad, pAvailableBytes));
+    enum moat_status status = gate(This, "GetMemoryLoad");
+    if (status == MOAT_OK)
+        status = moat_host_memory_load(whole(This)->manager, pMemoryLoad, pAvailableBytes);
+    return moat_host_conclude(status);
 }
 
 static HRESULT STDMETHODCALLTYPE register_memory_notification_callback(
     IHostMemoryManager *This, ICLRMemoryNotificationCallback *pCallback) {
-    return conclude(moat_host_notify(whole(This)->manager, pCallback));
+    enum moat_status status = gate(This, "RegisterMemoryNotificationCallback");
+    if (status == MOAT_OK)
+        status = moat_host_notify(whole(This)->manager, pCallback);
+    return moat_host_conclude(status);
 }
 
 /* NeedsVirtualAddressSpace and AcquiredVirtualAddressSpace. */
@@ -177,19 +193,23 @@ static const IHostMemoryManagerVtbl methods = {
 HRESULT moat_create_host_memory_manager(const struct moat_options *options,
                                         IHostMemoryManager **out) {
     if (out == NULL)
-        return refuse(E_POINTER, ERROR_NOACCESS);
+        return moat_host_refuse(E_POINTER, ERROR_NOACCESS);
     *out = NULL;
 
     struct host_manager *host = malloc(sizeof *host);
     if (host == NULL)
-        return conclude(MOAT_NO_MEMORY);
+        return moat_host_conclude(MOAT_NO_MEMORY);
     enum moat_status status = moat_manager_create(options, &host->manager);
     if (status != MOAT_OK) {
         free(host);
-        return conclude(status);
+        return moat_host_conclude(status);
     }
     host->face.lpVtbl = &methods;
     atomic_init(&host->references, 1);
     *out = &host->face;
     return S_OK;
+}
+
+struct moat_manager *moat_host_native_manager(IHostMemoryManager *host) {
+    return host != NULL && host->lpVtbl == &methods ? whole(host)->manager : NULL;
 }
