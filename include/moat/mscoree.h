@@ -228,6 +228,15 @@ struct IHostMemoryManager {
 };
 
 #ifdef COBJMACROS
+#define IHostMalloc_QueryInterface(This, riid, object) \
+    ((This)->lpVtbl->QueryInterface((This), (riid), (object)))
+#define IHostMalloc_AddRef(This) ((This)->lpVtbl->AddRef((This)))
+#define IHostMalloc_Release(This) ((This)->lpVtbl->Release((This)))
+#define IHostMalloc_Alloc(This, size, level, memory) \
+    ((This)->lpVtbl->Alloc((This), (size), (level), (memory)))
+#define IHostMalloc_DebugAlloc(This, size, level, file, line, memory) \
+    ((This)->lpVtbl->DebugAlloc((This), (size), (level), (file), (line), (memory)))
+#define IHostMalloc_Free(This, memory) ((This)->lpVtbl->Free((This), (memory)))
 #define IHostMemoryManager_QueryInterface(This, riid, object) \
     ((This)->lpVtbl->QueryInterface((This), (riid), (object)))
 #define IHostMemoryManager_AddRef(This) ((This)->lpVtbl->AddRef((This)))
@@ -313,8 +322,14 @@ MOAT_LAYOUT(sizeof(EMemoryAvailable) == 4 && sizeof(EMemoryCriticalLevel) == 4, 
  *     ignored. It is referenced until another is registered, NULL is (which is S_OK), or the
  *     manager is released; each of these waits for a call in progress, but when made by the
  *     callback itself. HRESULT_FROM_WIN32(50) as above, E_OUTOFMEMORY without a thread.
- *   - CreateMalloc and the three notices of address space are E_NOTIMPL in 0.1: *ppMalloc is NULL.
- *     The CLR itself needs CreateMalloc to succeed before it uses a manager.
+ *   - CreateMalloc: any bits of MALLOC_TYPE, others are E_INVALIDARG; *ppMalloc is NULL after a
+ *     failure. Every IHostMalloc may be called from all threads at once, MALLOC_THREADSAFE or not.
+ *     It is a heap of its own as in <moat/heap.h>, holds a reference on the manager, and its last
+ *     Release frees what is live (after listing it, with leaks=report). Alloc and DebugAlloc set
+ *     *ppMem to NULL after a failure; of 0 bytes they give a block of its own; blocks start on
+ *     multiples of 16; a level that is none of the three is E_INVALIDARG. Free of NULL is S_OK, of
+ *     all else that is no live block of this very object HOST_E_INVALIDOPERATION: nothing is read.
+ *   - The three notices of address space are E_NOTIMPL.
  *   - QueryInterface knows IUnknown and IHostMemoryManager. The last Release releases every region
  *     that the manager still holds; no other call on it may be running or follow.
  *

@@ -12,6 +12,7 @@
  */
 #define CONST_VTABLE
 
+#include "face/host_malloc.h"
 #include "face/host_pressure.h"
 #include "face/host_result.h"
 #include "face/win32_calls.h"
@@ -84,14 +85,13 @@ static HRESULT STDMETHODCALLTYPE query_interface(IHostMemoryManager *This, REFII
 
 static HRESULT STDMETHODCALLTYPE create_malloc(IHostMemoryManager *This, DWORD dwMallocType,
                                                IHostMalloc **ppMalloc) {
-    (void)dwMallocType;
     if (ppMalloc == NULL)
         return moat_host_refuse(E_POINTER, ERROR_NOACCESS);
     *ppMalloc = NULL;
     enum moat_status status = gate(This, "CreateMalloc");
-    if (status != MOAT_OK)
-        return moat_host_conclude(status);
-    return not_implemented();
+    if (status == MOAT_OK)
+        status = moat_host_malloc_create(This, whole(This)->manager, dwMallocType, ppMalloc);
+    return moat_host_conclude(status);
 }
 
 static HRESULT STDMETHODCALLTYPE virtual_alloc(IHostMemoryManager *This, void *pAddress,

@@ -53,6 +53,12 @@ struct moat_span *moat_span_pop(struct moat_span_stack *stack) {
     return NULL;
 }
 
+void moat_span_begin(struct moat_span *span) {
+    for (uint32_t number = 0; number < span->words; number++)
+        /* relaxed: nobody has seen the header. */
+        moat_store_relaxed(&span->word[number], CLOSED);
+}
+
 void moat_span_open(struct moat_span *span, uintptr_t base, size_t size) {
     /* relaxed: published by R(open). */
     moat_store_relaxed(&span->base, base);
@@ -61,7 +67,7 @@ void moat_span_open(struct moat_span *span, uintptr_t base, size_t size) {
     /* relaxed: the header is the caller's, and shown by whatever shows it. */
     moat_store_relaxed(&span->phase, MOAT_SPAN_BUSY);
     for (uint32_t number = 0; number < span->words; number++) {
-        /* relaxed: a closed word, or a new one, is changed by nobody else. */
+        /* relaxed: a closed word is changed by nobody else. */
         uint64_t life = moat_load_relaxed(&span->word[number]) >> LIFE_SHIFT;
         /* R(open) */
         moat_store_release(&span->word[number], (life + 1) << LIFE_SHIFT);

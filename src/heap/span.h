@@ -77,6 +77,9 @@ void moat_span_push(struct moat_span_stack *stack, struct moat_span *span);
 /* NULL: empty. The phase is as it was. */
 struct moat_span *moat_span_pop(struct moat_span_stack *stack);
 
+/* Make a header of zeroes one whose words are closed: without a region it has no slots. */
+void moat_span_begin(struct moat_span *span);
+
 /* Open a span without a region for the life that begins: all slots are free. It is the caller's. */
 void moat_span_open(struct moat_span *span, uintptr_t base, size_t size);
 

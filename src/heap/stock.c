@@ -36,6 +36,7 @@ static struct moat_span *make_header(struct moat_heap *heap, unsigned class) {
         return NULL;
     span->class = class;
     span->words = words;
+    moat_span_begin(span);
     /* relaxed: published with the header. */
     moat_store_relaxed(&span->heap, (uint64_t)(uintptr_t)heap);
     /* A(member) */

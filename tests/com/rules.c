@@ -93,14 +93,6 @@ static void slots(IHostMemoryManager *manager) {
 
 /* Not implemented is said, with every out-parameter set. */
 static void not_implemented(IHostMemoryManager *manager) {
-    IHostMalloc *heap = (IHostMalloc *)(void *)manager;
-
-    check("CreateMalloc", E_NOTIMPL,
-          IHostMemoryManager_CreateMalloc(manager, MALLOC_THREADSAFE, &heap));
-    check("CreateMalloc clears", 1, heap == NULL);
-    check("its last error", ERROR_NOT_SUPPORTED, (intmax_t)GetLastError());
-    check("CreateMalloc without a pointer", E_POINTER,
-          IHostMemoryManager_CreateMalloc(manager, MALLOC_THREADSAFE, NULL));
     check("NeedsVirtualAddressSpace", E_NOTIMPL,
           IHostMemoryManager_NeedsVirtualAddressSpace(manager, NULL, 4096));
     check("AcquiredVirtualAddressSpace", E_NOTIMPL,

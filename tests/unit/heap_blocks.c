@@ -6,10 +6,8 @@
  * and keep their content, whatever is allocated and freed around them.
  */
 #define _GNU_SOURCE
-#include "support/regions.h"
+#include "support/heaps.h"
 #include "support/touch.h"
-
-#include <moat/heap.h>
 
 #include <criterion/criterion.h>
 #include <pthread.h>
@@ -21,12 +19,6 @@ enum { SMALL_MAX = 32768 };
 static struct moat_manager *manager;
 static struct moat_heap *heap;
 
-static struct moat_heap *heap_of(struct moat_manager *owner, uint32_t flags) {
-    struct moat_heap *made = NULL;
-    cr_assert_eq(moat_heap_create(owner, flags, &made), MOAT_OK, "%s", moat_last_error_text());
-    return made;
-}
-
 static void start(void) {
     manager = manager_with("");
     heap = heap_of(manager, 0);
@@ -34,44 +26,12 @@ static void start(void) {
 
 TestSuite(heap_blocks, .init = start);
 
-static unsigned char *allocated(struct moat_heap *from, size_t size) {
-    void *block = NULL;
-    cr_assert_eq(moat_heap_alloc(from, size, &block), MOAT_OK, "%zu: %s", size,
-                 moat_last_error_text());
-    cr_assert_not_null(block);
-    cr_assert_eq((uintptr_t)block % 16, 0, "%p", block);
-    return block;
-}
-
-static void freed(struct moat_heap *from, void *block) {
-    cr_assert_eq(moat_heap_free(from, block), MOAT_OK, "%p: %s", block, moat_last_error_text());
-}
-
-static void refused(struct moat_heap *from, const void *block) {
-    struct moat_stats before = stats_of(manager);
-    cr_assert_eq(moat_heap_free(from, (void *)(uintptr_t)block), MOAT_NOT_OURS, "%p", block);
-    cr_assert_neq(strstr(moat_last_error_text(), "heap"), NULL, "%s", moat_last_error_text());
-    cr_assert_eq(stats_of(manager).refused, before.refused + 1, "%p", block);
-}
-
-static struct moat_heap_stats heap_stats(const struct moat_heap *of) {
-    struct moat_heap_stats stats;
-    cr_assert_eq(moat_heap_stats_read(of, &stats), MOAT_OK);
-    return stats;
-}
-
-static size_t room(const void *block) {
-    size_t size;
-    cr_assert_eq(moat_heap_block_size(heap, block, &size), MOAT_OK, "%s", moat_last_error_text());
-    return size;
-}
-
 Test(heap_blocks, every_size_has_its_room) {
     for (size_t size = 0; size < 80000; size = size < 2000 ? size + 1 : size + size / 7) {
         unsigned char *block = allocated(heap, size);
-        cr_assert_geq(room(block), size);
-        cr_assert_leq(room(block), size + size / 4 + 16);
-        memset(block, 0xA5, room(block));
+        cr_assert_geq(room(heap, block), size);
+        cr_assert_leq(room(heap, block), size + size / 4 + 16);
+        memset(block, 0xA5, room(heap, block));
         freed(heap, block);
     }
     cr_assert_eq(heap_stats(heap).blocks, 0);
@@ -226,7 +186,7 @@ Test(heap_blocks, what_is_no_block_is_refused_unread) {
     struct moat_heap_stats before = heap_stats(heap);
     size_t size;
     for (size_t i = 0; i < sizeof strangers / sizeof strangers[0]; i++) {
-        refused(heap, strangers[i]);
+        refused(heap, manager, strangers[i]);
         cr_assert_eq(moat_heap_block_size(heap, strangers[i], &size), MOAT_NOT_OURS, "%zu", i);
         cr_assert_eq(size, 0);
     }
@@ -234,8 +194,8 @@ Test(heap_blocks, what_is_no_block_is_refused_unread) {
     cr_assert_arr_eq(&before, &after, sizeof before);
     freed(heap, small);
     freed(heap, large);
-    refused(heap, small);
-    refused(heap, large);
+    refused(heap, manager, small);
+    refused(heap, manager, large);
     cr_assert_eq(moat_heap_block_size(heap, small, &size), MOAT_NOT_OURS);
 }
 
@@ -248,7 +208,7 @@ Test(heap_blocks, a_second_free_is_refused_after_other_allocations) {
         freed(heap, block);
         for (unsigned i = 0; i < 31; i++) {
             cr_assert_neq(allocated(heap, size), block, "%zu", size);
-            refused(heap, block);
+            refused(heap, manager, block);
         }
     }
 }
@@ -261,9 +221,9 @@ Test(heap_blocks, of_a_span_only_the_live_slots_can_be_freed) {
     base = info.allocation_base;
     for (unsigned i = 0; i < 32; i++)
         if (base + i * 4096 != block)
-            refused(heap, base + i * 4096);
+            refused(heap, manager, base + i * 4096);
     freed(heap, block);
-    refused(heap, block);
+    refused(heap, manager, block);
 }
 
 Test(heap_blocks, a_heaps_regions_are_not_the_callers) {
@@ -286,10 +246,10 @@ Test(heap_blocks, a_large_block_ends_at_a_trap_and_traps_when_freed) {
     static const size_t sizes[] = {SMALL_MAX + 1, 40000, 65536, 65537, 1000000, 3 << 20};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         unsigned char *block = allocated(heap, sizes[i]);
-        memset(block, 1, room(block));
-        cr_assert_lt(room(block) - sizes[i], 16);
-        cr_assert_not(touch_reads(block + room(block)));
-        cr_assert(touch_reads(block + room(block) - 1));
+        memset(block, 1, room(heap, block));
+        cr_assert_lt(room(heap, block) - sizes[i], 16);
+        cr_assert_not(touch_reads(block + room(heap, block)));
+        cr_assert(touch_reads(block + room(heap, block) - 1));
         freed(heap, block);
         cr_assert_not(touch_reads(block));
         cr_assert_not(touch_writes(block + sizes[i] - 1));
@@ -402,7 +362,7 @@ Test(heap_blocks, destroying_gives_everything_back) {
     cr_assert_eq(stats_of(manager).bytes_committed, 0);
     cr_assert_eq(stats_of(manager).bytes_reserved, 0);
     struct moat_heap *next = heap_of(manager, 0);
-    refused(next, small);
-    refused(next, large);
+    refused(next, manager, small);
+    refused(next, manager, large);
     moat_heap_destroy(next);
 }
