@@ -9,6 +9,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -91,6 +92,8 @@ REAL int __real_ioctl(int file, unsigned long request, ...);
 REAL long __real_syscall(long number, ...);
 REAL int __real_mlock(const void *start, size_t size);
 REAL void *__real_dlopen(const char *path, int flags);
+REAL int __real_sigaction(int number, const struct sigaction *action, struct sigaction *before);
+REAL int __real_munlock(const void *start, size_t size);
 
 void *__wrap_mmap(void *start, size_t size, int protection, int flags, int file, off_t offset);
 int __wrap_munmap(void *start, size_t size);
@@ -104,6 +107,8 @@ int __wrap_ioctl(int file, unsigned long request, ...);
 long __wrap_syscall(long number, ...);
 int __wrap_mlock(const void *start, size_t size);
 void *__wrap_dlopen(const char *path, int flags);
+int __wrap_sigaction(int number, const struct sigaction *action, struct sigaction *before);
+int __wrap_munlock(const void *start, size_t size);
 
 void *__wrap_mmap(void *start, size_t size, int protection, int flags, int file, off_t offset) {
     if (fails(INJECT_MMAP, protection))
@@ -188,4 +193,13 @@ int __wrap_mlock(const void *start, size_t size) {
 
 void *__wrap_dlopen(const char *path, int flags) {
     return fails(INJECT_DLOPEN, 0) ? NULL : __real_dlopen(path, flags);
+}
+
+int __wrap_sigaction(int number, const struct sigaction *action, struct sigaction *before) {
+    return fails(INJECT_SIGACTION, number) ? answer(INJECT_SIGACTION)
+                                           : __real_sigaction(number, action, before);
+}
+
+int __wrap_munlock(const void *start, size_t size) {
+    return fails(INJECT_MUNLOCK, 0) ? answer(INJECT_MUNLOCK) : __real_munlock(start, size);
 }

@@ -25,7 +25,10 @@ enum inject_kind {
     INJECT_IOCTL,    /* request */
     INJECT_SYSCALL,  /* number */
     INJECT_MLOCK,    /* none */
-    INJECT_DLOPEN,   /* none; the program must be linked with --wrap=dlopen itself */
+    /* The program must be linked with --wrap for these itself: */
+    INJECT_DLOPEN,    /* none */
+    INJECT_SIGACTION, /* signal */
+    INJECT_MUNLOCK,   /* none */
     INJECT_KIND_COUNT
 };
 
