@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * core_lock: threads lock, unlock, work on, release and abandon the same few regions while waits are
- * called off. What a lock guards is plain memory, so under ThreadSanitizer a lock that lets two in
- * is a report; a lock that is lost, or a wait that never ends, is a hang.
+ * core_lock: threads lock, unlock, work on, release and abandon the same few regions while waits
+ * are called off. What a lock guards is plain memory, so under ThreadSanitizer a lock that lets two
+ * in is a report; a lock that is lost, or a wait that never ends, is a hang.
  */
 #include "support/core.h"
 
