@@ -18,6 +18,8 @@
  * which costs a needless look at the end of the thread. */
 static _Thread_local uint32_t locks_held;
 
+static _Thread_local bool end_is_watched;
+
 static void report_abandoned(const struct moat_region_ref *ref) {
     char text[192];
 
@@ -43,6 +45,7 @@ static void at_thread_exit(void) {
     if (locks_held != 0)
         moat_manager_each(NULL, abandon_if_held, NULL);
     locks_held = 0;
+    end_is_watched = false; /* another destructor of this thread may lock again */
 }
 
 static enum moat_status find(struct moat_manager *manager, const char *what, uintptr_t address,
@@ -56,10 +59,10 @@ static enum moat_status find(struct moat_manager *manager, const char *what, uin
     return MOAT_OK;
 }
 
-/* The hook is set again by the first lock after the last unlock: it is cheap, and a thread whose
- * hook has run may go on to lock in another destructor of its own. */
 static bool watch_this_thread(void) {
-    return locks_held != 0 || moat_os_at_thread_exit(at_thread_exit) == 0;
+    if (!end_is_watched)
+        end_is_watched = moat_os_at_thread_exit(at_thread_exit) == 0;
+    return end_is_watched;
 }
 
 enum moat_status moat_lock(struct moat_manager *manager, const void *address) {
