@@ -27,7 +27,7 @@
 /* How soon the next look may follow, and when it does for want of an event. */
 #define PAUSE_NS  (100 * NS_PER_MS)
 #define SECOND_NS (1000 * NS_PER_MS)
-#define RARELY_NS (10 * SECOND_NS)
+#define RARELY_NS (2 * SECOND_NS)
 
 #define STACK_SIZE ((size_t)256 << 10)
 
