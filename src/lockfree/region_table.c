@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * region_table: find, insert and erase in the current array.
+ * region_table: find, insert, erase and replace in the current array.
  *
  * Within one array an entry never moves, so whoever looks at every place where it may lie either
  * finds it or looked in a moment when it was not there. What growth does to this is in
@@ -400,6 +400,43 @@ bool moat_region_table_erase(struct moat_region_table *table, uint64_t page, uin
     if (erased)
         count(table, UINT64_MAX);
     return erased;
+}
+
+/* One try in one array. An entry keeps its place, so neither count nor pointer changes. */
+static enum outcome replace_in(struct moat_region_table *table, uint64_t array, uint64_t hash,
+                               uint64_t from, uint64_t to, bool *replaced) {
+    uint64_t home = array_home(array, hash);
+    struct place place;
+    /* A(birth) A(point) */
+    uint64_t meta = moat_load_acquire(&moat_region_table_lines(array)[home].meta);
+
+    *replaced = false;
+    if (meta == 0) {
+        moat_region_table_bear(table, array, home);
+        return AGAIN;
+    }
+    locate(array, home, meta, word_page(from), &place);
+    if (!place.slot)
+        /* relaxed: as in find_far: a miss in an array not current proves nothing. */
+        return moat_load_relaxed(&table->current) == array ? DONE : AGAIN;
+    /* R(publish) A(publish) A(freeze) */
+    *replaced = place.word == from && moat_cas_acq_rel(place.slot, &place.word, to);
+    return !*replaced && is_retired(place.word) ? AGAIN : DONE;
+}
+
+bool moat_region_table_replace(struct moat_region_table *table, uint64_t page, uint32_t from,
+                               uint32_t to) {
+    uint64_t hash = moat_region_table_hash(table, page);
+    uint64_t array;
+    bool replaced;
+
+    do {
+        /* A(grow) */
+        array = moat_load_acquire(&table->current);
+        moat_region_table_help(table);
+    } while (replace_in(table, array, hash, entry_word(page, from), entry_word(page, to),
+                        &replaced) == AGAIN);
+    return replaced;
 }
 
 uint64_t moat_region_table_live(const struct moat_region_table *table) {

@@ -12,11 +12,11 @@
  *
  * Progress   find    wait-free while no growth runs; lock-free always
  *            insert  lock-free, and helps a running growth a bounded amount
- *            erase   lock-free, and helps a running growth a bounded amount
+ *            erase, replace   likewise
  *
  * Edges. R() marks the releasing end, A() the acquiring end.
  *
- *   publish   insert writes the slot word -> whoever reads it sees the record too
+ *   publish   insert or replace writes the slot word -> whoever reads it sees the record too
  *   retract   erase empties the slot word -> whoever reuses the slot comes after the erase
  *   point     a pointer enters a meta word -> whoever follows it sees the slot it names reserved
  *   spill     insert raises a line's count of spilled entries before it writes the slot, erase
@@ -115,6 +115,15 @@ enum moat_table_status moat_region_table_insert(struct moat_region_table *table,
  * means that the entry was not there at some moment during the call.
  */
 bool moat_region_table_erase(struct moat_region_table *table, uint64_t page, uint32_t handle);
+
+/*
+ * Make the entry page -> from one of page -> to, in one step: no find misses the page meanwhile.
+ * For whoever alone may erase that entry, so that it is there.
+ *
+ * Returns false, with nothing changed, only if it was not.
+ */
+bool moat_region_table_replace(struct moat_region_table *table, uint64_t page, uint32_t from,
+                               uint32_t to);
 
 /* Should the caller get storage for twice the lines and call grow? Reads one cache line. */
 bool moat_region_table_wants_growth(const struct moat_region_table *table);

@@ -187,6 +187,22 @@ static void grow_displace(void) {
     erase(2, 2);
 }
 
+/* --- An entry is replaced by its one owner: in a preferred slot, spilled, displaced, moved --- */
+
+static void replace_a(void) {
+    replace(0, 1, 2);
+    replace(0, 2, 3);
+}
+static void replace_b(void) {
+    find(0);
+    find(0);
+    insert(2, 4);
+}
+static void replace_c(void) {
+    replace(0, 1, 2);
+    erase(0, 2);
+}
+
 /* --- Two growths race; exactly one wins --- */
 
 static void race_a(void) {
@@ -247,6 +263,11 @@ static const struct scenario scenarios[] = {
     {"growth and a spilled insert", setup_spilled, {grow_a, grow_displace}, check, 3},
     {"growth of spilled, three threads", setup_spilled, {grow_a, grow_b, grow_c}, check, 2},
     {"growth, three threads", setup_displaced, {grow_a, grow_b, grow_c}, check, 2},
+    {"replaced", setup_one, {replace_a, replace_b}, check, 4},
+    {"replaced where spilled", setup_spilled, {replace_a, replace_b}, check, 3},
+    {"replaced where displaced", setup_displaced, {replace_a, replace_b}, check, 3},
+    {"replaced during growth", setup_displaced, {grow_a, replace_c}, check, 3},
+    {"replaced during growth, spilled", setup_spilled, {grow_a, replace_c}, check, 3},
     {"two growths race", setup_displaced, {race_a, race_b}, check, 2},
     {"dropped arrays and a reader", setup_drop, {drop_a, drop_b}, check, 2},
     {"dropped arrays and a writer", setup_drop, {drop_a, drop_c}, check, 2},

@@ -16,13 +16,14 @@
 #define HISTORY_KEYS_MAX  8
 #define NEVER             UINT32_MAX
 
-enum history_kind { FIND, INSERT, ERASE };
+enum history_kind { FIND, INSERT, ERASE, REPLACE };
 
 struct history_call {
     enum history_kind kind;
     unsigned key;    /* below HISTORY_KEYS_MAX */
     unsigned handle; /* 1 to 15 */
-    unsigned result; /* FIND: a handle or 0; INSERT: 1 entered, 0 full; ERASE: 1 erased */
+    unsigned to;     /* REPLACE: 1 to 15 */
+    unsigned result; /* FIND: a handle or 0; INSERT: 1 entered, 0 full; else 1: it was there */
     uint32_t start, end;
 };
 
@@ -67,6 +68,10 @@ static bool apply(const struct history_call *call, uint32_t state, uint32_t *aft
             return true;
         *after |= call->handle << shift;
         return held == 0;
+    case REPLACE:
+        if (held == call->handle)
+            *after ^= (call->handle ^ call->to) << shift;
+        return pending || call->result == (held == call->handle);
     default:
         if (held == call->handle)
             *after &= ~(UINT32_C(15) << shift);

@@ -141,6 +141,22 @@ static bool cas_uncounted(_Atomic uint64_t *at, uint64_t *expected, uint64_t des
     return true;
 }
 
+/* A replace leaves the slot empty for a moment. */
+static bool cas_replace_by_halves(_Atomic uint64_t *at, uint64_t *expected, uint64_t desired,
+                                  bool *result) {
+    uint64_t empty = EMPTY;
+
+    if (is_table(at) || at == &line_of(at)->meta || word_page(*expected) == 0 ||
+        word_page(*expected) != word_page(desired))
+        return false;
+    *result = real_cas(at, expected, EMPTY);
+    if (*result && explorer.running >= 0)
+        explore_step();
+    if (*result)
+        real_cas(at, &empty, desired);
+    return true;
+}
+
 static const struct {
     const char *name;
     bool (*load)(const _Atomic uint64_t *, bool, uint64_t *);
@@ -153,6 +169,7 @@ static const struct {
     {.name = "meta words not frozen", .mask = mask_no_meta_freeze},
     {.name = "a miss does not look again", .load = load_no_second_look},
     {.name = "movers not counted", .add = add_no_movers},
+    {.name = "a replace by halves", .cas = cas_replace_by_halves},
     {.name = "displaced slot free too early", .cas = cas_early_empty},
     {.name = "spilled entry counted too late", .cas = cas_late_count},
     {.name = "spilled entry uncounted too early", .cas = cas_early_count},

@@ -131,6 +131,13 @@ static void erase(unsigned key, unsigned handle) {
     history_end(call, moat_region_table_erase(&table, page_of[key], handle));
 }
 
+static void replace(unsigned key, unsigned from, unsigned to) {
+    unsigned call = history_start(REPLACE, key, from);
+
+    history.call[call].to = to;
+    history_end(call, moat_region_table_replace(&table, page_of[key], from, to));
+}
+
 static void grow(unsigned lines_log2, unsigned copy) {
     growths += moat_region_table_grow(&table, storage[lines_log2 + copy], lines_log2);
 }
