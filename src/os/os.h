@@ -181,6 +181,52 @@ bool moat_os_fault_read(int signal, const void *info, const void *context,
 int moat_os_fault_install(bool (*resolve)(const struct moat_os_fault *fault));
 int moat_os_fault_remove(void);
 
+/* Have the pages read as zero in a forked child. Splits mappings. */
+int moat_os_wipe_on_fork(void *start, size_t size);
+
+/* Use pages of the smallest size only. Cannot be undone; splits mappings. */
+int moat_os_small_pages(void *start, size_t size);
+
+/* What the kernel records writes through, for the process; all zero at first. It must read as zero
+ * in a forked child, where all ranges have to begin anew. The calls below open what is not open,
+ * and so may fail with EMFILE, ENFILE or ENOMEM as well; ENOSYS: the kernel does not record. */
+struct moat_os_watch {
+    _Atomic uint32_t recorder; /* descriptors, plus 1 */
+    _Atomic uint32_t pagemap;
+};
+
+/* Pages that were written, as the kernel tells them. */
+struct moat_os_stretch {
+    uint64_t start;
+    uint64_t end;
+    uint64_t unused;
+};
+
+/* What to look for. */
+struct moat_os_scan {
+    uintptr_t start; /* receives where the scan stopped: `end`, unless the room ran out */
+    uintptr_t end;
+    struct moat_os_stretch *found;
+    size_t room;      /* stretches, > 0 */
+    size_t pages_max; /* 0: no limit */
+    bool reset;       /* forget the writes to pages that are found, and to no others */
+    size_t count;     /* receives the number of stretches */
+};
+
+/* Record writes to the pages of a range, from now on; those that hold something count as written.
+ * Splits mappings. Idempotent. Ended by moat_os_unreserve as well. */
+int moat_os_watch_begin(struct moat_os_watch *watch, void *start, size_t size);
+int moat_os_watch_end(struct moat_os_watch *watch, void *start, size_t size);
+
+/* Find written pages, the lowest first: those that hold something that was written since they were
+ * last reset or empty, by whomever. Exact while others write: a write is found by this scan or by
+ * the next one. No page may carry a marker. EPERM: not all of the range is recorded, and of the
+ * part before that pages may have been reset, which `found` does not tell. */
+int moat_os_watch_scan(struct moat_os_watch *watch, struct moat_os_scan *scan);
+
+/* Have all pages that hold something count as written. */
+int moat_os_watch_mark(struct moat_os_watch *watch, void *start, size_t size);
+
 /* Write text to standard error; never fails visibly. */
 void moat_os_complain(const char *text, size_t length);
 
