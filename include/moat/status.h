@@ -39,6 +39,7 @@ enum moat_status {
     MOAT_NOT_LOCKED,       /* an unlock of pages that are not locked in memory                    */
     MOAT_LOCK_LIMIT,       /* RLIMIT_MEMLOCK: no more pages may be locked in memory               */
     MOAT_NO_LARGE_PAGES,   /* the large pages that were set aside are all in use                  */
+    MOAT_GUARD_TOUCHED,    /* a guard page was in the way; it is none any more                    */
     MOAT_STATUS_COUNT
 };
 /* clang-format on */

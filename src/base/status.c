@@ -27,6 +27,9 @@ enum {
     TIMED_OUT = 1460,
 };
 
+/* An NT status that has no Win32 error is its own, and its own HRESULT. */
+#define GUARD_PAGE_VIOLATION 0x80000001u
+
 /* HRESULTs; FROM_WIN32 is the rule for those that have no name of their own. */
 #define FROM_WIN32(error)       (0x80070000u | (error))
 #define E_INVALIDARG            FROM_WIN32(INVALID_PARAMETER)
@@ -79,6 +82,8 @@ static const struct moat_status_info rows[MOAT_STATUS_COUNT] = {
         WORKING_SET_QUOTA, FROM_WIN32(WORKING_SET_QUOTA)),
     ROW(MOAT_NO_LARGE_PAGES, "all large pages that were set aside are in use",
         NO_SYSTEM_RESOURCES, E_OUTOFMEMORY),
+    ROW(MOAT_GUARD_TOUCHED, "a guard page was in the way, and is none any more",
+        GUARD_PAGE_VIOLATION, GUARD_PAGE_VIOLATION),
 };
 /* clang-format on */
 

@@ -99,6 +99,16 @@ int moat_os_discard(void *start, size_t size) {
     return moat_linux_result(outcome, saved);
 }
 
+int moat_os_lock(void *start, size_t size) {
+    int saved = errno;
+    return moat_linux_result(mlock(start, size), saved);
+}
+
+int moat_os_unlock(void *start, size_t size) {
+    int saved = errno;
+    return moat_linux_result(munlock(start, size), saved);
+}
+
 int moat_os_reset(void *start, size_t size) {
     int saved = errno;
     return moat_linux_result(madvise(start, size, MADV_FREE), saved);

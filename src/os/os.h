@@ -76,6 +76,12 @@ int moat_os_guard_remove(void *start, size_t size);
  * the kernel is 5.18 or later; EINVAL before. */
 int moat_os_discard(void *start, size_t size);
 
+/* Keep pages in memory, and undo that; both may split mappings. ENOMEM: RLIMIT_MEMLOCK, or the
+ * mapping limit; EPERM: the limit is 0; EAGAIN: not all could be fetched. On failure a part may be
+ * locked. */
+int moat_os_lock(void *start, size_t size);
+int moat_os_unlock(void *start, size_t size);
+
 /* Let the kernel drop the content of pages when it likes, until each is written again. EINVAL:
  * not on this mapping (locked) or kernel; keeping the content is then all one can do. */
 int moat_os_reset(void *start, size_t size);

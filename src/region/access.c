@@ -15,7 +15,14 @@ struct grant {
     uint8_t state;
     uint8_t poison;
     struct moat_access_report *report;
+    bool some_locked;
 };
+
+/* What a page becomes: committed pages that are locked in memory stay so. */
+static uint8_t granted_state(const struct grant *grant, const struct moat_run *run) {
+    bool committed = (run->state & MOAT_PAGE_COMMITTED) != 0;
+    return committed ? grant->state | (run->state & MOAT_PAGE_LOCKED) : grant->state;
+}
 
 static void *at(uintptr_t address) {
     return (void *)address;
@@ -87,7 +94,7 @@ static int grant_run(const struct grant *grant, const struct moat_run *run) {
 static void undo_run(const struct grant *grant, const struct moat_run *run) {
     unsigned granted = moat_page_access(grant->state, true);
     unsigned before = moat_page_access(run->state, run->open);
-    uint8_t state = grant->state;
+    uint8_t state = granted_state(grant, run);
     bool rights_remain = true;
     int error = 0;
 
@@ -155,14 +162,20 @@ static void set_opened(struct moat_space *space, uintptr_t start, uintptr_t end)
 }
 
 static void publish(const struct grant *grant, uintptr_t start, uintptr_t end) {
-    moat_pages_set(grant->space, start, end, grant->state);
+    for (uintptr_t done = start; done < end && grant->some_locked;) {
+        struct moat_run run = moat_pages_run(grant->space, done, end);
+        moat_pages_set(grant->space, run.start, run.end, granted_state(grant, &run));
+        done = run.end;
+    }
+    if (!grant->some_locked)
+        moat_pages_set(grant->space, start, end, grant->state);
     if (grant->space->markers)
         set_opened(grant->space, start, end);
 }
 
 int moat_access_grant(struct moat_space *space, uintptr_t start, uintptr_t end, uint8_t state,
                       uint8_t poison, struct moat_access_report *report) {
-    struct grant grant = {space, state, poison, report};
+    struct grant grant = {space, state, poison, report, false};
     int error = 0;
 
     MOAT_ASSERT(state & MOAT_PAGE_COMMITTED);
@@ -176,6 +189,7 @@ int moat_access_grant(struct moat_space *space, uintptr_t start, uintptr_t end, 
     }
     for (uintptr_t done = start; done < end;) {
         struct moat_run run = moat_pages_run(space, done, end);
+        grant.some_locked |= granted_state(&grant, &run) != state;
         error = grant_run(&grant, &run);
         if (error) {
             undo(&grant, start, run.end);

@@ -162,7 +162,7 @@ void moat_pages_set(struct moat_space *space, uintptr_t start, uintptr_t end, ui
 
 /* What VirtualQuery cannot tell apart is one state to a query. */
 static uint8_t visible(uint8_t state) {
-    return state & MOAT_PAGE_COMMITTED ? state : 0;
+    return state & MOAT_PAGE_COMMITTED ? state & (uint8_t)~MOAT_PAGE_LOCKED : 0;
 }
 
 struct moat_pages_view moat_pages_view(const struct moat_space *space) {

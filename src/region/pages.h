@@ -2,7 +2,8 @@
 /*
  * pages: what the books say about each page, one byte a page.
  *
- *   committed     1 w g . . p p p    p: protection; g: PAGE_GUARD; w: PAGE_WRITECOMBINE
+ *   committed     1 w g . l p p p    p: protection; g: PAGE_GUARD; w: PAGE_WRITECOMBINE;
+ *                                    l: locked in memory, which no query tells
  *   uncommitted   0 . . x d p p p    p: access rights the kernel still has on record for the page
  *                                    in an open block (READWRITE is 0, so fresh books are right);
  *                                    d: it holds old content, zeroed before it is handed out, and
@@ -31,7 +32,8 @@ enum {
     MOAT_PAGE_IS_WRITECOMBINE = 0x40,
     MOAT_PAGE_IS_GUARD = 0x20,
     MOAT_PAGE_POISONED = 0x10,
-    MOAT_PAGE_DIRTY = 0x08,
+    MOAT_PAGE_DIRTY = 0x08,  /* uncommitted */
+    MOAT_PAGE_LOCKED = 0x08, /* committed */
     MOAT_PAGE_CODE = 0x07,
 };
 

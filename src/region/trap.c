@@ -148,10 +148,37 @@ static void cut_at_blocks(const struct moat_space *space, struct moat_run *run) 
     run->end = run->start < first ? first : last;
 }
 
+static bool is_locked(const struct moat_run *run) {
+    return (run->state & MOAT_PAGE_COMMITTED) && (run->state & MOAT_PAGE_LOCKED);
+}
+
+int moat_trap_unlock(struct moat_space *space, uintptr_t start, uintptr_t end) {
+    while (start < end) {
+        struct moat_run run = moat_pages_run(space, start, end);
+        if (is_locked(&run)) {
+            int error = moat_os_unlock(at(run.start), length(&run));
+            if (error)
+                return error;
+            uint8_t state = run.state & (uint8_t)~MOAT_PAGE_LOCKED;
+            moat_pages_set(space, run.start, run.end, state);
+        }
+        start = run.end;
+    }
+    return 0;
+}
+
 int moat_trap_pages(struct moat_space *space, uintptr_t start, uintptr_t end, uint8_t poison,
                     struct moat_trap_report *report) {
     while (start < end) {
         struct moat_run run = moat_pages_run(space, start, end);
+        if (is_locked(&run)) {
+            int error = moat_trap_unlock(space, run.start, run.end);
+            if (error) {
+                report->refusals++;
+                return error;
+            }
+            continue;
+        }
         if (run.state & MOAT_PAGE_COMMITTED) {
             cut_at_blocks(space, &run);
             int error = trap_run(space, &run, poison, &report->refusals);

@@ -30,6 +30,14 @@ int moat_trap_pages(struct moat_space *space, uintptr_t start, uintptr_t end, ui
                     struct moat_trap_report *report);
 
 /*
+ * Unlock those pages of [start, end) that are locked in memory: locked memory takes no markers. The
+ * caller holds the stripes.
+ *
+ * Returns   0, or errno: those from the first one refused on are still locked
+ */
+int moat_trap_unlock(struct moat_space *space, uintptr_t start, uintptr_t end);
+
+/*
  * Make one run that is not committed by the books trap again, after a commit that failed half-way.
  * Pages that carry a marker afterwards have the rights that the commit gave them on record.
  *

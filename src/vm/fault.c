@@ -63,7 +63,7 @@ static bool may_repeat(uintptr_t page, unsigned access) {
     return repeats.count++ < REPEATS_MAX;
 }
 
-static bool drop_guard(const struct moat_region_ref *ref, uintptr_t page, uint8_t state) {
+bool moat_fault_drop_guard(const struct moat_region_ref *ref, uintptr_t page, uint8_t state) {
     uint8_t open = state & (uint8_t)~MOAT_PAGE_IS_GUARD;
 
     if (moat_os_protect((void *)page, MOAT_PAGE, moat_page_access(open, true))) {
@@ -85,7 +85,7 @@ static bool judge_page(const struct moat_region_ref *ref, uintptr_t page, unsign
     if (!(run.state & MOAT_PAGE_COMMITTED))
         return false;
     if (run.state & MOAT_PAGE_IS_GUARD) {
-        if (!drop_guard(ref, page, run.state))
+        if (!moat_fault_drop_guard(ref, page, run.state))
             return false;
         fault->kind = MOAT_FAULT_GUARD_PAGE;
         fault->owner = ref->owner;

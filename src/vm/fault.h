@@ -4,6 +4,7 @@
 #define MOAT_VM_FAULT_H
 
 #include "os/os.h"
+#include "region/region.h"
 
 #include <moat/fault.h>
 
@@ -16,5 +17,9 @@
  * Progress  waits for the stripe of the page; async-signal-safe
  */
 bool moat_fault_judge(const struct moat_os_fault *found, struct moat_fault *fault);
+
+/* Drop the guard of one page, whose state is `state`; the caller holds its stripe. False: the
+ * kernel refused, and it is still armed. */
+bool moat_fault_drop_guard(const struct moat_region_ref *ref, uintptr_t page, uint8_t state);
 
 #endif

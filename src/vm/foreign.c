@@ -117,8 +117,7 @@ enum moat_status moat_foreign_query(uintptr_t page, struct moat_page_info *info)
     return MOAT_OK;
 }
 
-/* Whether none of the range is Moat's own: regions with their margins, arenas, books. */
-static bool all_foreign(const struct moat_range *range) {
+bool moat_foreign_only(const struct moat_range *range) {
     uintptr_t start, end;
     struct moat_region_ref region;
 
@@ -157,7 +156,7 @@ enum moat_status moat_foreign_protect(const struct moat_range *range, uint32_t p
     size_t count = list_mappings(range, list);
     int error = 0;
 
-    if (count == 0 || !all_foreign(range))
+    if (count == 0 || !moat_foreign_only(range))
         return moat_fail(MOAT_INVALID_ADDRESS, "protect", range->start,
                          "a page is not committed, or belongs to Moat itself");
     for (size_t i = 0; i < count && !error; i++) {

@@ -13,6 +13,9 @@
 /* Fill in the run that begins at `page`. MOAT_OK or MOAT_NOT_SUPPORTED. Async-signal-safe. */
 enum moat_status moat_foreign_query(uintptr_t page, struct moat_page_info *info);
 
+/* Whether none of the range is Moat's own: regions with their margins, arenas, books. */
+bool moat_foreign_only(const struct moat_range *range);
+
 /* Change the access rights of mapped memory that is neither a region nor Moat's own. */
 enum moat_status moat_foreign_protect(const struct moat_range *range, uint32_t protection,
                                       uint32_t *old);

@@ -94,6 +94,7 @@ static enum moat_status release_closed(struct moat_manager *manager,
         moat_trap_normalise(ref->space, ref->base, end);
     } else {
         account_decommitted(manager, moat_pages_committed(ref->space, ref->base, end));
+        (void)moat_trap_unlock(ref->space, ref->base, end); /* refused: it costs memory alone */
     }
     moat_region_retire(ref);
     if (moat_place_vacate(&place, manager->options.quarantine_regions))

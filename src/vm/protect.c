@@ -9,7 +9,7 @@
 /* The region is entered: every page must be committed before any is touched. */
 static enum moat_status protect_entered(const struct moat_region_ref *ref,
                                         const struct moat_range *range, uint32_t protection,
-                                        uint32_t *old) {
+                                        uint32_t *seen) {
     struct moat_run first = moat_pages_run(ref->space, range->start, range->end);
     size_t committed;
 
@@ -22,7 +22,7 @@ static enum moat_status protect_entered(const struct moat_region_ref *ref,
     enum moat_status status =
         moat_commit_pages(ref->owner, ref->space, range, protection, "protect", &committed);
     if (!status)
-        *old = moat_protection_seen(first.state, ref->protection);
+        *seen = moat_protection_seen(first.state, ref->protection);
     return status;
 }
 
@@ -42,7 +42,7 @@ enum moat_status moat_protect(struct moat_manager *manager, void *address, size_
     struct moat_patience patience = moat_manager_patience(manager);
     struct moat_region_ref ref;
     struct moat_range range;
-    uint32_t stripes;
+    uint32_t stripes, seen = 0;
     enum moat_status status;
 
     if (moat_latched())
@@ -69,7 +69,9 @@ enum moat_status moat_protect(struct moat_manager *manager, void *address, size_
     } while (status == MOAT_NOT_OURS);
     if (status)
         return moat_fail_wait(status, "protect", given);
-    status = protect_entered(&ref, &range, protection, old);
+    status = protect_entered(&ref, &range, protection, &seen);
     moat_region_leave(&ref, stripes);
+    if (!status) /* with nothing held: it may lie in a guard page of these very pages */
+        *old = seen;
     return status;
 }

@@ -153,3 +153,17 @@ Test(vm_fault_race, a_busy_page_is_given_up_at_the_deadline, .timeout = 600) {
     moat_region_leave(&ref, stripes);
     cr_assert_eq(info_of(base).protection, RW | GUARD);
 }
+
+/* The result of a protect may lie in a guard page of the region that is worked on. */
+Test(vm_fault_race, a_result_goes_off_a_guard_with_nothing_held, .timeout = 600) {
+    struct moat_manager *manager = manager_with("trap=auto,timeout=100000000");
+    unsigned char *base = reserved(manager, 4 * PAGE, true);
+    uint32_t old;
+    cr_assert_eq(moat_fault_handler_install(count, NULL), MOAT_OK);
+    cr_assert_eq(moat_protect(manager, base, PAGE, RW | MOAT_PAGE_GUARD, &old), MOAT_OK);
+    uint32_t *inside = (uint32_t *)(void *)(base + 8);
+    cr_assert_eq(moat_protect(manager, base + PAGE, PAGE, RO, inside), MOAT_OK);
+    cr_assert_eq(*inside, RW);
+    cr_assert_eq(info_of(base).protection, RW);
+    cr_assert_eq(moat_fault_handler_remove(), MOAT_OK);
+}
