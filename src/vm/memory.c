@@ -18,6 +18,7 @@
 
 #include "base/error_text.h"
 #include "os/os.h"
+#include "vm/quota.h"
 
 #include <stdatomic.h>
 
@@ -141,11 +142,14 @@ static bool system_load(bool now, struct moat_load *load, uint64_t *age_ns) {
 
 enum moat_status moat_memory_figures(const struct moat_manager *manager, bool now,
                                      struct moat_load *load, uint64_t *age_ns) {
-    (void)manager;
+    uint64_t limit, used;
+
     if (!system_load(now, load, age_ns)) {
         moat_load_init(load);
         *age_ns = 0;
     }
+    if (manager && moat_quota_level(manager, &limit, &used))
+        moat_load_add(load, MOAT_MEMORY_QUOTA, limit, used);
     if (moat_load_known(load))
         return MOAT_OK;
     moat_error_set("memory load: neither /proc/meminfo nor sysinfo(2) can be read here");

@@ -332,6 +332,10 @@ Test(os_memory, long_texts_are_read_line_by_line) {
     strcpy(mounts + LENGTH, "\n" UNIFIED_MOUNT);
     memset(mounts + strlen(mounts), 'x', LENGTH);
     ASSERT_LOAD(load_of(files), MOAT_MEMORY_CGROUP, 100, 0, MIB);
+    /* The rest of a line that is too long is no line. */
+    memset(mounts, 'x', 8192);
+    strcpy(mounts + 8192, "35 24 0:30 / /elsewhere rw - cgroup2 cgroup2 rw\n" UNIFIED_MOUNT);
+    ASSERT_LOAD(load_of(files), MOAT_MEMORY_CGROUP, 100, 0, MIB);
     static const char other[] = "1 2 3:4 / /some/place rw,relatime - ext4 /dev/sda1 rw,discard\n";
     for (size_t i = 0; i < 400; i++)
         memcpy(mounts + i * (sizeof other - 1), other, sizeof other - 1);

@@ -179,3 +179,33 @@ Test(vm_memory, a_lost_reader_is_forgotten) {
     sem_post(&go_on);
     pthread_join(thread, NULL);
 }
+
+/* The quota is one more limit, never kept, and an answer where there is no other. */
+Test(vm_memory, a_quota_is_a_limit) {
+    struct moat_options options;
+    struct moat_manager *manager;
+    struct moat_memory_load load;
+    void *memory;
+    moat_options_init(&options);
+    options.quota_bytes = 800 << 20;
+    cr_assert_eq(moat_manager_create(&options, &manager), MOAT_OK);
+    ASSERT_ANSWER(1, 0);
+    cr_assert_eq(moat_memory_load(manager, &load), MOAT_OK);
+    cr_assert_eq(load.limit_bytes, 800 << 20);
+    cr_assert_eq(load.available_bytes, 800 << 20);
+    cr_assert_eq(load.percent, 0);
+    cr_assert_eq(
+        moat_reserve(manager, NULL, 600 << 20, MOAT_PAGE_READWRITE, MOAT_RESERVE_COMMIT, &memory),
+        MOAT_OK);
+    cr_assert_eq(moat_memory_load(manager, &load), MOAT_OK);
+    cr_assert_eq(load.available_bytes, 200 << 20);
+    cr_assert_eq(load.percent, 75);
+    cr_assert_eq(load.source, MOAT_MEMORY_QUOTA);
+    ASSERT_ANSWER(1, 0);
+    pass(101);
+    atomic_store(&error, ENOSYS);
+    cr_assert_eq(moat_memory_load(manager, &load), MOAT_OK);
+    cr_assert_eq(load.available_bytes, 200 << 20);
+    cr_assert_eq(moat_memory_load(NULL, &load), MOAT_NOT_SUPPORTED);
+    moat_manager_destroy(manager);
+}
