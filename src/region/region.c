@@ -78,32 +78,77 @@ void *moat_region_tag(const struct moat_region_ref *ref) {
     return moat_region_lives(ref) ? tag : NULL;
 }
 
-enum moat_status moat_region_publish(const struct moat_place *place,
-                                     const struct moat_region_terms *terms) {
+/* A record that has been filled and is alive, or MOAT_HANDLE_NONE. */
+static uint32_t make(const struct moat_place *place, const struct moat_region_terms *terms) {
     struct moat_registry *registry = moat_registry();
-    MOAT_ASSERT(moat_is_aligned(place->base, MOAT_GRANULE));
-    MOAT_ASSERT(place->size > 0 && moat_is_aligned(place->size, MOAT_PAGE));
     uint32_t handle = moat_registry_take_record(registry);
     uint32_t generation;
 
+    MOAT_ASSERT(place->size > 0 && moat_is_aligned(place->base | place->size, MOAT_PAGE));
     if (handle == MOAT_HANDLE_NONE)
-        return MOAT_NO_MEMORY;
-    struct moat_region *region = &registry->records[handle];
-    fill(region, place, terms);
+        return MOAT_HANDLE_NONE;
+    fill(&registry->records[handle], place, terms);
     if (terms->tag)
         set_tag(handle, terms->tag);
-    moat_life_birth(&region->life, &generation);
-    if (moat_registry_enter(registry, place->base, handle))
-        return MOAT_OK;
-    (void)moat_life_death(&region->life);
-    if (terms->tag)
+    moat_life_birth(&registry->records[handle].life, &generation);
+    return handle;
+}
+
+/* End the life of a record that nobody finds any more, and give it back. */
+static void bury(uint32_t handle, bool tagged) {
+    struct moat_registry *registry = moat_registry();
+    _Atomic uint64_t *life = &registry->records[handle].life;
+
+    if (tagged)
         set_tag(handle, NULL);
+    if (moat_life_death(life))
+        moat_life_wake(life);
     moat_record_pool_give(&registry->pool, handle);
+}
+
+enum moat_status moat_region_publish(const struct moat_place *place,
+                                     const struct moat_region_terms *terms) {
+    uint32_t handle = make(place, terms);
+
+    if (handle == MOAT_HANDLE_NONE)
+        return MOAT_NO_MEMORY;
+    if (moat_registry_enter(moat_registry(), place->base, handle))
+        return MOAT_OK;
+    bury(handle, terms->tag != NULL);
     return MOAT_NO_MEMORY;
 }
 
+enum moat_status moat_region_prepare(const struct moat_place *place,
+                                     const struct moat_region_terms *terms,
+                                     struct moat_region_ref *ref) {
+    uint32_t handle = make(place, terms);
+    uint32_t seen;
+
+    if (handle == MOAT_HANDLE_NONE)
+        return MOAT_NO_MEMORY;
+    struct moat_region *region = &moat_registry()->records[handle];
+    (void)copy(region, handle, ref);
+    moat_held_push(region, MOAT_LIFE_STRIPES_ALL);
+    /* Nobody else knows of it, so this is not refused. */
+    (void)moat_life_close(&region->life, ref->generation, false, &seen);
+    return MOAT_OK;
+}
+
+void moat_region_discard(const struct moat_region_ref *ref) {
+    bury(ref->handle, (ref->flags & MOAT_REGION_TAGGED) != 0);
+    moat_held_pop();
+}
+
+enum moat_status moat_region_show(const struct moat_region_ref *ref) {
+    return moat_registry_enter(moat_registry(), ref->base, ref->handle) ? MOAT_OK : MOAT_NO_MEMORY;
+}
+
+void moat_region_hide(const struct moat_region_ref *ref) {
+    moat_registry_erase(moat_registry(), ref->base, ref->handle);
+}
+
 /* A try fails when the region was released and its record or its place used again meanwhile, or
- * while somebody makes it another region in place. */
+ * when another region came to stand in its place. */
 #define FIND_TRIES 1000
 
 /* What a record says of a region has to make sense; what does not was written by somebody else. */
@@ -137,29 +182,82 @@ bool moat_region_find_base(uintptr_t address, struct moat_region_ref *ref) {
     return find_at(registry, address >> MOAT_PAGE_SHIFT, ref);
 }
 
-bool moat_region_before(uintptr_t address, struct moat_region_ref *ref) {
-    struct moat_registry *registry = moat_registry();
-    uint64_t page;
+/* One look at the books for the last region that starts at or before a page. */
+struct look {
+    uint64_t top;    /* the first base that the index had */
+    unsigned passed; /* bases without a region: one that is being made or taken away */
+    bool found;
+    struct moat_region_ref ref;
+};
 
-    return registry &&
-           moat_region_index_find_last(&registry->index, address >> MOAT_PAGE_SHIFT, &page) &&
-           find_at(registry, page, ref);
+static void look_before(struct moat_registry *registry, uint64_t page, struct look *look) {
+    uint64_t base;
+
+    *look = (struct look){.top = UINT64_MAX};
+    while (moat_region_index_find_last(&registry->index, page, &base)) {
+        if (look->passed == 0)
+            look->top = base;
+        look->found = find_at(registry, base, &look->ref);
+        if (look->found || base == 0)
+            return;
+        look->passed++;
+        page = base - 1;
+    }
+}
+
+static bool same_look(const struct look *a, const struct look *b) {
+    return a->top == b->top && a->passed == b->passed && a->found == b->found &&
+           (!a->found ||
+            (a->ref.handle == b->ref.handle && a->ref.generation == b->ref.generation));
+}
+
+/*
+ * The last region that starts at or before `address`; with `covering` it has to hold the address.
+ *
+ * What is found may have been cut since the index was read, or joined with what stands before it.
+ * So what speaks against the address being held is believed only when a second look sees the same.
+ */
+static bool find_before(uintptr_t address, bool covering, struct moat_region_ref *ref) {
+    struct moat_registry *registry = moat_registry();
+    struct look look, last;
+
+    if (!registry)
+        return false;
+    for (unsigned tries = 0; tries < FIND_TRIES; tries++) {
+        look_before(registry, address >> MOAT_PAGE_SHIFT, &look);
+        bool holds = look.found && address - look.ref.base < look.ref.size;
+        bool sure = tries > 0 && same_look(&look, &last);
+        if (holds || (sure && look.found && !covering)) {
+            *ref = look.ref;
+            return true;
+        }
+        if (sure)
+            return false;
+        last = look;
+    }
+    return false;
+}
+
+bool moat_region_before(uintptr_t address, struct moat_region_ref *ref) {
+    return find_before(address, false, ref);
 }
 
 bool moat_region_find(uintptr_t address, struct moat_region_ref *ref) {
     if (moat_region_find_base(address, ref))
         return true;
-    return address < MOAT_OS_USER_END && moat_region_before(address, ref) &&
-           address - ref->base < ref->size;
+    return address < MOAT_OS_USER_END && find_before(address, true, ref);
 }
 
 bool moat_region_after(uintptr_t address, struct moat_region_ref *ref) {
     struct moat_registry *registry = moat_registry();
-    uint64_t page;
+    uint64_t page = (address >> MOAT_PAGE_SHIFT) + 1;
 
-    return registry &&
-           moat_region_index_find_next(&registry->index, (address >> MOAT_PAGE_SHIFT) + 1, &page) &&
-           find_at(registry, page, ref);
+    if (!registry)
+        return false;
+    for (; moat_region_index_find_next(&registry->index, page, &page); page++)
+        if (find_at(registry, page, ref))
+            return true;
+    return false;
 }
 
 uintptr_t moat_region_next(uintptr_t address, uintptr_t end) {
@@ -299,15 +397,19 @@ void moat_region_reopen(const struct moat_region_ref *ref) {
     moat_held_pop();
 }
 
-void moat_region_retire(const struct moat_region_ref *ref) {
-    struct moat_registry *registry = moat_registry();
-
-    moat_registry_erase(registry, ref->base, ref->handle);
-    if (ref->flags & MOAT_REGION_TAGGED)
-        set_tag(ref->handle, NULL);
+static void end(const struct moat_region_ref *ref) {
     moat_region_forget_lock(ref);
-    if (moat_life_death(&ref->region->life))
-        moat_life_wake(&ref->region->life);
-    moat_record_pool_give(&registry->pool, ref->handle);
+    bury(ref->handle, (ref->flags & MOAT_REGION_TAGGED) != 0);
     moat_held_pop();
+}
+
+void moat_region_retire(const struct moat_region_ref *ref) {
+    moat_registry_erase(moat_registry(), ref->base, ref->handle);
+    end(ref);
+}
+
+void moat_region_supersede(const struct moat_region_ref *old, const struct moat_region_ref *ref) {
+    MOAT_ASSERT(old->base == ref->base);
+    moat_registry_replace(moat_registry(), ref->base, old->handle, ref->handle);
+    end(old);
 }

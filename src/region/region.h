@@ -34,6 +34,7 @@ enum {
     MOAT_REGION_PLACEHOLDER = 4, /* address space that can be split, joined and replaced */
     MOAT_REGION_WATCHED = 8,     /* writes to its pages are recorded */
     MOAT_REGION_LARGE = 16,      /* its pages are large ones, committed and locked for life */
+    MOAT_REGION_REPLACED = 32,   /* stands where a placeholder stood, and can be one again */
 };
 
 #define MOAT_REGION_FLAGS_SHIFT 16
@@ -106,6 +107,37 @@ struct moat_region_terms {
 enum moat_status moat_region_publish(const struct moat_place *place,
                                      const struct moat_region_terms *terms);
 
+/*
+ * Regions that come to stand where others stood: cut, joined, or turned into others. Lookups
+ * find the old or the new ones at any moment, and never a hole:
+ *
+ *     close the old ones, in ascending order;  prepare the new ones
+ *     show those that begin where no old one does, in descending order
+ *     supersede the old one whose base a new one has;  retire the others, in ascending order
+ *     reopen the new ones
+ *
+ * What is shown overlaps the old region for a moment: an address in both is found in either.
+ */
+
+/*
+ * Make the record of a region, closed by the calling thread; nobody finds it yet.
+ *
+ * Returns   MOAT_OK, or MOAT_NO_MEMORY: nothing was made
+ */
+enum moat_status moat_region_prepare(const struct moat_place *place,
+                                     const struct moat_region_terms *terms,
+                                     struct moat_region_ref *ref);
+
+/* Undo moat_region_prepare, where the region was not shown or was hidden again. */
+void moat_region_discard(const struct moat_region_ref *ref);
+
+/* Have a prepared region found, and undo that. MOAT_OK, or MOAT_NO_MEMORY: nothing was entered. */
+enum moat_status moat_region_show(const struct moat_region_ref *ref);
+void moat_region_hide(const struct moat_region_ref *ref);
+
+/* Put a prepared region in the place of a closed one with the same base, which ends with that. */
+void moat_region_supersede(const struct moat_region_ref *old, const struct moat_region_ref *ref);
+
 /* What the region was tagged with at its birth; NULL if nothing, or if that life is over. */
 void *moat_region_tag(const struct moat_region_ref *ref);
 
@@ -121,6 +153,16 @@ bool moat_region_find(uintptr_t address, struct moat_region_ref *ref);
 /* Whether it is the business of callers of reserve, commit, decommit and release. */
 static inline bool moat_region_plain(const struct moat_region_ref *ref) {
     return (ref->flags & MOAT_REGION_NOT_PLAIN) == 0;
+}
+
+/* Whether such callers may commit and decommit its pages. */
+static inline bool moat_region_committable(const struct moat_region_ref *ref) {
+    return (ref->flags & (MOAT_REGION_NOT_PLAIN | MOAT_REGION_PLACEHOLDER)) == 0;
+}
+
+/* Whether another region may come to stand where this one does, in one step. */
+static inline bool moat_region_mutable(const struct moat_region_ref *ref) {
+    return (ref->flags & (MOAT_REGION_PLACEHOLDER | MOAT_REGION_REPLACED)) != 0;
 }
 
 /* Whether the life that the reference was taken in still goes on. */

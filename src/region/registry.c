@@ -194,6 +194,10 @@ bool moat_registry_enter(struct moat_registry *of, uintptr_t base, uint32_t hand
     return true;
 }
 
+void moat_registry_replace(struct moat_registry *of, uintptr_t base, uint32_t from, uint32_t to) {
+    (void)moat_region_table_replace(&of->table, base >> MOAT_PAGE_SHIFT, from, to);
+}
+
 void moat_registry_erase(struct moat_registry *of, uintptr_t base, uint32_t handle) {
     uint64_t page = base >> MOAT_PAGE_SHIFT;
     (void)moat_region_table_erase(&of->table, page, handle);

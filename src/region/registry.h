@@ -37,6 +37,10 @@ uint32_t moat_registry_take_record(struct moat_registry *registry);
 /* Enter a region in table and index; false, with nothing entered: no memory. */
 bool moat_registry_enter(struct moat_registry *registry, uintptr_t base, uint32_t handle);
 
+/* Have lookups of a base find another record from now on, and one of the two at any time. */
+void moat_registry_replace(struct moat_registry *registry, uintptr_t base, uint32_t from,
+                           uint32_t to);
+
 /* Take it out again; from now on nobody finds it. */
 void moat_registry_erase(struct moat_registry *registry, uintptr_t base, uint32_t handle);
 
