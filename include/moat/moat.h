@@ -51,8 +51,9 @@ extern "C" {
 #define MOAT_PAGE_WRITECOMBINE      0x400u /* reported, no effect */
 
 /* How to reserve. */
-#define MOAT_RESERVE_COMMIT   0x1u /* commit the whole region as well */
-#define MOAT_RESERVE_TOP_DOWN 0x2u /* a hint: prefer high addresses */
+#define MOAT_RESERVE_COMMIT      0x1u /* commit the whole region as well */
+#define MOAT_RESERVE_TOP_DOWN    0x2u /* a hint: prefer high addresses */
+#define MOAT_RESERVE_WRITE_WATCH 0x4u /* record writes to its pages: <moat/watch.h> */
 
 struct moat_manager;
 
@@ -95,6 +96,8 @@ struct moat_stats {
     uint64_t backend_fallbacks; /* reservations the mimalloc backend handed to the kernel */
     uint64_t locks_abandoned;   /* region locks whose holder ended without giving them back */
     uint64_t quota_refusals;    /* commits that the quota refused */
+    uint64_t adopted_regions;   /* ranges that others mapped and moat_adopt was told of */
+    uint64_t adopted_bytes;
 };
 
 /*
@@ -153,6 +156,7 @@ MOAT_API MOAT_CHECKED enum moat_status moat_manager_default(struct moat_manager 
  *           MOAT_NO_MEMORY          no room, or none for the books
  *           MOAT_COMMIT_LIMIT, MOAT_MAP_LIMIT   the kernel refused to commit
  *           MOAT_TIMEOUT            a competing reserve or release stayed unfinished
+ *           MOAT_NOT_SUPPORTED      MOAT_RESERVE_WRITE_WATCH, and nothing here records writes
  *           MOAT_NO_ACCESS          base is NULL
  * After a failure nothing has changed.
  * Since     0.1

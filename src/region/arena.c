@@ -3,12 +3,12 @@
  * arena: where to look for room, and in which order.
  *
  * Edges
- *   arena   a space is built, then entered in the list -> whoever finds it there sees it built
  *   ring    a ring is zeroed, then hung in -> whoever finds it sees it zeroed
  */
 #include "region/arena.h"
 
 #include "os/os.h"
+#include "region/arenas.h"
 #include "region/books.h"
 #include "region/claim.h"
 #include "region/powers.h"
@@ -16,16 +16,12 @@
 
 #include <errno.h>
 
-#define ARENAS_MAX       48u
-#define ARENA_SIZE_FIRST ((size_t)1 << 30)
-#define ARENA_SIZE_MAX   ((size_t)64 << 30)
-#define ARENA_SIZE_MIN   ((size_t)16 << 20)
-#define SHARDS           64u
-#define RESTING_MAX      4096u
+#define SHARDS      64u
+#define RESTING_MAX 4096u
+#define ANYWHERE    SIZE_MAX
 
-/* One kind of arena: with markers or without. */
+/* What is kept for one kind of arena: with markers or without. */
 struct kind {
-    _Atomic(struct moat_space *) arenas[ARENAS_MAX];
     struct {
         /* Where this processor looks first: arena number << 32 | block. */
         _Alignas(64) _Atomic uint64_t hint;
@@ -36,93 +32,6 @@ struct kind {
 };
 
 static struct kind kinds[2];
-
-static struct moat_space *arena_at(const struct kind *kind, size_t number) {
-    if (number >= ARENAS_MAX)
-        return NULL;
-    /* A(arena) */
-    return atomic_load_explicit(&kind->arenas[number], memory_order_acquire);
-}
-
-struct moat_space *moat_arena_of(uintptr_t address) {
-    for (unsigned markers = 0; markers < 2; markers++)
-        for (size_t number = 0; number < ARENAS_MAX; number++) {
-            struct moat_space *arena = arena_at(&kinds[markers], number);
-            if (!arena)
-                break;
-            if (address >= arena->usable_start && address < arena->usable_end)
-                return arena;
-        }
-    return NULL;
-}
-
-static void unmake(struct moat_space *arena) {
-    void *base = (void *)arena->start;
-    size_t size = arena->end - arena->start;
-
-    (void)moat_os_unreserve(base, size);
-    moat_books_give(arena, moat_space_books_size(arena->start, arena->end, true));
-}
-
-static struct moat_space *make(bool markers, size_t number, size_t size) {
-    void *base;
-    if (moat_os_reserve(size, MOAT_BLOCK, &base))
-        return NULL;
-    uintptr_t start = (uintptr_t)base;
-    void *books = moat_books_take(moat_space_books_size(start, start + size, true));
-    if (!books) {
-        (void)moat_os_unreserve(base, size);
-        return NULL;
-    }
-    struct moat_space *arena = moat_space_init(books, start, start + size, true);
-    arena->markers = markers;
-    arena->number = (uint8_t)number;
-    arena->backend = moat_backend_os();
-    arena->usable_start += MOAT_BLOCK;
-    arena->usable_end -= MOAT_BLOCK;
-    moat_claim_settle(arena, 0, MOAT_CLAIM_BORDER);
-    moat_claim_settle(arena, arena->block_count - 1, MOAT_CLAIM_BORDER);
-    /* Regions share these blocks without anybody opening them first. */
-    for (size_t block = 0; !markers && block < arena->block_count; block++)
-        moat_pages_mix(arena, block);
-    /* A marker before the first split: the pieces then share what the kernel compares when it
-     * merges neighbours, and opened blocks next to each other become one mapping again. */
-    if (markers && moat_os_guard_install(base, MOAT_PAGE)) {
-        unmake(arena);
-        return NULL;
-    }
-    /* That marker makes all of the arena count as used: keep what was never opened out of core
-     * dumps. Refusal costs dump size only. */
-    if (markers)
-        (void)moat_os_dump_exclude(base, size);
-    return arena;
-}
-
-/* Add an arena after `number` of them were found too full. False: no address space. */
-static bool add_arena(struct kind *kind, bool markers, size_t number, size_t need) {
-    if (number >= ARENAS_MAX)
-        return false;
-    size_t size = number < 6 ? ARENA_SIZE_FIRST << number : ARENA_SIZE_MAX;
-    struct moat_space *arena = NULL;
-
-    while (!arena && size >= ARENA_SIZE_MIN && size / 2 >= need) {
-        arena = make(markers, number, size);
-        size /= 2;
-    }
-    if (!arena)
-        return false;
-    struct moat_space *none = NULL;
-    /* R(arena) */
-    if (!atomic_compare_exchange_strong_explicit(&kind->arenas[number], &none, arena,
-                                                 memory_order_release, memory_order_relaxed)) {
-        unmake(arena);
-        return true;
-    }
-    /* For queries. A full list costs them the exact extent of the borders, nothing else. */
-    (void)moat_books_claim(arena->start, arena->usable_start);
-    (void)moat_books_claim(arena->usable_end, arena->end);
-    return true;
-}
 
 /* The granules of [base, base + size) that lie in `block`, as a claim pattern. */
 static uint64_t pattern_in(const struct moat_space *arena, size_t block, uintptr_t base,
@@ -292,11 +201,23 @@ static void remember(struct kind *kind, unsigned shard, size_t number, size_t bl
     atomic_store_explicit(&kind->shards[shard].hint, hint, memory_order_relaxed);
 }
 
-static size_t arena_count(const struct kind *kind) {
-    size_t count = 0;
-    while (arena_at(kind, count))
-        count++;
-    return count;
+/* Look in every arena once, from `number` on, there from block `from` on. 0, EBUSY, or errno. */
+static int search_all(struct kind *kind, unsigned shard, bool markers, size_t number, size_t from,
+                      size_t size, struct moat_place *place) {
+    size_t count = moat_arenas_count(markers);
+
+    for (size_t step = 0; step < count; step++) {
+        struct moat_space *arena = moat_arenas_at(markers, (number + step) % count);
+        if (from == ANYWHERE) /* processors start apart from each other */
+            from = shard * (arena->block_count / SHARDS);
+        int error = moat_arenas_here(arena) ? search(arena, from, size, place) : EBUSY;
+        if (!error)
+            remember(kind, shard, arena->number, moat_space_block(arena, place->base));
+        if (error != EBUSY)
+            return error;
+        from = 0;
+    }
+    return EBUSY;
 }
 
 enum moat_status moat_arena_place(bool markers, size_t size, struct moat_place *place) {
@@ -305,26 +226,18 @@ enum moat_status moat_arena_place(bool markers, size_t size, struct moat_place *
     /* relaxed: a hint. */
     uint64_t hint = atomic_load_explicit(&kind->shards[shard].hint, memory_order_relaxed);
     size_t number = (size_t)(hint >> 32);
-    size_t from = (uint32_t)hint;
+    size_t from = hint ? (uint32_t)hint : ANYWHERE;
 
-    for (size_t count = arena_count(kind); count < ARENAS_MAX; count++) {
-        /* Every arena once, from the hint on; after one was added, that one first. */
-        for (size_t step = 0; step < count; step++) {
-            struct moat_space *arena = arena_at(kind, (number + step) % count);
-            if (hint == 0) /* processors start apart from each other */
-                from = shard * (arena->block_count / SHARDS);
-            int error = search(arena, from, size, place);
-            if (!error) {
-                remember(kind, shard, arena->number, moat_space_block(arena, place->base));
-                return MOAT_OK;
-            }
-            if (error != EBUSY)
-                return moat_powers_refusal(error, MOAT_NO_MEMORY);
-            from = 0;
-        }
-        if (!add_arena(kind, markers, count, size))
+    /* Others may take all of an arena before this call has a part of it, but not for ever. */
+    for (unsigned tries = 0; tries < MOAT_ARENAS_MAX; tries++) {
+        int error = search_all(kind, shard, markers, number, from, size, place);
+        if (!error)
+            return MOAT_OK;
+        if (error != EBUSY)
+            return moat_powers_refusal(error, MOAT_NO_MEMORY);
+        if (!moat_arenas_add(markers, size, &number))
             break;
-        number = count;
+        from = hint ? 0 : ANYWHERE;
     }
     return MOAT_NO_MEMORY;
 }
@@ -336,15 +249,15 @@ static uint64_t pack(const struct moat_space *arena, uintptr_t base, size_t size
     return (uint64_t)arena->number << 56 | first << 28 | count;
 }
 
-static void wake(struct kind *kind, unsigned shard, uint64_t packed) {
-    struct moat_space *arena = arena_at(kind, (size_t)(packed >> 56));
+static void wake(bool markers, unsigned shard, uint64_t packed) {
+    struct moat_space *arena = moat_arenas_at(markers, (size_t)(packed >> 56));
     uintptr_t base = arena->start + ((packed >> 28 & ((1u << 28) - 1)) << MOAT_GRANULE_SHIFT);
     size_t size = (size_t)((packed & ((1u << 28) - 1)) << MOAT_GRANULE_SHIFT);
     size_t last = moat_space_block(arena, base + size - 1);
 
     for (size_t block = moat_space_block(arena, base); block <= last; block++)
         moat_claim_wake(arena, block, pattern_in(arena, block, base, size));
-    remember(kind, shard, arena->number, moat_space_block(arena, base));
+    remember(&kinds[markers], shard, arena->number, moat_space_block(arena, base));
 }
 
 /* The ring of a processor's resting places, or NULL when there is no memory for one. */
@@ -385,5 +298,5 @@ void moat_arena_vacate(const struct moat_place *place, uint32_t rest) {
     /* relaxed: a packed place names memory that claims order. */
     packed = atomic_exchange_explicit(&ring[turn % rest], packed, memory_order_relaxed);
     if (packed)
-        wake(kind, shard, packed);
+        wake(arena->markers, shard, packed);
 }

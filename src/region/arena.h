@@ -2,9 +2,11 @@
 /*
  * arena: the spaces that many regions share, and finding room in them.
  *
- * Arenas are made when they are first needed, each twice as large as the one before, and are kept.
- * Those with markers and those without are apart. A block at either end of an arena belongs to
- * nobody: it traps, is reported as reserved, and keeps free runs from reaching into foreign memory.
+ * Arenas are made when they are first needed, each twice as large as the one before, and are kept
+ * until somebody asks for address space; an empty one then goes back to the kernel, and is had
+ * again when there is need. Those with markers and those without are apart. A block at either end
+ * of an arena belongs to nobody: it traps, is reported as reserved, and keeps free runs from
+ * reaching into foreign memory.
  */
 #ifndef MOAT_REGION_ARENA_H
 #define MOAT_REGION_ARENA_H
@@ -24,5 +26,32 @@ void moat_arena_vacate(const struct moat_place *place, uint32_t rest);
 
 /* The arena that an address lies in, borders not counted, or NULL. */
 struct moat_space *moat_arena_of(uintptr_t address);
+
+/* Whether an address lies in the border of an arena. On yes, its extent. */
+bool moat_arena_border(uintptr_t address, uintptr_t *start, uintptr_t *end);
+
+/* Whether an arena has a part of [start, end), borders counted. */
+bool moat_arena_meets(uintptr_t start, uintptr_t end);
+
+/* All arenas there ever were, one by one; false beyond the last. */
+bool moat_arena_nth(size_t nth, struct moat_space **arena);
+
+/* Let what rests in an arena be free. */
+void moat_arena_wake(struct moat_space *arena);
+
+/*
+ * Give an arena back to the kernel, all of it, if nothing is taken in it and nothing rests.
+ *
+ * Returns   the bytes that were given back; 0: it stays as it was
+ * Progress  lock-free; until it returns, requests that meet the arena find everything in it taken
+ */
+size_t moat_arena_retire(struct moat_space *arena);
+
+/*
+ * Whether an arena has come or gone, or is just about to, since moat_arena_moves answered `since`:
+ * a place that was not free for that reason may be so now.
+ */
+uint64_t moat_arena_moves(void);
+bool moat_arena_moved(uint64_t since);
 
 #endif

@@ -59,7 +59,8 @@ bool moat_books_claim(uintptr_t start, uintptr_t end) {
     return true;
 }
 
-bool moat_books_contain(uintptr_t address, uintptr_t *start, uintptr_t *end) {
+/* Find an extent that has a part of [from, to). */
+static bool find_extent(uintptr_t from, uintptr_t to, uintptr_t *start, uintptr_t *end) {
     /* relaxed: an extent that is not there yet is one this caller cannot know of. */
     size_t count = atomic_load_explicit(&extent_count, memory_order_relaxed);
     if (count > EXTENTS_MAX)
@@ -69,10 +70,19 @@ bool moat_books_contain(uintptr_t address, uintptr_t *start, uintptr_t *end) {
         *end = atomic_load_explicit(&extents[slot].end, memory_order_acquire);
         /* relaxed: ordered by A(extent). */
         *start = atomic_load_explicit(&extents[slot].start, memory_order_relaxed);
-        if (address >= *start && address < *end)
+        if (from < *end && to > *start)
             return true;
     }
     return false;
+}
+
+bool moat_books_contain(uintptr_t address, uintptr_t *start, uintptr_t *end) {
+    return find_extent(address, address + 1, start, end);
+}
+
+bool moat_books_meet(uintptr_t from, uintptr_t to) {
+    uintptr_t start, end;
+    return find_extent(from, to, &start, &end);
 }
 
 int moat_books_reserve(size_t size, void **start) {

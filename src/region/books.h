@@ -38,8 +38,11 @@ void moat_books_give(void *memory, size_t size);
 /* Whether an address belongs to the books or to the margins around them. On yes, their extent. */
 bool moat_books_contain(uintptr_t address, uintptr_t *start, uintptr_t *end);
 
-/* Add a stretch of address space that is Moat's own though it is no book: the borders of arenas.
- * False when the list is full. */
+/* Whether a part of [from, to) belongs to them. */
+bool moat_books_meet(uintptr_t from, uintptr_t to);
+
+/* Add a stretch of address space that is Moat's own though it is no book. False when the list is
+ * full. */
 bool moat_books_claim(uintptr_t start, uintptr_t end);
 
 #endif

@@ -39,7 +39,8 @@ struct moat_space {
     size_t block_count;
     bool arena;
     bool markers;
-    uint8_t number; /* of an arena, among its kind */
+    uint8_t number;            /* of an arena, among its kind */
+    _Atomic uint32_t presence; /* of an arena, in the address space: see arenas.h */
     const struct moat_backend_ops *backend;
 
     _Atomic uint64_t *claims; /* one word a block; NULL when stand-alone */

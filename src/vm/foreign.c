@@ -6,6 +6,7 @@
 #include "region/arena.h"
 #include "region/books.h"
 #include "region/pages.h"
+#include "vm/adopt.h"
 
 /* Mappings that one protect may reach over: an undo must remember each. */
 #define MAPPINGS_MAX 64
@@ -51,8 +52,14 @@ static void cut_regions_off(struct moat_os_mapping *mapping, uintptr_t page) {
 /* Memory without access is committed all the same: what it holds, and that it can be made
  * accessible again, only its owner knows. */
 static void describe_mapped(struct moat_page_info *info, struct moat_os_mapping *mapping) {
+    struct moat_adopted around;
+
     cut_regions_off(mapping, (uintptr_t)info->base);
-    describe_reserved(info, mapping->start, mapping->end);
+    moat_adopted_around((uintptr_t)info->base, &around);
+    uintptr_t start = mapping->start > around.start ? mapping->start : around.start;
+    uintptr_t end = mapping->end < around.end ? mapping->end : around.end;
+    describe_reserved(info, around.base ? around.base : start, end);
+    info->owner = around.owner;
     if (mapping->shared)
         info->kind = MOAT_KIND_MAPPED;
     else if (mapping->file)
@@ -102,7 +109,7 @@ enum moat_status moat_foreign_query(uintptr_t page, struct moat_page_info *info)
         describe_free(info, moat_region_next(page, arena->usable_end));
         return MOAT_OK;
     }
-    if (moat_books_contain(page, &start, &end)) {
+    if (moat_arena_border(page, &start, &end) || moat_books_contain(page, &start, &end)) {
         describe_reserved(info, start, end);
         return MOAT_OK;
     }
@@ -118,18 +125,14 @@ enum moat_status moat_foreign_query(uintptr_t page, struct moat_page_info *info)
 }
 
 bool moat_foreign_only(const struct moat_range *range) {
-    uintptr_t start, end;
     struct moat_region_ref region;
 
     if (moat_region_before(range->start, &region) && range->start < region.span_end)
         return false;
     if (moat_region_after(range->start, &region) && region.span_start < range->end)
         return false;
-    for (uintptr_t page = range->start; page < range->end;
-         page = moat_round_down(page, MOAT_GRANULE) + MOAT_GRANULE)
-        if (moat_arena_of(page) || moat_books_contain(page, &start, &end))
-            return false;
-    return true;
+    return !moat_arena_meets(range->start, range->end) &&
+           !moat_books_meet(range->start, range->end);
 }
 
 /* List the mappings of a range; 0 if there is a hole in it, or if they are too many. */
@@ -154,8 +157,13 @@ enum moat_status moat_foreign_protect(const struct moat_range *range, uint32_t p
     unsigned access = moat_page_access(moat_page_state(protection), true);
     /* The list first: it ends at the first hole, where the other walk would go on for ever. */
     size_t count = list_mappings(range, list);
+    struct moat_adopted around;
     int error = 0;
 
+    moat_adopted_around(range->start, &around);
+    if (range->end > around.end)
+        return moat_fail(MOAT_INVALID_ADDRESS, "protect", range->start,
+                         "the range runs into, or out of, one that was told of as mapped");
     if (count == 0 || !moat_foreign_only(range))
         return moat_fail(MOAT_INVALID_ADDRESS, "protect", range->start,
                          "a page is not committed, or belongs to Moat itself");

@@ -13,6 +13,7 @@
 #include "region/books.h"
 #include "region/lock.h"
 #include "region/powers.h"
+#include "vm/adopt.h"
 #include "vm/reserve.h"
 
 #include <moat/lock.h>
@@ -109,6 +110,7 @@ void moat_manager_destroy(struct moat_manager *manager) {
     moat_pressure_stop(manager);
     moat_cancel_waits(manager);
     moat_waits_drain(&manager->waits);
+    moat_adopted_forget(manager);
     moat_manager_each(manager, release_one, &survived);
     /* A region that the kernel would not take keeps its pages and its owner: no later manager may
      * come to lie where this one did and be taken for it. */
@@ -182,6 +184,8 @@ enum moat_status moat_stats_read(const struct moat_manager *manager, struct moat
         .backend_fallbacks = sum(manager, MOAT_COUNT_BACKEND_FALLBACKS),
         .locks_abandoned = sum(manager, MOAT_COUNT_LOCKS_ABANDONED),
         .quota_refusals = sum(manager, MOAT_COUNT_QUOTA_REFUSALS),
+        .adopted_regions = sum(manager, MOAT_COUNT_ADOPTED_REGIONS),
+        .adopted_bytes = sum(manager, MOAT_COUNT_ADOPTED_BYTES),
     };
     return MOAT_OK;
 }

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * arenas: the list, and the moves of what is on it.
+ *
+ * Edges
+ *   arena      a space is built, then entered in the list -> whoever finds it there sees it built
+ *   presence   an arena is said to move before its mapping goes -> who gets from the kernel what
+ *              lay there (its lock orders the two) does not take it for the arena's; and it is said
+ *              to be here after it was mapped -> who finds it here
+ *   move       what a move has changed, then its end -> whoever sees it ended
+ */
+#include "region/arenas.h"
+
+#include "os/os.h"
+#include "region/arena.h"
+#include "region/books.h"
+#include "region/claim.h"
+#include "region/pages.h"
+#include "region/powers.h"
+#include "region/space.h"
+
+#define ARENA_SIZE_FIRST ((size_t)1 << 30)
+#define ARENA_SIZE_MAX   ((size_t)64 << 30)
+#define ARENA_SIZE_MIN   ((size_t)16 << 20)
+
+enum presence { HERE, MOVING, AWAY };
+
+/* Without markers and with. */
+static _Atomic(struct moat_space *) lists[2][MOAT_ARENAS_MAX];
+
+/* Moves begun << 32 | moves that go on; and the process of the last one: a forked child inherits
+ * moves that never end. */
+static _Atomic uint64_t moves;
+static _Atomic uint32_t mover;
+
+struct moat_space *moat_arenas_at(bool markers, size_t number) {
+    if (number >= MOAT_ARENAS_MAX)
+        return NULL;
+    /* A(arena) */
+    return atomic_load_explicit(&lists[markers][number], memory_order_acquire);
+}
+
+size_t moat_arenas_count(bool markers) {
+    size_t count = 0;
+    while (moat_arenas_at(markers, count))
+        count++;
+    return count;
+}
+
+bool moat_arenas_here(const struct moat_space *arena) {
+    /* A(presence) */
+    return atomic_load_explicit(&arena->presence, memory_order_acquire) == HERE;
+}
+
+static void set_presence(struct moat_space *arena, enum presence presence) {
+    /* R(presence) */
+    atomic_store_explicit(&arena->presence, presence, memory_order_release);
+}
+
+/* The first arena that is here and meets [start, end); NULL: none does. */
+static struct moat_space *meeting(uintptr_t start, uintptr_t end) {
+    for (unsigned markers = 0; markers < 2; markers++)
+        for (size_t number = 0;; number++) {
+            struct moat_space *arena = moat_arenas_at(markers, number);
+            if (!arena)
+                break;
+            if (start < arena->end && end > arena->start && moat_arenas_here(arena))
+                return arena;
+        }
+    return NULL;
+}
+
+struct moat_space *moat_arena_of(uintptr_t address) {
+    struct moat_space *arena = meeting(address, address + 1);
+    bool usable = arena && address >= arena->usable_start && address < arena->usable_end;
+    return usable ? arena : NULL;
+}
+
+bool moat_arena_border(uintptr_t address, uintptr_t *start, uintptr_t *end) {
+    const struct moat_space *arena = meeting(address, address + 1);
+    if (!arena || (address >= arena->usable_start && address < arena->usable_end))
+        return false;
+    bool low = address < arena->usable_start;
+    *start = low ? arena->start : arena->usable_end;
+    *end = low ? arena->usable_start : arena->end;
+    return true;
+}
+
+bool moat_arena_meets(uintptr_t start, uintptr_t end) {
+    return meeting(start, end) != NULL;
+}
+
+uint64_t moat_arena_moves(void) {
+    /* A(move) */
+    return atomic_load_explicit(&moves, memory_order_acquire);
+}
+
+bool moat_arena_moved(uint64_t since) {
+    uint64_t now = moat_arena_moves();
+    if (now != since)
+        return true;
+    /* relaxed: a mover that another one has overwritten is of the same process. */
+    uint32_t process = atomic_load_explicit(&mover, memory_order_relaxed);
+    return (uint32_t)now != 0 && process == moat_os_process();
+}
+
+static void begin_move(void) {
+    /* relaxed: as in moat_arena_moved. */
+    atomic_store_explicit(&mover, moat_os_process(), memory_order_relaxed);
+    /* R(move) A(move) */
+    atomic_fetch_add_explicit(&moves, (UINT64_C(1) << 32) + 1, memory_order_acq_rel);
+}
+
+static void end_move(void) {
+    /* R(move) */
+    atomic_fetch_sub_explicit(&moves, 1, memory_order_release);
+}
+
+static size_t size_of(const struct moat_space *arena) {
+    return arena->end - arena->start;
+}
+
+/* Give up the claims on the first `count` blocks that regions may lie in. */
+static void let_go(struct moat_space *arena, size_t count) {
+    for (size_t block = 1; block <= count; block++)
+        moat_claim_settle(arena, block, 0);
+}
+
+/* What a fresh mapping of an arena needs. 0 or errno. */
+static int furnish(const struct moat_space *arena) {
+    void *base = (void *)arena->start;
+    int error = 0;
+
+    if (!arena->markers)
+        return 0;
+    /* A marker before the first split: the pieces then share what the kernel compares when it
+     * merges neighbours, and opened blocks next to each other become one mapping again. */
+    error = moat_os_guard_install(base, MOAT_PAGE);
+    /* That marker makes all of the arena count as used: keep what was never opened out of core
+     * dumps. Refusal costs dump size only. */
+    if (!error)
+        (void)moat_os_dump_exclude(base, size_of(arena));
+    return error;
+}
+
+static void unmake(struct moat_space *arena) {
+    (void)moat_os_unreserve((void *)arena->start, size_of(arena));
+    moat_books_give(arena, moat_space_books_size(arena->start, arena->end, true));
+}
+
+static struct moat_space *make(bool markers, size_t number, size_t size) {
+    void *base;
+    if (moat_os_reserve(size, MOAT_BLOCK, &base))
+        return NULL;
+    uintptr_t start = (uintptr_t)base;
+    void *books = moat_books_take(moat_space_books_size(start, start + size, true));
+    if (!books) {
+        (void)moat_os_unreserve(base, size);
+        return NULL;
+    }
+    struct moat_space *arena = moat_space_init(books, start, start + size, true);
+    arena->markers = markers;
+    arena->number = (uint8_t)number;
+    arena->backend = moat_backend_os();
+    arena->usable_start += MOAT_BLOCK;
+    arena->usable_end -= MOAT_BLOCK;
+    moat_claim_settle(arena, 0, MOAT_CLAIM_BORDER);
+    moat_claim_settle(arena, arena->block_count - 1, MOAT_CLAIM_BORDER);
+    /* Regions share these blocks without anybody opening them first. */
+    for (size_t block = 0; !markers && block < arena->block_count; block++)
+        moat_pages_mix(arena, block);
+    if (furnish(arena)) {
+        unmake(arena);
+        return NULL;
+    }
+    return arena;
+}
+
+/* Have a new arena under the first number that nobody has. */
+static bool add_new(bool markers, size_t number, size_t need) {
+    size_t size = number < 6 ? ARENA_SIZE_FIRST << number : ARENA_SIZE_MAX;
+    struct moat_space *arena = NULL;
+
+    while (!arena && size >= ARENA_SIZE_MIN && size / 2 >= need) {
+        arena = make(markers, number, size);
+        size /= 2;
+    }
+    if (!arena)
+        return false;
+    struct moat_space *none = NULL;
+    /* R(arena) */
+    if (!atomic_compare_exchange_strong_explicit(&lists[markers][number], &none, arena,
+                                                 memory_order_release, memory_order_relaxed))
+        unmake(arena);
+    return true;
+}
+
+/* Have an arena again that was given back. False: it is not away, or its place is taken. */
+static bool revive(struct moat_space *arena) {
+    void *base = (void *)arena->start;
+    uint32_t away = AWAY;
+
+    /* A(presence) whoever gave it back has cleared its books. */
+    if (!atomic_compare_exchange_strong_explicit(&arena->presence, &away, MOVING,
+                                                 memory_order_acquire, memory_order_relaxed))
+        return false;
+    int error = moat_os_reserve_at(base, size_of(arena));
+    if (!error) {
+        error = furnish(arena);
+        if (error)
+            (void)moat_os_unreserve(base, size_of(arena));
+    }
+    set_presence(arena, error ? AWAY : HERE);
+    if (!error)
+        let_go(arena, arena->block_count - 2);
+    return !error;
+}
+
+static bool add(bool markers, size_t need, size_t *number) {
+    struct moat_space *arena;
+
+    for (*number = 0; (arena = moat_arenas_at(markers, *number)) != NULL; ++*number)
+        if (size_of(arena) / 2 >= need && revive(arena))
+            return true;
+    return *number < MOAT_ARENAS_MAX && add_new(markers, *number, need);
+}
+
+bool moat_arenas_add(bool markers, size_t need, size_t *number) {
+    begin_move();
+    bool added = add(markers, need, number);
+    end_move();
+    return added;
+}
+
+bool moat_arena_nth(size_t nth, struct moat_space **arena) {
+    size_t without = moat_arenas_count(false);
+    *arena = nth < without ? moat_arenas_at(false, nth) : moat_arenas_at(true, nth - without);
+    return *arena != NULL;
+}
+
+void moat_arena_wake(struct moat_space *arena) {
+    for (size_t block = 1; block + 1 < arena->block_count; block++)
+        moat_claim_wake(arena, block, MOAT_CLAIM_ALL);
+}
+
+/* Claim every block, or none. */
+static bool hold(struct moat_space *arena) {
+    size_t count = arena->block_count - 2;
+    for (size_t block = 1; block <= count; block++)
+        if (!moat_claim_block(arena, block)) {
+            let_go(arena, block - 1);
+            return false;
+        }
+    return true;
+}
+
+static void zero(_Atomic uint8_t *from, const _Atomic uint8_t *to) {
+    for (; from < to; from++)
+        /* R(rebirth) */
+        atomic_store_explicit(from, 0, memory_order_release);
+}
+
+/* Bring the books back to what they are when an arena is made, and give their memory back. */
+static void clear_books(struct moat_space *arena) {
+    _Atomic uint8_t *uniform = MOAT_SPACE_FIELD(arena, uniform);
+    _Atomic uint8_t *first = MOAT_SPACE_FIELD(arena, pages);
+    _Atomic uint8_t *last = first + (size_of(arena) >> MOAT_PAGE_SHIFT);
+    _Atomic uint8_t *from = first + (moat_round_up((uintptr_t)first, MOAT_PAGE) - (uintptr_t)first);
+    _Atomic uint8_t *to = last - ((uintptr_t)last & (MOAT_PAGE - 1));
+
+    if (from >= to || !moat_powers()->discard_zeroes ||
+        moat_os_discard((void *)from, (size_t)(to - from)))
+        from = to = last;
+    zero(first, from);
+    zero(to, last);
+    for (size_t block = 0; block < arena->block_count; block++) {
+        /* relaxed: guarded by the claim. */
+        atomic_store_explicit(&arena->opened[block], 0, memory_order_relaxed);
+        /* R(rebirth) */
+        atomic_store_explicit(&uniform[block], arena->markers ? 0 : MOAT_UNIFORM_MIXED,
+                              memory_order_release);
+    }
+}
+
+static size_t retire(struct moat_space *arena) {
+    if (!hold(arena))
+        return 0;
+    set_presence(arena, MOVING);
+    if (moat_os_unreserve((void *)arena->start, size_of(arena))) {
+        set_presence(arena, HERE);
+        let_go(arena, arena->block_count - 2);
+        return 0;
+    }
+    clear_books(arena);
+    set_presence(arena, AWAY);
+    return size_of(arena);
+}
+
+size_t moat_arena_retire(struct moat_space *arena) {
+    /* Most arenas cannot go, and looking disturbs nobody. */
+    for (size_t block = 1; block + 1 < arena->block_count; block++)
+        if (moat_claim_any_taken(arena, block))
+            return 0;
+    begin_move();
+    size_t size = retire(arena);
+    end_move();
+    return size;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/* trim: address space for somebody else, as much as is needed and no more. */
+#include "os/os.h"
+#include "region/arena.h"
+#include "vm/range.h"
+
+#include <moat/space.h>
+
+#define CALL "trim"
+
+struct need {
+    struct moat_range range; /* from 0 on: anywhere; empty: whatever there is */
+    size_t given;
+};
+
+/* Whether what is needed can be mapped right now. */
+static bool met(const struct need *need) {
+    size_t size = need->range.end - need->range.start;
+    void *base = (void *)need->range.start;
+
+    if (size == 0)
+        return false;
+    int error = base ? moat_os_reserve_at(base, size) : moat_os_reserve(size, MOAT_PAGE, &base);
+    /* A mapping that would not go again is a mapping less for the caller. */
+    return !error && !moat_os_unreserve(base, size);
+}
+
+static bool in_the_way(const struct moat_space *arena, const struct need *need) {
+    return arena->start < need->range.end && arena->end > need->range.start;
+}
+
+/* Give arenas back, all or only those in the way, until the need is met. */
+static bool give(struct need *need, bool all) {
+    struct moat_space *arena;
+
+    for (size_t nth = 0; moat_arena_nth(nth, &arena); nth++) {
+        size_t given = all || in_the_way(arena, need) ? moat_arena_retire(arena) : 0;
+        need->given += given;
+        if (given && met(need))
+            return true;
+    }
+    return false;
+}
+
+enum moat_status moat_trim(const void *address, size_t size, size_t *given) {
+    uintptr_t at = (uintptr_t)address;
+    struct need need = {{0}, 0};
+    struct moat_space *arena;
+
+    if (given)
+        *given = 0;
+    if (moat_latched())
+        return moat_fail_latched(CALL, at);
+    if (size && !moat_range_of(at, size, MOAT_OS_USER_END, &need.range))
+        return moat_fail(MOAT_INVALID_ARGUMENT, CALL, at, "the range leaves user space");
+    if (met(&need))
+        return MOAT_OK;
+    for (size_t nth = 0; moat_arena_nth(nth, &arena); nth++)
+        moat_arena_wake(arena);
+    bool done = (need.range.start && give(&need, false)) || give(&need, true);
+    if (given)
+        *given = need.given;
+    if (done || need.given)
+        return MOAT_OK;
+    return moat_fail(MOAT_NO_MEMORY, CALL, at,
+                     "every stretch of address space that Moat holds has a region in it");
+}
