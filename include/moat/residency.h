@@ -24,6 +24,52 @@ extern "C" {
 struct moat_manager;
 
 /*
+ * Take a reset back: have the kernel keep the content of pages that moat_reset gave up, and say
+ * whether all of it is still there.
+ *
+ *   address, size, protection, start   as for moat_reset; the protection must be valid and is
+ *                                      ignored
+ *
+ * Uncommitted pages in the range have no content to lose. A committed page that nobody has written
+ * since it was committed cannot be told from one that was dropped, and counts as lost; so does,
+ * while a forked child lives, a page of zeroes that was written before the fork. Pages that are
+ * read-only are writable to other threads while this looks at them.
+ *
+ * Returns   MOAT_OK             every page holds what it held before the reset
+ *           MOAT_CONTENT_LOST   some pages read as zero; all others are kept as by MOAT_OK
+ *           MOAT_NO_ACCESS      manager is NULL; or a committed page has no access (PAGE_NOACCESS,
+ *                               PAGE_GUARD), and so cannot be looked at: nothing has changed
+ *           MOAT_MAP_LIMIT, MOAT_NO_MEMORY   read-only pages could not be made writable, or not be
+ *                               made read-only again
+ *           else as moat_commit
+ * Since     0.2
+ * Contract  VirtualAlloc, MEM_RESET_UNDO
+ */
+MOAT_API MOAT_CHECKED enum moat_status moat_reset_undo(struct moat_manager *manager, void *address,
+                                                       size_t size, uint32_t protection,
+                                                       void **start);
+
+/*
+ * Drop the content of committed pages now. They stay committed, keep their protection, and read as
+ * zero where the kernel does as it says, which it was asked at the start.
+ *
+ *   address   a multiple of the page size, in a region of this manager
+ *   size      bytes, > 0, a multiple of the page size
+ *
+ * Returns   MOAT_OK
+ *           MOAT_INVALID_ARGUMENT   not whole pages, the size is 0, or outside user space
+ *           MOAT_INVALID_ADDRESS    not inside one region of this manager, or not all committed
+ *           MOAT_NO_ACCESS          manager is NULL
+ *           MOAT_NO_MEMORY          the kernel refused: some pages may have lost their content
+ *           MOAT_TIMEOUT, MOAT_ABANDONED, MOAT_UNAVAILABLE
+ * After any other failure nothing has changed.
+ * Since     0.2
+ * Contract  DiscardVirtualMemory
+ */
+MOAT_API MOAT_CHECKED enum moat_status moat_discard(struct moat_manager *manager, void *address,
+                                                    size_t size);
+
+/*
  * Lock committed pages in memory: from now on no access to them waits for the kernel to fetch them.
  *
  *   manager   whose regions are meant; NULL: any memory of the process, as for moat_protect

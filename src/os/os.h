@@ -86,6 +86,11 @@ int moat_os_unlock(void *start, size_t size);
  * not on this mapping (locked) or kernel; keeping the content is then all one can do. */
 int moat_os_reset(void *start, size_t size);
 
+/* Whether every page of a range, just read, is one of its own, in memory or swapped out, and not
+ * the one page of zeroes that the kernel lends to what nobody has written. A page that is shared
+ * with a forked process counts as lent. Else the error of opening or reading /proc. */
+int moat_os_own_pages(const void *start, size_t size, bool *own);
+
 /* Keep the range out of core dumps, or have it in them again. Splits mappings, which fails with
  * EAGAIN at the mapping limit: whole reservations, or where a protect splits anyway. */
 int moat_os_dump_exclude(void *start, size_t size);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* commit: commit and reset, which take the same ranges. */
+/* commit: giving pages to a region; reset takes the same ranges. */
 #include "vm/commit.h"
 
 #include "base/format.h"
@@ -47,10 +47,10 @@ enum moat_status moat_commit_pages(struct moat_manager *manager, struct moat_spa
     return error ? moat_fail_pages(error, MOAT_COMMIT_LIMIT, what, range) : MOAT_OK;
 }
 
-/* Find the region of this manager that holds the whole range, and take its stripes. */
-static enum moat_status enter(struct moat_manager *manager, const char *what, uintptr_t address,
-                              size_t size, uint32_t protection, struct moat_range *range,
-                              struct moat_region_ref *ref, uint32_t *stripes) {
+enum moat_status moat_commit_enter(struct moat_manager *manager, const char *what,
+                                   uintptr_t address, size_t size, uint32_t protection,
+                                   struct moat_range *range, struct moat_region_ref *ref,
+                                   uint32_t *stripes) {
     enum moat_status status;
 
     if (!manager)
@@ -83,8 +83,8 @@ enum moat_status moat_commit(struct moat_manager *manager, void *address, size_t
     struct moat_range range;
     uint32_t stripes;
     size_t committed;
-    enum moat_status status =
-        enter(manager, "commit", (uintptr_t)address, size, protection, &range, &ref, &stripes);
+    enum moat_status status = moat_commit_enter(manager, "commit", (uintptr_t)address, size,
+                                                protection, &range, &ref, &stripes);
     if (status)
         return status;
     status = moat_commit_pages(manager, ref.space, &range, protection, "commit", &committed);
@@ -94,28 +94,6 @@ enum moat_status moat_commit(struct moat_manager *manager, void *address, size_t
     moat_manager_count(manager, MOAT_COUNT_COMMITS, 1);
     if (committed)
         moat_manager_count(manager, MOAT_COUNT_BYTES_COMMITTED, committed);
-    if (start)
-        *start = (void *)range.start;
-    return MOAT_OK;
-}
-
-enum moat_status moat_reset(struct moat_manager *manager, void *address, size_t size,
-                            uint32_t protection, void **start) {
-    struct moat_region_ref ref;
-    struct moat_range range;
-    uint32_t stripes;
-    enum moat_status status =
-        enter(manager, "reset", (uintptr_t)address, size, protection, &range, &ref, &stripes);
-    if (status)
-        return status;
-    for (uintptr_t at = range.start; at < range.end;) {
-        struct moat_run run = moat_pages_run(ref.space, at, range.end);
-        /* A refusal leaves the content as it is, which is one of the two things allowed. */
-        if (run.state & MOAT_PAGE_COMMITTED)
-            (void)moat_os_reset((void *)run.start, run.end - run.start);
-        at = run.end;
-    }
-    moat_region_leave(&ref, stripes);
     if (start)
         *start = (void *)range.start;
     return MOAT_OK;

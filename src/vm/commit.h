@@ -17,4 +17,16 @@ enum moat_status moat_commit_pages(struct moat_manager *manager, struct moat_spa
                                    const struct moat_range *range, uint32_t protection,
                                    const char *what, size_t *committed);
 
+/*
+ * Check the arguments of a commit or reset, find the region of this manager that holds the whole
+ * range, and take its stripes.
+ *
+ * Returns   MOAT_OK   to be left with moat_region_leave(ref, *stripes)
+ *           as moat_commit, told already
+ */
+enum moat_status moat_commit_enter(struct moat_manager *manager, const char *what,
+                                   uintptr_t address, size_t size, uint32_t protection,
+                                   struct moat_range *range, struct moat_region_ref *ref,
+                                   uint32_t *stripes);
+
 #endif
