@@ -75,7 +75,7 @@ static void empty_shelf(void) {
 static void *raced[RACED];
 static atomic_uint winners;
 
-/* All threads free the same blocks, and nobody allocates meanwhile, so that no address comes back. */
+/* All threads free the same blocks. Nobody allocates meanwhile, so that no address comes back. */
 static void race(unsigned number) {
     static const size_t sizes[] = {16, 100, 4096, 32768, 100000};
     for (unsigned round = 0; round < rounds * 10; round++) {
