@@ -25,7 +25,7 @@ static const char call_unlock[] = "unlock pages";
 static enum moat_status enter(struct moat_manager *manager, const char *what,
                               enum moat_status otherwise, const struct moat_range *range,
                               struct moat_region_ref *ref, uint32_t *stripes) {
-    struct moat_patience patience = moat_manager_patience(manager);
+    struct moat_patience patience = {0};
     enum moat_status status;
 
     do {
@@ -36,7 +36,7 @@ static enum moat_status enter(struct moat_manager *manager, const char *what,
         if (!moat_range_fits(range, ref))
             return moat_fail(otherwise, what, range->start,
                              "the range leaves the region it starts in");
-        status = moat_region_enter(ref, range->start, range->end, &patience, stripes);
+        status = moat_manager_enter(ref, range->start, range->end, &patience, stripes);
     } while (status == MOAT_NOT_OURS);
     return status ? moat_fail_wait(status, what, range->start) : MOAT_OK;
 }

@@ -145,12 +145,15 @@ const struct moat_options *moat_manager_options(const struct moat_manager *manag
 }
 
 struct moat_patience moat_manager_patience(struct moat_manager *manager) {
-    struct moat_options usual;
+    return moat_patience_of(&manager->waits, manager->options.timeout_ms * NS_PER_MS);
+}
 
-    if (manager)
-        return moat_patience_of(&manager->waits, manager->options.timeout_ms * NS_PER_MS);
-    moat_options_init(&usual);
-    return moat_patience_of(NULL, usual.timeout_ms * NS_PER_MS);
+enum moat_status moat_manager_enter(const struct moat_region_ref *ref, uintptr_t start,
+                                    uintptr_t end, struct moat_patience *patience,
+                                    uint32_t *stripes) {
+    if (!patience->waits)
+        *patience = moat_manager_patience(ref->owner);
+    return moat_region_enter(ref, start, end, patience, stripes);
 }
 
 struct moat_counters *moat_manager_counters(struct moat_manager *manager) {

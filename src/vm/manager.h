@@ -76,7 +76,13 @@ void moat_manager_each(const struct moat_manager *manager,
 /* Whether the runtime that the manager serves was not declared unable or unloaded. */
 bool moat_manager_available(const struct moat_manager *manager);
 
-/* How long calls of this manager wait; NULL: as by default. */
+/* How long a call that begins now waits for regions of this manager. */
 struct moat_patience moat_manager_patience(struct moat_manager *manager);
+
+/* moat_region_enter for calls on regions of any manager: they wait as the owner's own calls do. The
+ * patience is all zero before the first try. */
+enum moat_status moat_manager_enter(const struct moat_region_ref *ref, uintptr_t start,
+                                    uintptr_t end, struct moat_patience *patience,
+                                    uint32_t *stripes);
 
 #endif

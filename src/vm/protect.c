@@ -39,7 +39,7 @@ static enum moat_status protect_foreign(const struct moat_range *range, uint32_t
 enum moat_status moat_protect(struct moat_manager *manager, void *address, size_t size,
                               uint32_t protection, uint32_t *old) {
     uintptr_t given = (uintptr_t)address;
-    struct moat_patience patience = moat_manager_patience(manager);
+    struct moat_patience patience = {0};
     struct moat_region_ref ref;
     struct moat_range range;
     uint32_t stripes, seen = 0;
@@ -65,7 +65,7 @@ enum moat_status moat_protect(struct moat_manager *manager, void *address, size_
         if (!moat_range_fits(&range, &ref))
             return moat_fail(MOAT_INVALID_ADDRESS, "protect", given,
                              "the range leaves the region it starts in");
-        status = moat_region_enter(&ref, range.start, range.end, &patience, &stripes);
+        status = moat_manager_enter(&ref, range.start, range.end, &patience, &stripes);
     } while (status == MOAT_NOT_OURS);
     if (status)
         return moat_fail_wait(status, "protect", given);
