@@ -329,7 +329,13 @@ MOAT_LAYOUT(sizeof(EMemoryAvailable) == 4 && sizeof(EMemoryCriticalLevel) == 4, 
  *     *ppMem to NULL after a failure; of 0 bytes they give a block of its own; blocks start on
  *     multiples of 16; a level that is none of the three is E_INVALIDARG. Free of NULL is S_OK, of
  *     all else that is no live block of this very object HOST_E_INVALIDOPERATION: nothing is read.
- *   - The three notices of address space are E_NOTIMPL.
+ *   - AcquiredVirtualAddressSpace: VirtualQuery then answers with the start of that range, for the
+ *     rest as the kernel says; VirtualProtect stays in it (487), VirtualFree refuses it. What is
+ *     not mapped, or part of a region, is HRESULT_FROM_WIN32(487). ReleasedVirtualAddressSpace ends
+ *     that; a start it was not told of is HOST_E_INVALIDOPERATION. Neither maps or unmaps anything.
+ *   - NeedsVirtualAddressSpace gives back what Moat holds and does not use until so much can be
+ *     mapped, there or, with NULL, anywhere; with size 0, all of it. S_OK: so much could be mapped,
+ *     or something was given back; E_OUTOFMEMORY: there was nothing. <moat/space.h> has all three.
  *   - QueryInterface knows IUnknown and IHostMemoryManager. The last Release releases every region
  *     that the manager still holds; no other call on it may be running or follow.
  *

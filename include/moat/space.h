@@ -85,7 +85,8 @@ MOAT_API MOAT_CHECKED enum moat_status moat_disown(struct moat_manager *manager,
  * Returns   MOAT_OK                 so much could be mapped when it was tried last, or something
  *                                   was given back
  *           MOAT_INVALID_ARGUMENT   the range wraps or leaves user space
- *           MOAT_NO_MEMORY          it cannot be mapped, and nothing was there to give back
+ *           MOAT_NO_MEMORY          it cannot be mapped, and nothing was there to give back; or
+ *                                   more is needed anywhere than user space has
  *           MOAT_UNAVAILABLE
  * Threads   any, at once. A reserve that is under way at the same time takes longer by the time of
  *           the unmapping, at most `timeout_ms` of its manager

@@ -18,6 +18,7 @@
 #include "face/win32_calls.h"
 
 #include <moat/mscoree.h>
+#include <moat/space.h>
 #include <moat/win32.h>
 
 #include <stdatomic.h>
@@ -40,11 +41,6 @@ struct host_manager {
 
 static struct host_manager *whole(IHostMemoryManager *face) {
     return (struct host_manager *)face;
-}
-
-/* The methods that come with a later version. */
-static HRESULT not_implemented(void) {
-    return moat_host_refuse(E_NOTIMPL, ERROR_NOT_SUPPORTED);
 }
 
 static enum moat_status gate(IHostMemoryManager *This, const char *method) {
@@ -158,20 +154,28 @@ static HRESULT STDMETHODCALLTYPE register_memory_notification_callback(
     return moat_host_conclude(status);
 }
 
-/* NeedsVirtualAddressSpace and AcquiredVirtualAddressSpace. */
-static HRESULT STDMETHODCALLTYPE ignore_range(IHostMemoryManager *This, LPVOID startAddress,
-                                              SIZE_T size) {
-    (void)This;
-    (void)startAddress;
-    (void)size;
-    return not_implemented();
+static HRESULT STDMETHODCALLTYPE needs_virtual_address_space(IHostMemoryManager *This,
+                                                             LPVOID startAddress, SIZE_T size) {
+    enum moat_status status = gate(This, "NeedsVirtualAddressSpace");
+    if (status == MOAT_OK)
+        status = moat_trim(startAddress, size, NULL);
+    return moat_host_conclude(status);
+}
+
+static HRESULT STDMETHODCALLTYPE acquired_virtual_address_space(IHostMemoryManager *This,
+                                                                LPVOID startAddress, SIZE_T size) {
+    enum moat_status status = gate(This, "AcquiredVirtualAddressSpace");
+    if (status == MOAT_OK)
+        status = moat_adopt(whole(This)->manager, startAddress, size);
+    return moat_host_conclude(status);
 }
 
 static HRESULT STDMETHODCALLTYPE released_virtual_address_space(IHostMemoryManager *This,
                                                                 LPVOID startAddress) {
-    (void)This;
-    (void)startAddress;
-    return not_implemented();
+    enum moat_status status = gate(This, "ReleasedVirtualAddressSpace");
+    if (status == MOAT_OK)
+        status = moat_disown(whole(This)->manager, startAddress);
+    return moat_host_conclude(status);
 }
 
 static const IHostMemoryManagerVtbl methods = {
@@ -185,8 +189,8 @@ static const IHostMemoryManagerVtbl methods = {
     .VirtualProtect = virtual_protect,
     .GetMemoryLoad = get_memory_load,
     .RegisterMemoryNotificationCallback = register_memory_notification_callback,
-    .NeedsVirtualAddressSpace = ignore_range,
-    .AcquiredVirtualAddressSpace = ignore_range,
+    .NeedsVirtualAddressSpace = needs_virtual_address_space,
+    .AcquiredVirtualAddressSpace = acquired_virtual_address_space,
     .ReleasedVirtualAddressSpace = released_virtual_address_space,
 };
 

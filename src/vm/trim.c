@@ -44,7 +44,7 @@ static bool give(struct need *need, bool all) {
 
 enum moat_status moat_trim(const void *address, size_t size, size_t *given) {
     uintptr_t at = (uintptr_t)address;
-    struct need need = {{0}, 0};
+    struct need need = {{0, 0}, 0};
     struct moat_space *arena;
 
     if (given)
@@ -52,7 +52,8 @@ enum moat_status moat_trim(const void *address, size_t size, size_t *given) {
     if (moat_latched())
         return moat_fail_latched(CALL, at);
     if (size && !moat_range_of(at, size, MOAT_OS_USER_END, &need.range))
-        return moat_fail(MOAT_INVALID_ARGUMENT, CALL, at, "the range leaves user space");
+        return at ? moat_fail(MOAT_INVALID_ARGUMENT, CALL, at, "the range leaves user space")
+                  : moat_fail(MOAT_NO_MEMORY, CALL, at, "that is more than user space has");
     if (met(&need))
         return MOAT_OK;
     for (size_t nth = 0; moat_arena_nth(nth, &arena); nth++)

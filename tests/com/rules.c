@@ -91,16 +91,6 @@ static void slots(IHostMemoryManager *manager) {
     check("slot 5 frees", S_OK, ((free_method)method(manager, 5))(manager, memory, 0, 0x8000));
 }
 
-/* Not implemented is said, with every out-parameter set. */
-static void not_implemented(IHostMemoryManager *manager) {
-    check("NeedsVirtualAddressSpace", E_NOTIMPL,
-          IHostMemoryManager_NeedsVirtualAddressSpace(manager, NULL, 4096));
-    check("AcquiredVirtualAddressSpace", E_NOTIMPL,
-          IHostMemoryManager_AcquiredVirtualAddressSpace(manager, NULL, 4096));
-    check("ReleasedVirtualAddressSpace", E_NOTIMPL,
-          IHostMemoryManager_ReleasedVirtualAddressSpace(manager, NULL));
-}
-
 static void creation(void) {
     struct moat_options options;
     IHostMemoryManager *manager = NULL;
@@ -124,7 +114,6 @@ int main(void) {
     results();
     query_interface(manager);
     slots(manager);
-    not_implemented(manager);
     check("the last reference", 0, (intmax_t)IHostMemoryManager_Release(manager));
     creation();
     return check_end();
