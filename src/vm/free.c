@@ -6,6 +6,7 @@
 #include "vm/quota.h"
 #include "vm/range.h"
 #include "vm/reserve.h"
+#include "vm/watch.h"
 
 static enum moat_status refuse(struct moat_manager *manager, const char *what, uintptr_t address) {
     moat_manager_count(manager, MOAT_COUNT_REFUSED, 1);
@@ -96,6 +97,8 @@ static enum moat_status release_closed(struct moat_manager *manager,
         account_decommitted(manager, moat_pages_committed(ref->space, ref->base, end));
         (void)moat_trap_unlock(ref->space, ref->base, end); /* refused: it costs memory alone */
     }
+    if (ref->flags & MOAT_REGION_WATCHED)
+        moat_watch_stop(&place);
     moat_region_retire(ref);
     if (moat_place_vacate(&place, manager->options.quarantine_regions))
         moat_manager_count(manager, MOAT_COUNT_STRANDED_BYTES, ref->size);

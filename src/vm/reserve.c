@@ -7,9 +7,10 @@
 #include "vm/commit.h"
 #include "vm/quota.h"
 #include "vm/range.h"
+#include "vm/watch.h"
 
 #define CALL  "reserve"
-#define FLAGS (MOAT_RESERVE_COMMIT | MOAT_RESERVE_TOP_DOWN)
+#define FLAGS (MOAT_RESERVE_COMMIT | MOAT_RESERVE_TOP_DOWN | MOAT_RESERVE_WRITE_WATCH)
 
 /* Larger ones the mimalloc backend leaves to the kernel. */
 #define MIMALLOC_MAX ((size_t)64 << 20)
@@ -81,15 +82,20 @@ static enum moat_status place_at(const struct request *request, const struct moa
     }
 }
 
+static bool watched(const struct moat_reserve_terms *terms) {
+    return (terms->flags & MOAT_RESERVE_WRITE_WATCH) != 0;
+}
+
 static enum moat_status find_place(const struct request *request, struct moat_place *place) {
     struct moat_manager *manager = request->manager;
     struct moat_place_wish wish = {
         .size = request->size,
         .markers = manager->markers,
+        .alone = watched(request->terms),
         .backend = manager->backend,
     };
 
-    if (wish.backend->accessible && (request->base || request->size > MIMALLOC_MAX))
+    if (wish.backend->accessible && (request->base || wish.alone || request->size > MIMALLOC_MAX))
         wish.backend = moat_backend_os();
     enum moat_status status =
         request->base ? place_at(request, &wish, place) : moat_place_anywhere(&wish, place);
@@ -120,6 +126,7 @@ static void vacate(struct moat_manager *manager, const struct moat_place *place,
         kept = moat_trap_pages(place->space, place->base, end, 0, &report) != 0;
     if (!kept)
         moat_trap_normalise(place->space, place->base, end);
+    moat_watch_stop(place);
     if (kept || moat_place_vacate(place, 0))
         moat_manager_count(manager, MOAT_COUNT_STRANDED_BYTES, place->size);
 }
@@ -139,7 +146,7 @@ static void count(struct moat_manager *manager, const struct moat_place *place, 
 enum moat_status moat_reserve_as(struct moat_manager *manager, void *address, size_t size,
                                  const struct moat_reserve_terms *terms, void **base) {
     struct request request = {.manager = manager, .terms = terms};
-    const struct moat_region_terms birth = {
+    struct moat_region_terms birth = {
         .owner = manager,
         .protection = terms->protection,
         .flags = terms->kind,
@@ -160,7 +167,9 @@ enum moat_status moat_reserve_as(struct moat_manager *manager, void *address, si
         status = find_place(&request, &place);
     if (status)
         return status;
-    if (commit)
+    if (watched(terms))
+        status = moat_watch_start(manager, &place, CALL, &birth.flags);
+    if (!status && commit)
         status = commit_place(&request, &place);
     if (status) {
         vacate(manager, &place, false);
