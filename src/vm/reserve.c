@@ -60,24 +60,43 @@ static void back_off(uint64_t *delay) {
 }
 
 /* Take exactly the place that was asked for. A place that is claimed while no live region is there
- * is another reserve or release half-way: it is tried again, so that of overlapping reserves that
- * race at least one succeeds. */
+ * is another reserve or release half-way, or an arena on its way to the kernel: it is tried again,
+ * so that of overlapping reserves that race at least one succeeds. */
 static enum moat_status place_at(const struct request *request, const struct moat_place_wish *wish,
                                  struct moat_place *place) {
     struct moat_patience patience = moat_manager_patience(request->manager);
     uint64_t delay = BACKOFF_FIRST_NS;
 
     for (;;) {
+        uint64_t moves = moat_arena_moves();
         uintptr_t conflict;
         enum moat_status status = moat_place_at(wish, request->base, place, &conflict);
         if (status != MOAT_INVALID_ADDRESS)
             return status;
-        if (!moat_arena_of(conflict) || region_in(request->base, request->size))
+        bool settled = !moat_arena_of(conflict) && !moat_arena_moved(moves);
+        if (settled || region_in(request->base, request->size))
             return moat_fail(MOAT_INVALID_ADDRESS, CALL, request->base,
                              "a page of that range is not free");
         if (!moat_patience_left(&patience))
             return moat_fail(MOAT_TIMEOUT, CALL, request->base,
                              "another call on that place stayed unfinished");
+        back_off(&delay);
+    }
+}
+
+/* Take any place. One that is not to be had because an arena is on its way to the kernel, or back,
+ * is to be had when it has got there. */
+static enum moat_status place_anywhere(const struct request *request,
+                                       const struct moat_place_wish *wish,
+                                       struct moat_place *place) {
+    struct moat_patience patience = moat_manager_patience(request->manager);
+    uint64_t delay = BACKOFF_FIRST_NS;
+
+    for (;;) {
+        uint64_t moves = moat_arena_moves();
+        enum moat_status status = moat_place_anywhere(wish, place);
+        if (status != MOAT_NO_MEMORY || !moat_arena_moved(moves) || !moat_patience_left(&patience))
+            return status;
         back_off(&delay);
     }
 }
@@ -98,7 +117,7 @@ static enum moat_status find_place(const struct request *request, struct moat_pl
     if (wish.backend->accessible && (request->base || wish.alone || request->size > MIMALLOC_MAX))
         wish.backend = moat_backend_os();
     enum moat_status status =
-        request->base ? place_at(request, &wish, place) : moat_place_anywhere(&wish, place);
+        request->base ? place_at(request, &wish, place) : place_anywhere(request, &wish, place);
     if (status == MOAT_NO_MEMORY || status == MOAT_MAP_LIMIT)
         (void)moat_fail(status, CALL, request->base,
                         status == MOAT_MAP_LIMIT
