@@ -61,8 +61,8 @@ struct moat_memory_load {
  *   load      receives the answer; all zero after a failure
  *
  * The figures are at most 100 ms old; while another thread is just reading newer ones, at most one
- * second. Reading them takes some hundred microseconds, answering from them well below one. No file
- * stays open.
+ * second. Reading them takes about a hundred microseconds, answering from them a tenth of one. No
+ * file stays open.
  *
  * Returns   MOAT_OK
  *           MOAT_NOT_SUPPORTED   neither /proc nor the system call for it answers, and no quota

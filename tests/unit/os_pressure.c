@@ -11,10 +11,12 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define SECOND UINT64_C(1000000000)
@@ -241,6 +243,66 @@ Test(os_pressure, a_dead_source_is_given_up) {
     cr_assert_geq(dup2(pipes[1], source.event), 0);
     moat_os_pressure_wait(&source, &word, 0, NEVER);
     cr_assert_not(moat_os_pressure_tells(&source));
+    moat_os_pressure_close(&source);
+}
+
+/* Put a process that only waits into the group; its end takes it out again. */
+static pid_t occupy(const char *group) {
+    char number[32], path[PATH_MAX];
+    pid_t child = fork();
+    cr_assert_geq(child, 0);
+    if (child == 0) {
+        pause();
+        _exit(0);
+    }
+    snprintf(path, sizeof path, "%.1100s/cgroup.procs", group);
+    snprintf(number, sizeof number, "%d", (int)child);
+    int file = open(path, O_WRONLY);
+    cr_assert_geq(write(file, number, strlen(number)), 0);
+    close(file);
+    return child;
+}
+
+/* By an event, that is, long before a wait ends by itself. */
+static void assert_woken(struct moat_os_pressure *source) {
+    uint32_t word = 0;
+    uint64_t start = moat_os_clock();
+    moat_os_pressure_wait(source, &word, 0, NEVER);
+    cr_assert_lt(moat_os_clock() - start, 30 * SECOND);
+    cr_assert(moat_os_pressure_tells(source));
+}
+
+/* Counts of a real control group. Those of memory cannot be made to change at will, but the kernel
+ * tells of a change of cgroup.events in the same way. */
+Test(os_pressure, a_change_of_counts_wakes_once, .timeout = 900) {
+    struct moat_linux_cgroup own;
+    char group[PATH_MAX], target[PATH_MAX], link[PATH_MAX];
+    uint32_t word = 0;
+    if (!moat_linux_cgroup_find("", true, &own))
+        cr_skip_test("no control groups of version 2 here");
+    snprintf(group, sizeof group, "%.1000s/moat-test-%d", own.path, (int)getpid());
+    if (mkdir(group, 0755) != 0)
+        cr_skip_test("no control group may be made here");
+    const char *root = fake_root((struct fake_file[]){CGROUP, MOUNTS, {"/cg/a/x", ""}, END});
+    snprintf(target, sizeof target, "%.1100s/cgroup.events", group);
+    snprintf(link, sizeof link, "%s/cg/a/memory.events", root);
+    cr_assert_eq(symlink(target, link), 0);
+    struct moat_os_pressure source = opened(root, NULL, NULL);
+    cr_assert(source.counts);
+
+    pid_t child = occupy(group);
+    assert_woken(&source);
+    unsigned wakes = 0;
+    for (uint64_t deadline = moat_os_clock() + SECOND / 5; moat_os_clock() < deadline; wakes++)
+        moat_os_pressure_wait(&source, &word, 0, deadline);
+    cr_assert_leq(wakes, 10, "what was read is not told again");
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    assert_woken(&source);
+    while (rmdir(group) != 0)
+        usleep(1000);
+    while (moat_os_pressure_tells(&source))
+        moat_os_pressure_wait(&source, &word, 0, NEVER);
     moat_os_pressure_close(&source);
 }
 
