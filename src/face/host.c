@@ -140,6 +140,12 @@ static HRESULT STDMETHODCALLTYPE virtual_protect(IHostMemoryManager *This, void 
 
 static HRESULT STDMETHODCALLTYPE get_memory_load(IHostMemoryManager *This, DWORD *pMemoryLoad,
                                                  SIZE_T *pAvailableBytes) {
+    if (pMemoryLoad != NULL)
+        *pMemoryLoad = 0;
+    if (pAvailableBytes != NULL)
+        *pAvailableBytes = 0;
+    if (pMemoryLoad == NULL || pAvailableBytes == NULL)
+        return moat_host_refuse(E_POINTER, ERROR_NOACCESS);
     enum moat_status status = gate(This, "GetMemoryLoad");
     if (status == MOAT_OK)
         status = moat_host_memory_load(whole(This)->manager, pMemoryLoad, pAvailableBytes);

@@ -19,12 +19,6 @@ enum moat_status moat_host_memory_load(const struct moat_manager *manager, DWORD
                                        SIZE_T *available) {
     struct moat_memory_load figures;
 
-    if (load)
-        *load = 0;
-    if (available)
-        *available = 0;
-    if (!load || !available)
-        return MOAT_NO_ACCESS;
     enum moat_status status = moat_memory_load(manager, &figures);
     *load = (DWORD)figures.percent;
     *available = (SIZE_T)figures.available_bytes;

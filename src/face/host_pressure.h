@@ -8,7 +8,7 @@
 #include <moat/moat.h>
 #include <moat/mscoree.h>
 
-/* GetMemoryLoad. Both results are 0 after a failure. */
+/* GetMemoryLoad. Both pointers are good; both results are 0 after a failure. */
 enum moat_status moat_host_memory_load(const struct moat_manager *manager, DWORD *load,
                                        SIZE_T *available);
 

@@ -12,6 +12,7 @@
 
 #include "support/check.h"
 
+#include <moat/lock.h>
 #include <moat/win32.h>
 
 #include <pthread.h>
@@ -78,6 +79,15 @@ static void memory_load(void) {
           IHostMemoryManager_GetMemoryLoad(manager, NULL, &available));
     check("the one is cleared", 0, (intmax_t)available);
     check("without both", E_POINTER, IHostMemoryManager_GetMemoryLoad(manager, NULL, NULL));
+    check("the runtime is unloaded", MOAT_OK,
+          moat_set_runtime_state(moat_host_native_manager(manager), MOAT_RUNTIME_UNLOADED));
+    load = 1;
+    available = 1;
+    check("GetMemoryLoad without a runtime", HOST_E_CLRNOTAVAILABLE,
+          IHostMemoryManager_GetMemoryLoad(manager, &load, &available));
+    check("both are cleared", 1, load == 0 && available == 0);
+    check("the pointer comes first", E_POINTER,
+          IHostMemoryManager_GetMemoryLoad(manager, NULL, &available));
     (void)IHostMemoryManager_Release(manager);
 }
 
