@@ -15,6 +15,10 @@
 #define MOAT_WIN32_H
 
 #include <moat/win32_types.h>
+#include <moat/win32_watch.h>
+
+/* Parts of the family that came later, for sources that ask by the preprocessor. */
+#define MOAT_HAVE_WRITEWATCH 1
 
 #ifndef _WIN32
 
@@ -123,8 +127,8 @@ MOAT_LAYOUT(sizeof(void *) != 8 || offsetof(SYSTEM_INFO, dwAllocationGranularity
  *                      the start rounded down to 64 KiB; to commit or reset, an address of one
  *                      reservation, rounded down to a page
  *   dwSize             bytes, > 0; the end lpAddress + dwSize is rounded up to a page
- *   flAllocationType   MEM_RESERVE, MEM_COMMIT or both, with MEM_TOP_DOWN as a hint to place; or
- *                      MEM_RESET alone
+ *   flAllocationType   MEM_RESERVE, MEM_COMMIT or both, with MEM_TOP_DOWN as a hint to place; with
+ *                      MEM_RESERVE also MEM_WRITE_WATCH, for GetWriteWatch; or MEM_RESET alone
  *   flProtect          exactly one of PAGE_NOACCESS, READONLY, READWRITE, EXECUTE, EXECUTE_READ and
  *                      EXECUTE_READWRITE, and with any but the first at most one of PAGE_GUARD,
  *                      NOCACHE and WRITECOMBINE; must be valid for MEM_RESET too, which ignores it
@@ -144,8 +148,9 @@ MOAT_LAYOUT(sizeof(void *) != 8 || offsetof(SYSTEM_INFO, dwAllocationGranularity
  *             ERROR_TIMEOUT              the pages stayed busy past the manager's deadline
  * After a failure nothing has changed.
  *
- * MEM_WRITE_WATCH, MEM_PHYSICAL and MEM_RESET_UNDO are answered with ERROR_INVALID_PARAMETER, as
- * by a Windows that does not know them: what uses write watch probes for it and does without.
+ * MEM_PHYSICAL and MEM_RESET_UNDO are answered with ERROR_INVALID_PARAMETER, as by a Windows that
+ * does not know them, and so is MEM_WRITE_WATCH where nothing records writes (<moat/watch.h>): what
+ * uses write watch probes for it and does without.
  *
  * Threads   any, at once
  * Since     0.1

@@ -35,7 +35,9 @@ enum moat_status moat_win32_alloc(struct moat_manager *manager, void *address, s
 
     switch (request.action) {
     case MOAT_WIN32_RESERVE:
-        return moat_reserve(manager, address, size, protection, request.reserve_flags, start);
+        status = moat_reserve(manager, address, size, protection, request.reserve_flags, start);
+        /* A flag that means nothing here: so says a Windows that is older than the flag. */
+        return status == MOAT_NOT_SUPPORTED ? MOAT_INVALID_ARGUMENT : status;
     case MOAT_WIN32_COMMIT:
         return moat_commit(manager, address, size, protection, start);
     case MOAT_WIN32_RESET:

@@ -9,9 +9,10 @@
 #include <moat/moat.h>
 #include <moat/win32.h>
 
-/* Write watch, physical pages and RESET_UNDO are left out: a Windows older than such a flag treats
- * it as any unknown bit, in every combination, and programs that use one probe for it. */
-#define TYPES_KNOWN (MEM_COMMIT | MEM_RESERVE | MEM_RESET | MEM_TOP_DOWN | MEM_LARGE_PAGES)
+/* Physical pages and RESET_UNDO are left out: a Windows older than such a flag treats it as any
+ * unknown bit, in every combination, and programs that use one probe for it. */
+#define TYPES_KNOWN                                                                                \
+    (MEM_COMMIT | MEM_RESERVE | MEM_RESET | MEM_TOP_DOWN | MEM_LARGE_PAGES | MEM_WRITE_WATCH)
 
 enum moat_status moat_win32_decode_alloc(bool placed, uint32_t type, uint32_t protection,
                                          struct moat_win32_request *request) {
@@ -25,6 +26,8 @@ enum moat_status moat_win32_decode_alloc(bool placed, uint32_t type, uint32_t pr
         return MOAT_INVALID_ARGUMENT;
     if ((type & MEM_LARGE_PAGES) != 0 && (type & both) != both)
         return MOAT_INVALID_ARGUMENT;
+    if ((type & MEM_WRITE_WATCH) != 0 && (type & MEM_RESERVE) == 0)
+        return MOAT_INVALID_ARGUMENT;
     if (!moat_protection_valid(protection))
         return MOAT_INVALID_ARGUMENT;
 
@@ -37,6 +40,8 @@ enum moat_status moat_win32_decode_alloc(bool placed, uint32_t type, uint32_t pr
             decoded.reserve_flags |= MOAT_RESERVE_COMMIT;
         if ((type & MEM_TOP_DOWN) != 0)
             decoded.reserve_flags |= MOAT_RESERVE_TOP_DOWN;
+        if ((type & MEM_WRITE_WATCH) != 0)
+            decoded.reserve_flags |= MOAT_RESERVE_WRITE_WATCH;
     } else if ((type & MEM_COMMIT) != 0) {
         decoded.action = MOAT_WIN32_COMMIT;
     }

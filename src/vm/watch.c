@@ -43,7 +43,7 @@ static enum moat_status enter(struct moat_manager *manager, const char *what, ui
     if (!moat_range_of(address, size, MOAT_OS_USER_END, range))
         return moat_fail(MOAT_INVALID_ARGUMENT, what, address,
                          "the size is 0 or the range leaves user space");
-    struct moat_patience patience = moat_manager_patience(manager);
+    struct moat_patience patience = {0};
     do {
         if (!moat_region_find(range->start, ref) || !(ref->flags & MOAT_REGION_WATCHED) ||
             (manager && ref->owner != manager))
@@ -52,7 +52,7 @@ static enum moat_status enter(struct moat_manager *manager, const char *what, ui
         if (!moat_range_fits(range, ref))
             return moat_fail(MOAT_LEAVES_REGION, what, address,
                              "the range runs past the end of the region");
-        status = moat_region_enter(ref, range->start, range->end, &patience, stripes);
+        status = moat_manager_enter(ref, range->start, range->end, &patience, stripes);
     } while (status == MOAT_NOT_OURS); /* released meanwhile: perhaps reserved again, too */
     return status ? moat_fail_wait(status, what, address) : MOAT_OK;
 }

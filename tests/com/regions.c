@@ -64,8 +64,8 @@ static void alloc_refusals(IHostMemoryManager *manager) {
             PAGE_READWRITE);
     refused("protection 0", E_INVALIDARG, ERROR_INVALID_PARAMETER, manager, NULL, PAGE, MEM_RESERVE,
             0);
-    refused("write watch", E_INVALIDARG, ERROR_INVALID_PARAMETER, manager, NULL, GRANULE,
-            MEM_RESERVE | MEM_WRITE_WATCH, PAGE_READWRITE);
+    refused("write watch", E_INVALIDARG, ERROR_INVALID_PARAMETER, manager, held, PAGE,
+            MEM_COMMIT | MEM_WRITE_WATCH, PAGE_READWRITE);
     refused("large pages", HRESULT_FROM_WIN32(ERROR_PRIVILEGE_NOT_HELD), ERROR_PRIVILEGE_NOT_HELD,
             manager, NULL, (SIZE_T)1 << 21, MEM_RESERVE | MEM_COMMIT | MEM_LARGE_PAGES,
             PAGE_READWRITE);

@@ -58,7 +58,7 @@ static bool type_is_well_formed(uint32_t type) {
 }
 
 static bool type_is_supported(uint32_t type) {
-    return !has(type, MEM_WRITE_WATCH | MEM_PHYSICAL | MEM_RESET_UNDO);
+    return !has(type, MEM_PHYSICAL | MEM_RESET_UNDO);
 }
 
 static enum moat_win32_action action_of(bool placed, uint32_t type) {
@@ -80,6 +80,7 @@ static bool protection_is_valid(uint32_t protection) {
 }
 
 static bool decodes_as_expected(bool placed, uint32_t type, uint32_t protection) {
+    const uint32_t known = MOAT_RESERVE_COMMIT | MOAT_RESERVE_TOP_DOWN | MOAT_RESERVE_WRITE_WATCH;
     struct moat_win32_request got = {MOAT_WIN32_RELEASE, 77};
     enum moat_status status = moat_win32_decode_alloc(placed, type, protection, &got);
 
@@ -92,7 +93,8 @@ static bool decodes_as_expected(bool placed, uint32_t type, uint32_t protection)
         return got.reserve_flags == 0;
     return has(got.reserve_flags, MOAT_RESERVE_COMMIT) == has(type, MEM_COMMIT) &&
            has(got.reserve_flags, MOAT_RESERVE_TOP_DOWN) == has(type, MEM_TOP_DOWN) &&
-           (got.reserve_flags & ~(MOAT_RESERVE_COMMIT | MOAT_RESERVE_TOP_DOWN)) == 0;
+           has(got.reserve_flags, MOAT_RESERVE_WRITE_WATCH) == has(type, MEM_WRITE_WATCH) &&
+           (got.reserve_flags & ~known) == 0;
 }
 
 /* Fails when a flag is taken where Windows refuses it, ignored, or decoded as another action. */

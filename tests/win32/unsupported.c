@@ -11,8 +11,6 @@
 static void flags(void) {
     BYTE *base = reserve_commit(PAGE, PAGE_READWRITE);
 
-    row("unsupported_write_watch_err", ERROR_INVALID_PARAMETER,
-        alloc_error(NULL, GRANULE, MEM_RESERVE | MEM_WRITE_WATCH, PAGE_READWRITE));
     row("unsupported_physical_err", ERROR_INVALID_PARAMETER,
         alloc_error(NULL, GRANULE, MEM_RESERVE | MEM_PHYSICAL, PAGE_READWRITE));
     row("unsupported_reset_undo_err", ERROR_INVALID_PARAMETER,

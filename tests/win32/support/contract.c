@@ -49,6 +49,11 @@ static const struct {
     {"protect_past_end_err", "Wine says 87"},
     {"protect_across_reservations_err", "Wine says 87"},
     {"protect_size_zero_err", "Wine accepts it"},
+    {"ww_flag_with_commit_only_err", "Wine takes WRITE_WATCH with COMMIT"},
+    {"ww_faulting_write_not_counted", "Wine counts a write that faults"},
+    {"ww_protect_back_keeps_dirty", "Wine counts a write that faults"},
+    {"ww_decommit_clears_its_pages", "Wine keeps records over a decommit"},
+    {"ww_recommit_clean", "Wine keeps records over a decommit"},
 };
 
 static bool is_wine(void) {
