@@ -307,9 +307,9 @@ MOAT_LAYOUT(sizeof(EMemoryAvailable) == 4 && sizeof(EMemoryCriticalLevel) == 4, 
  *     lock of the region (moat_lock), for the manager's timeout, and until waits are called off or
  *     that thread ends; VirtualFree that releases a region which another thread has locked is
  *     HOST_E_NOT_OWNER at once. All of these are in <moat/lock.h>.
- *   - VirtualAlloc: *ppMem is NULL after a failure; ppMem NULL is E_POINTER. The critical level says
- *     how much of the commit quota is open to the call (<moat/quota.h>); one that is none of the
- *     three is E_INVALIDARG.
+ *   - VirtualAlloc: *ppMem is NULL after a failure; ppMem NULL is E_POINTER. The critical level
+ *     says how much of the commit quota is open to the call (<moat/quota.h>); one that is none of
+ *     the three is E_INVALIDARG.
  *   - VirtualFree accepts only what this very manager reserved: anything else, NULL and memory of
  *     another manager included, is HOST_E_INVALIDOPERATION. Invalid types and sizes come first.
  *   - VirtualQuery and VirtualProtect answer for the whole process. *pResult is always set, to 0
