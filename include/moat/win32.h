@@ -14,6 +14,7 @@
 #ifndef MOAT_WIN32_H
 #define MOAT_WIN32_H
 
+#include <moat/win32_memory.h>
 #include <moat/win32_types.h>
 #include <moat/win32_watch.h>
 
@@ -128,10 +129,12 @@ MOAT_LAYOUT(sizeof(void *) != 8 || offsetof(SYSTEM_INFO, dwAllocationGranularity
  *                      reservation, rounded down to a page
  *   dwSize             bytes, > 0; the end lpAddress + dwSize is rounded up to a page
  *   flAllocationType   MEM_RESERVE, MEM_COMMIT or both, with MEM_TOP_DOWN as a hint to place; with
- *                      MEM_RESERVE also MEM_WRITE_WATCH, for GetWriteWatch; or MEM_RESET alone
+ *                      MEM_RESERVE also MEM_WRITE_WATCH, for GetWriteWatch; or MEM_RESET or
+ *                      MEM_RESET_UNDO alone
  *   flProtect          exactly one of PAGE_NOACCESS, READONLY, READWRITE, EXECUTE, EXECUTE_READ and
  *                      EXECUTE_READWRITE, and with any but the first at most one of PAGE_GUARD,
- *                      NOCACHE and WRITECOMBINE; must be valid for MEM_RESET too, which ignores it
+ *                      NOCACHE and WRITECOMBINE; must be valid for MEM_RESET and MEM_RESET_UNDO
+ *                      too, which ignore it
  *
  * Committing pages that are committed already keeps their content and changes their protection.
  * Pages that become committed read as zero.
@@ -145,12 +148,15 @@ MOAT_LAYOUT(sizeof(void *) != 8 || offsetof(SYSTEM_INFO, dwAllocationGranularity
  *             ERROR_NOT_ENOUGH_MEMORY    no room
  *             ERROR_COMMITMENT_LIMIT     the kernel refused to back the pages
  *             ERROR_PRIVILEGE_NOT_HELD   MEM_LARGE_PAGES, rightly combined: always, so far
+ *             ERROR_GEN_FAILURE          MEM_RESET_UNDO: some pages have lost their content, or
+ *                                        were never written; the others are kept
+ *             ERROR_NOACCESS             MEM_RESET_UNDO: a page has no access
  *             ERROR_TIMEOUT              the pages stayed busy past the manager's deadline
- * After a failure nothing has changed.
+ * After any other failure nothing has changed.
  *
- * MEM_PHYSICAL and MEM_RESET_UNDO are answered with ERROR_INVALID_PARAMETER, as by a Windows that
- * does not know them, and so is MEM_WRITE_WATCH where nothing records writes (<moat/watch.h>): what
- * uses write watch probes for it and does without.
+ * MEM_PHYSICAL is answered with ERROR_INVALID_PARAMETER, as by a Windows that does not know it, and
+ * so is MEM_WRITE_WATCH where nothing records writes (<moat/watch.h>): what uses write watch probes
+ * for it and does without.
  *
  * Threads   any, at once
  * Since     0.1

@@ -29,6 +29,7 @@ typedef uintptr_t ULONG_PTR;
 typedef uintptr_t DWORD_PTR;
 typedef LONG      HRESULT;
 
+typedef void       *HANDLE;
 typedef void       *PVOID;
 typedef void       *LPVOID;
 typedef const void *LPCVOID;

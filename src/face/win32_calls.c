@@ -9,6 +9,7 @@
 #include "os/os.h"
 #include "vm/range.h"
 
+#include <moat/residency.h>
 #include <moat/win32.h>
 
 #include <string.h>
@@ -42,6 +43,8 @@ enum moat_status moat_win32_alloc(struct moat_manager *manager, void *address, s
         return moat_commit(manager, address, size, protection, start);
     case MOAT_WIN32_RESET:
         return moat_reset(manager, address, size, protection, start);
+    case MOAT_WIN32_RESET_UNDO:
+        return moat_reset_undo(manager, address, size, protection, start);
     case MOAT_WIN32_LARGE_PAGES:
         /* The right to lock memory is looked at after the range and before its alignment. */
         if (!range_is_valid(address, size))

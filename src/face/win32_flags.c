@@ -9,10 +9,11 @@
 #include <moat/moat.h>
 #include <moat/win32.h>
 
-/* Physical pages and RESET_UNDO are left out: a Windows older than such a flag treats it as any
- * unknown bit, in every combination, and programs that use one probe for it. */
+/* Physical pages are left out: a Windows older than such a flag treats it as any unknown bit, in
+ * every combination, and programs that use one probe for it. */
+#define RESETS (MEM_RESET | MEM_RESET_UNDO)
 #define TYPES_KNOWN                                                                                \
-    (MEM_COMMIT | MEM_RESERVE | MEM_RESET | MEM_TOP_DOWN | MEM_LARGE_PAGES | MEM_WRITE_WATCH)
+    (MEM_COMMIT | MEM_RESERVE | RESETS | MEM_TOP_DOWN | MEM_LARGE_PAGES | MEM_WRITE_WATCH)
 
 enum moat_status moat_win32_decode_alloc(bool placed, uint32_t type, uint32_t protection,
                                          struct moat_win32_request *request) {
@@ -20,9 +21,9 @@ enum moat_status moat_win32_decode_alloc(bool placed, uint32_t type, uint32_t pr
 
     if ((type & ~(uint32_t)TYPES_KNOWN) != 0)
         return MOAT_INVALID_ARGUMENT;
-    if ((type & (both | MEM_RESET)) == 0)
+    if ((type & (both | RESETS)) == 0)
         return MOAT_INVALID_ARGUMENT;
-    if ((type & MEM_RESET) != 0 && type != MEM_RESET)
+    if ((type & RESETS) != 0 && type != MEM_RESET && type != MEM_RESET_UNDO)
         return MOAT_INVALID_ARGUMENT;
     if ((type & MEM_LARGE_PAGES) != 0 && (type & both) != both)
         return MOAT_INVALID_ARGUMENT;
@@ -31,7 +32,8 @@ enum moat_status moat_win32_decode_alloc(bool placed, uint32_t type, uint32_t pr
     if (!moat_protection_valid(protection))
         return MOAT_INVALID_ARGUMENT;
 
-    struct moat_win32_request decoded = {MOAT_WIN32_RESET, 0};
+    struct moat_win32_request decoded = {
+        type == MEM_RESET_UNDO ? MOAT_WIN32_RESET_UNDO : MOAT_WIN32_RESET, 0};
     if ((type & MEM_LARGE_PAGES) != 0) {
         decoded.action = MOAT_WIN32_LARGE_PAGES;
     } else if ((type & MEM_RESERVE) != 0 || ((type & MEM_COMMIT) != 0 && !placed)) {

@@ -99,6 +99,11 @@ int moat_os_discard(void *start, size_t size) {
     return moat_linux_result(outcome, saved);
 }
 
+void moat_os_flush_code(const void *start, size_t size) {
+    char *first = (char *)(uintptr_t)start;
+    __builtin___clear_cache(first, first + size);
+}
+
 int moat_os_lock(void *start, size_t size) {
     int saved = errno;
     return moat_linux_result(mlock(start, size), saved);

@@ -76,6 +76,9 @@ int moat_os_guard_remove(void *start, size_t size);
  * the kernel is 5.18 or later; EINVAL before. */
 int moat_os_discard(void *start, size_t size);
 
+/* Have the processor fetch code anew where it was written just now. Any alignment. */
+void moat_os_flush_code(const void *start, size_t size);
+
 /* Keep pages in memory, and undo that; both may split mappings. ENOMEM: RLIMIT_MEMLOCK, or the
  * mapping limit; EPERM: the limit is 0; EAGAIN: not all could be fetched. On failure a part may be
  * locked. */

@@ -58,12 +58,14 @@ static bool type_is_well_formed(uint32_t type) {
 }
 
 static bool type_is_supported(uint32_t type) {
-    return !has(type, MEM_PHYSICAL | MEM_RESET_UNDO);
+    return !has(type, MEM_PHYSICAL);
 }
 
 static enum moat_win32_action action_of(bool placed, uint32_t type) {
     if (type == MEM_RESET)
         return MOAT_WIN32_RESET;
+    if (type == MEM_RESET_UNDO)
+        return MOAT_WIN32_RESET_UNDO;
     if (has(type, MEM_LARGE_PAGES))
         return MOAT_WIN32_LARGE_PAGES;
     return has(type, MEM_RESERVE) || !placed ? MOAT_WIN32_RESERVE : MOAT_WIN32_COMMIT;
@@ -108,8 +110,9 @@ Test(face_flags, every_combination_of_types_decodes_as_windows_does) {
 
 /* Fails when one type looks at the protection in another way; MEM_RESET must look too. */
 Test(face_flags, every_type_refuses_every_invalid_protection) {
-    static const uint32_t types[] = {MEM_RESERVE, MEM_COMMIT, MEM_RESERVE | MEM_COMMIT, MEM_RESET,
-                                     MEM_RESERVE | MEM_COMMIT | MEM_LARGE_PAGES};
+    static const uint32_t types[] = {
+        MEM_RESERVE, MEM_COMMIT,     MEM_RESERVE | MEM_COMMIT,
+        MEM_RESET,   MEM_RESET_UNDO, MEM_RESERVE | MEM_COMMIT | MEM_LARGE_PAGES};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         for (uint32_t protection = 0; protection < 0x1000; protection++)
             cr_assert(decodes_as_expected(true, types[i], protection), "type %#x protection %#x",

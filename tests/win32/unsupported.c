@@ -13,8 +13,6 @@ static void flags(void) {
 
     row("unsupported_physical_err", ERROR_INVALID_PARAMETER,
         alloc_error(NULL, GRANULE, MEM_RESERVE | MEM_PHYSICAL, PAGE_READWRITE));
-    row("unsupported_reset_undo_err", ERROR_INVALID_PARAMETER,
-        alloc_error(base, PAGE, MEM_RESET_UNDO, PAGE_READWRITE));
 
     DWORD large = MEM_RESERVE | MEM_COMMIT | MEM_LARGE_PAGES;
     row("unsupported_large_pages_err", ERROR_PRIVILEGE_NOT_HELD,

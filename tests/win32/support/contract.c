@@ -54,6 +54,20 @@ static const struct {
     {"ww_protect_back_keeps_dirty", "Wine counts a write that faults"},
     {"ww_decommit_clears_its_pages", "Wine keeps records over a decommit"},
     {"ww_recommit_clean", "Wine keeps records over a decommit"},
+    {"unlock_not_locked_err", "Wine does not know what is locked"},
+    {"unlock_partly_locked_err", "Wine does not know what is locked"},
+    {"unlock_uncommitted_err", "Wine does not know what is locked"},
+    {"unlock_released_err", "Wine does not know what is locked"},
+    {"lock_size_zero_err", "Wine accepts it"},
+    {"lock_wrap_err", "Wine accepts it"},
+    {"unlock_size_zero_err", "Wine accepts it"},
+    {"lock_uncommitted_err", "Wine says 5 of all that mlock refuses"},
+    {"lock_noaccess_err", "Wine says 5 of all that mlock refuses"},
+    {"lock_released_err", "Wine says 5 of all that mlock refuses"},
+    {"fault_lock_err", "Wine says 5 of all that mlock refuses"},
+    {"fault_lock_drops_it", "Wine's VirtualLock is no access"},
+    {"fault_lock_again", "Wine's VirtualLock is no access"},
+    {"fault_decommitted_no_guard", "Wine remembers the guard of a decommitted page"},
 };
 
 static bool is_wine(void) {
