@@ -183,6 +183,19 @@ Test(os_pressure, without_files_the_kernel_is_asked_and_then_nobody) {
     cr_assert_eq(moat_memory_load(NULL, &told), MOAT_OK);
 }
 
+Test(os_pressure, reading_goes_on_after_a_signal) {
+    struct moat_load load;
+    clear();
+    inject_fail(INJECT_READ, 1, EINTR);
+    cr_assert_eq(moat_os_memory(&load), 0);
+    cr_assert_gt(inject_count(INJECT_READ), 1);
+    cr_assert_eq(atomic_load(&counts[SYSINFO]), 0, "nobody else need be asked");
+    inject_fail(INJECT_READ, 1, EIO);
+    cr_assert_eq(moat_os_memory(&load), 0);
+    cr_assert_eq(atomic_load(&counts[SYSINFO]), 1);
+    clear();
+}
+
 static void ignore(enum moat_memory_level level, void *context) {
     (void)level;
     atomic_fetch_add((atomic_uint *)context, 1);
@@ -267,6 +280,19 @@ Test(os_pressure, refused_triggers_are_done_without) {
     cr_assert(!moat_os_pressure_tells(&source) || source.counts);
     moat_os_pressure_close(&source);
     cr_assert_eq(open_files(), files);
+}
+
+/* What cannot be woken must not sleep on events. */
+Test(os_pressure, without_a_way_to_wake_there_are_no_events) {
+    struct moat_os_pressure source;
+    unsigned files = open_files();
+    clear();
+    fail(EVENTFD, 1, EMFILE);
+    moat_os_pressure_open(&source);
+    clear();
+    cr_assert_not(moat_os_pressure_tells(&source));
+    cr_assert_eq(open_files(), files);
+    moat_os_pressure_close(&source);
 }
 
 /* A file of counts that cannot be read would never be waited for rightly. */
