@@ -24,8 +24,10 @@
 struct counted {
     ICLRMemoryNotificationCallback face;
     atomic_int references;
-    atomic_int calls;
 };
+
+/* Calls with a level that is none or without a reference, and refusals in threads. */
+static atomic_uint wrong;
 
 static struct counted *whole(ICLRMemoryNotificationCallback *face) {
     return (struct counted *)(void *)face;
@@ -49,10 +51,10 @@ static ULONG STDMETHODCALLTYPE release(ICLRMemoryNotificationCallback *This) {
 
 static HRESULT STDMETHODCALLTYPE notified(ICLRMemoryNotificationCallback *This,
                                           EMemoryAvailable eMemoryAvailable) {
-    check("a call is covered by a reference", 1, atomic_load(&whole(This)->references) > 1);
-    check("a level", 1,
-          eMemoryAvailable >= eMemoryAvailableLow && eMemoryAvailable <= eMemoryAvailableHigh);
-    atomic_fetch_add(&whole(This)->calls, 1);
+    /* Claims are counted by the main thread alone. */
+    if (atomic_load(&whole(This)->references) < 2 || eMemoryAvailable < eMemoryAvailableLow ||
+        eMemoryAvailable > eMemoryAvailableHigh)
+        atomic_fetch_add(&wrong, 1);
     return E_FAIL; /* nobody minds */
 }
 
@@ -121,7 +123,8 @@ static struct counted shared;
 
 static void *enroll_and_leave(void *argument) {
     for (unsigned i = 0; i < ROUNDS; i++)
-        check("from a thread", S_OK, enroll(argument, i % 3 != 2 ? &shared : NULL));
+        if (enroll(argument, i % 3 != 2 ? &shared : NULL) != S_OK)
+            atomic_fetch_add(&wrong, 1);
     return NULL;
 }
 
@@ -143,5 +146,6 @@ int main(void) {
     memory_load();
     references();
     from_threads();
+    check("all calls were right", 0, atomic_load(&wrong));
     return check_end();
 }
