@@ -65,8 +65,9 @@ enum moat_status moat_commit_enter(struct moat_manager *manager, const char *wha
     struct moat_patience patience = moat_manager_patience(manager);
     do {
         if (!moat_region_find(range->start, ref) || ref->owner != manager ||
-            !moat_region_plain(ref))
-            return moat_fail(MOAT_INVALID_ADDRESS, what, address, "in no region of this manager");
+            !moat_region_committable(ref))
+            return moat_fail(MOAT_INVALID_ADDRESS, what, address,
+                             "in no region of this manager, or in a placeholder");
         if (!moat_range_fits(range, ref))
             return moat_fail(MOAT_INVALID_ADDRESS, what, address,
                              "the range leaves the region it starts in");

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* free: decommit and release. Ownership is decided before anything else, from the address alone. */
+#include "vm/free.h"
+
 #include "os/os.h"
 #include "region/lock.h"
+#include "region/parts.h"
 #include "region/trap.h"
 #include "vm/quota.h"
 #include "vm/range.h"
 #include "vm/reserve.h"
 #include "vm/watch.h"
 
-static enum moat_status refuse(struct moat_manager *manager, const char *what, uintptr_t address) {
+enum moat_status moat_refuse_free(struct moat_manager *manager, const char *what,
+                                  uintptr_t address) {
     moat_manager_count(manager, MOAT_COUNT_REFUSED, 1);
     return moat_fail(MOAT_NOT_OURS, what, address, "in no region of this manager");
 }
@@ -19,9 +23,8 @@ static void account_decommitted(struct moat_manager *manager, size_t bytes) {
         moat_quota_refund(manager, bytes);
 }
 
-/* Make pages trap and tell what happened; the stripes are held or the region is closed. */
-static enum moat_status trap(const struct moat_region_ref *ref, uintptr_t start, uintptr_t end,
-                             const char *what) {
+enum moat_status moat_free_pages(const struct moat_region_ref *ref, uintptr_t start, uintptr_t end,
+                                 const char *what) {
     struct moat_trap_report report = {0};
     struct moat_manager *manager = ref->owner;
     int error = moat_trap_pages(ref->space, start, end, manager->options.poison, &report);
@@ -66,7 +69,9 @@ enum moat_status moat_decommit(struct moat_manager *manager, void *address, size
         return moat_fail(MOAT_INVALID_ARGUMENT, "decommit", at, "the range wraps");
     do {
         if (!moat_region_find(at, &ref) || ref.owner != manager || !moat_region_plain(&ref))
-            return refuse(manager, "decommit", at);
+            return moat_refuse_free(manager, "decommit", at);
+        if (!moat_region_committable(&ref))
+            return moat_fail(MOAT_INVALID_ADDRESS, "decommit", at, "in a placeholder");
         status = decommit_range(&ref, at, size, &range);
         if (status)
             return status;
@@ -74,7 +79,7 @@ enum moat_status moat_decommit(struct moat_manager *manager, void *address, size
     } while (status == MOAT_NOT_OURS);
     if (status)
         return moat_fail_wait(status, "decommit", at);
-    status = trap(&ref, range.start, range.end, "decommit");
+    status = moat_free_pages(&ref, range.start, range.end, "decommit");
     moat_region_leave(&ref, stripes);
     if (!status)
         moat_manager_count(manager, MOAT_COUNT_DECOMMITS, 1);
@@ -86,10 +91,17 @@ static enum moat_status release_closed(struct moat_manager *manager,
                                        const struct moat_region_ref *ref) {
     struct moat_place place = {ref->space, ref->base, ref->size, false};
     uintptr_t end = ref->base + ref->size;
+    bool may_be_part = moat_region_mutable(ref);
 
+    /* A part may lie in the middle of a mapping, which the kernel may refuse to cut. */
+    int error = may_be_part ? moat_parts_sever(ref->space) : 0;
+    if (error)
+        return moat_fail_kernel(error, MOAT_NO_MEMORY, "release", ref->base);
     /* What a backend takes back is its own again and need not trap before. */
     if (!ref->space->backend->accessible) {
-        enum moat_status status = trap(ref, ref->base, end, "release");
+        enum moat_status status = moat_free_pages(ref, ref->base, end, "release");
+        if (status && may_be_part)
+            moat_parts_rejoin(ref->space);
         if (status)
             return status;
         moat_trap_normalise(ref->space, ref->base, end);
@@ -105,16 +117,20 @@ static enum moat_status release_closed(struct moat_manager *manager,
     return MOAT_OK;
 }
 
+enum moat_status moat_fail_close(enum moat_status status, const char *what, uintptr_t address) {
+    if (status == MOAT_NOT_OWNER)
+        return moat_fail(status, what, address, "another thread holds the lock of the region");
+    return moat_fail_wait(status, what, address);
+}
+
+/* MOAT_NOT_OURS: that life is over, and nothing was told or counted. */
 static enum moat_status release(struct moat_manager *manager, const struct moat_region_ref *ref) {
-    uintptr_t at = ref->base;
     struct moat_patience patience = moat_manager_patience(manager);
     enum moat_status status = moat_region_close(ref, &patience);
     if (status == MOAT_NOT_OURS)
-        return refuse(manager, "release", at);
-    if (status == MOAT_NOT_OWNER)
-        return moat_fail(status, "release", at, "another thread holds the lock of the region");
+        return status;
     if (status)
-        return moat_fail_wait(status, "release", at);
+        return moat_fail_close(status, "release", ref->base);
     status = release_closed(manager, ref);
     if (status) {
         moat_region_reopen(ref);
@@ -129,14 +145,19 @@ static enum moat_status release(struct moat_manager *manager, const struct moat_
 enum moat_status moat_release(struct moat_manager *manager, void *address) {
     uintptr_t at = (uintptr_t)address;
     struct moat_region_ref ref;
+    enum moat_status status;
 
     if (!manager)
         return moat_fail(MOAT_NO_ACCESS, "release", at, "manager is NULL");
     if (moat_latched())
         return moat_fail_latched("release", at);
-    if (!moat_region_find_base(at, &ref) || ref.owner != manager || !moat_region_plain(&ref))
-        return refuse(manager, "release", at);
-    return release(manager, &ref);
+    do {
+        if (!moat_region_find_base(at, &ref) || ref.owner != manager || !moat_region_plain(&ref))
+            return moat_refuse_free(manager, "release", at);
+        status = release(manager, &ref);
+        /* Another region may stand there now, as when a placeholder was cut. */
+    } while (status == MOAT_NOT_OURS && moat_region_mutable(&ref));
+    return status == MOAT_NOT_OURS ? moat_refuse_free(manager, "release", at) : status;
 }
 
 enum moat_status moat_release_tagged(struct moat_manager *manager, void *address, void *tag) {
@@ -146,11 +167,13 @@ enum moat_status moat_release_tagged(struct moat_manager *manager, void *address
     if (moat_latched())
         return moat_fail_latched("release", at);
     if (!moat_region_find_base(at, &ref) || ref.owner != manager || moat_region_tag(&ref) != tag)
-        return refuse(manager, "release", at);
-    return release(manager, &ref);
+        return moat_refuse_free(manager, "release", at);
+    enum moat_status status = release(manager, &ref);
+    return status == MOAT_NOT_OURS ? moat_refuse_free(manager, "release", at) : status;
 }
 
 enum moat_status moat_release_any(const struct moat_region_ref *ref) {
     moat_region_abandon(ref);
-    return release(ref->owner, ref);
+    enum moat_status status = release(ref->owner, ref);
+    return status == MOAT_NOT_OURS ? moat_refuse_free(ref->owner, "release", ref->base) : status;
 }

@@ -12,12 +12,15 @@
 static bool describe_region(const struct moat_region_ref *ref, uintptr_t page,
                             struct moat_page_info *info) {
     struct moat_pages_view view = moat_pages_view(ref->space);
+    uintptr_t end = ref->base + ref->size;
     uint8_t state = 0;
 
     /* What the view points to is the region's if it still lives now; books stay books after. */
     if (!moat_region_lives(ref))
         return false;
-    uintptr_t end = moat_pages_peek(&view, page, ref->base + ref->size, &state);
+    /* Under a placeholder pages may be committed already for what is about to replace it. */
+    if (!(ref->flags & MOAT_REGION_PLACEHOLDER))
+        end = moat_pages_peek(&view, page, end, &state);
     bool committed = (state & MOAT_PAGE_COMMITTED) != 0;
     *info = (struct moat_page_info){
         .base = (void *)page,

@@ -25,6 +25,14 @@ struct request {
     const struct moat_reserve_terms *terms;
 };
 
+static bool watched(const struct moat_reserve_terms *terms) {
+    return (terms->flags & MOAT_RESERVE_WRITE_WATCH) != 0;
+}
+
+static bool is_placeholder(const struct moat_reserve_terms *terms) {
+    return (terms->kind & MOAT_REGION_PLACEHOLDER) != 0;
+}
+
 /* Read the arguments as Win32 does: the start goes down to a granule, the end up to a page. */
 static enum moat_status read_request(void *address, size_t size, struct request *request) {
     const struct moat_reserve_terms *terms = request->terms;
@@ -67,6 +75,9 @@ static enum moat_status place_at(const struct request *request, const struct moa
     struct moat_patience patience = moat_manager_patience(request->manager);
     uint64_t delay = BACKOFF_FIRST_NS;
 
+    if (is_placeholder(request->terms) && moat_arena_of(request->base))
+        return moat_fail(MOAT_INVALID_ADDRESS, CALL, request->base,
+                         "no placeholder can stand there: that space is for small regions");
     for (;;) {
         uint64_t moves = moat_arena_moves();
         uintptr_t conflict;
@@ -101,16 +112,12 @@ static enum moat_status place_anywhere(const struct request *request,
     }
 }
 
-static bool watched(const struct moat_reserve_terms *terms) {
-    return (terms->flags & MOAT_RESERVE_WRITE_WATCH) != 0;
-}
-
 static enum moat_status find_place(const struct request *request, struct moat_place *place) {
     struct moat_manager *manager = request->manager;
     struct moat_place_wish wish = {
         .size = request->size,
         .markers = manager->markers,
-        .alone = watched(request->terms),
+        .alone = watched(request->terms) || is_placeholder(request->terms),
         .backend = manager->backend,
     };
 

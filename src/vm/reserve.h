@@ -5,11 +5,14 @@
 
 #include "vm/manager.h"
 
+#include <moat/placement.h>
+
 struct moat_reserve_terms {
     uint32_t protection;
-    uint32_t flags; /* MOAT_RESERVE_* */
-    uint32_t kind;  /* MOAT_REGION_* */
-    void *tag;      /* of a heap, with MOAT_REGION_TAGGED */
+    uint32_t flags;                           /* MOAT_RESERVE_* */
+    uint32_t kind;                            /* MOAT_REGION_* */
+    void *tag;                                /* of a heap, with MOAT_REGION_TAGGED */
+    const struct moat_address_limits *limits; /* NULL: none */
 };
 
 /* moat_reserve, on these terms. */

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * placement: where Moat may choose a place for a region, and how it has to be aligned.
+ */
+#ifndef MOAT_PLACEMENT_H
+#define MOAT_PLACEMENT_H
+
+#include <moat/export.h>
+#include <moat/status.h>
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct moat_manager;
+
+/* All zero: no limits. */
+struct moat_address_limits {
+    uintptr_t lowest;  /* the least base; a multiple of 65536 */
+    uintptr_t highest; /* the last byte; one less than a multiple of 4096, below user space's end;
+                          0: no limit */
+    size_t alignment;  /* of the base: a power of two >= 65536, or 0 for 65536 */
+};
+
+/*
+ * Reserve a region where Moat chooses, within limits.
+ *
+ *   size         bytes, > 0; rounded up to a page
+ *   protection   as moat_reserve
+ *   flags        MOAT_RESERVE_*
+ *   limits       NULL is as all zero, and then this is moat_reserve without an address
+ *   base         receives the start of the region; NULL after a failure
+ *
+ * With `lowest` or `highest`, or MOAT_RESERVE_TOP_DOWN, the highest room there is taken, which is
+ * found by a walk over the mappings of the process: some microseconds, and half a microsecond more
+ * for each mapping. Such a region has a mapping of its own. Where only room without guards is left
+ * within the limits, that is taken, and counted in guards_yielded. What Moat holds for its small
+ * regions counts as taken, and so does what the stack of the first thread may still grow into.
+ *
+ * Without a /proc to read, MOAT_RESERVE_TOP_DOWN is ignored.
+ *
+ * Returns   MOAT_OK
+ *           MOAT_INVALID_ARGUMENT   limits that are not as above, or nothing lies between them;
+ *                                   else as moat_reserve
+ *           MOAT_NO_MEMORY          no room within the limits, or none for the books
+ *           MOAT_NOT_SUPPORTED      `lowest` or `highest`, and no /proc to find room by
+ *           MOAT_COMMIT_LIMIT, MOAT_MAP_LIMIT, MOAT_NO_ACCESS   as moat_reserve
+ * After a failure nothing has changed.
+ * Threads   any, at once
+ * Since     0.2
+ * Contract  VirtualAlloc2, MEM_ADDRESS_REQUIREMENTS
+ */
+MOAT_API MOAT_CHECKED enum moat_status moat_reserve_within(struct moat_manager *manager,
+                                                           size_t size, uint32_t protection,
+                                                           uint32_t flags,
+                                                           const struct moat_address_limits *limits,
+                                                           void **base);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

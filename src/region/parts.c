@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/* parts: books for a part, or for a whole, copied run by run. */
+#include "region/parts.h"
+
+#include "base/check.h"
+#include "os/os.h"
+#include "region/books.h"
+#include "region/pages.h"
+#include "region/trap.h"
+
+#include <errno.h>
+
+static void set_closed(struct moat_space *space, uintptr_t start, uintptr_t end) {
+    size_t last = moat_space_block(space, end - 1);
+    for (size_t block = moat_space_block(space, start); block <= last; block++)
+        /* relaxed: the region is closed, so the blocks are the caller's alone. */
+        atomic_store_explicit(&space->opened[block], 0, memory_order_relaxed);
+}
+
+/* In an open block, pages that are not dirty carry a marker. */
+static bool is_marked(const struct moat_run *run) {
+    return run->open && !(run->state & MOAT_PAGE_DIRTY);
+}
+
+/* The first step: a marker over pages with rights becomes a marker over pages without. */
+static int take_rights(struct moat_space *space, const struct moat_run *run) {
+    int error = moat_os_protect((void *)run->start, run->end - run->start, MOAT_OS_NONE);
+
+    if (error)
+        (void)moat_trap_follow(space, run->start, run->end, MOAT_OS_NONE, MOAT_CODE_NOACCESS);
+    else
+        moat_pages_set(space, run->start, run->end, MOAT_CODE_NOACCESS);
+    return error;
+}
+
+/* The second: no marker either. A refused call may have reached a part, so that no page of an open
+ * block can be said to carry one any more. */
+static int take_markers(struct moat_space *space, const struct moat_run *run) {
+    int error = moat_os_guard_remove((void *)run->start, run->end - run->start);
+
+    if (error)
+        moat_pages_set(space, run->start, run->end, MOAT_PAGE_DIRTY | MOAT_CODE_NOACCESS);
+    return error;
+}
+
+static int each_marked(struct moat_space *space, uintptr_t end,
+                       int (*step)(struct moat_space *space, const struct moat_run *run)) {
+    struct moat_run run;
+    int error = 0;
+
+    for (uintptr_t at = space->usable_start; at < end && !error; at = run.end) {
+        run = moat_pages_run(space, at, end);
+        if (is_marked(&run))
+            error = step(space, &run);
+    }
+    return error;
+}
+
+static int call_dirty(struct moat_space *space, const struct moat_run *run) {
+    moat_pages_set(space, run->start, run->end, MOAT_PAGE_DIRTY | MOAT_CODE_NOACCESS);
+    return 0;
+}
+
+int moat_parts_close(struct moat_space *space) {
+    uintptr_t end = space->usable_end;
+    struct moat_run run;
+    int error = each_marked(space, end, take_rights);
+
+    if (error)
+        return error;
+    error = each_marked(space, end, take_markers);
+    if (error) {
+        (void)each_marked(space, end, call_dirty);
+        return error;
+    }
+    for (uintptr_t at = space->usable_start; at < end; at = run.end) {
+        run = moat_pages_run(space, at, end);
+        MOAT_ASSERT(!(run.state & MOAT_PAGE_COMMITTED));
+        if (run.open)
+            moat_pages_set(space, run.start, run.end,
+                           run.state & (MOAT_PAGE_DIRTY | MOAT_PAGE_POISONED));
+    }
+    set_closed(space, space->usable_start, end);
+    return 0;
+}
+
+static struct moat_space *make(const struct moat_space *like, uintptr_t start, uintptr_t end) {
+    void *books = moat_books_take(moat_space_books_size(start, end, false));
+
+    if (!books)
+        return NULL;
+    struct moat_space *space = moat_space_init(books, start, end, false);
+    space->markers = like->markers;
+    space->backend = like->backend;
+    return space;
+}
+
+struct moat_space *moat_parts_cut(const struct moat_space *from, uintptr_t start, uintptr_t end) {
+    uintptr_t whole_start = start == from->usable_start ? from->start : start;
+    uintptr_t whole_end = end == from->usable_end ? from->end : end;
+    struct moat_space *space = make(from, whole_start, whole_end);
+
+    if (!space)
+        return NULL;
+    space->usable_start = start;
+    space->usable_end = end;
+    moat_parts_add(space, from);
+    return space;
+}
+
+struct moat_space *moat_parts_join(const struct moat_space *first, const struct moat_space *last) {
+    struct moat_space *space = make(first, first->start, last->end);
+
+    if (!space)
+        return NULL;
+    space->usable_start = first->usable_start;
+    space->usable_end = last->usable_end;
+    return space;
+}
+
+void moat_parts_add(struct moat_space *to, const struct moat_space *from) {
+    uintptr_t at = from->usable_start > to->usable_start ? from->usable_start : to->usable_start;
+    uintptr_t end = from->usable_end < to->usable_end ? from->usable_end : to->usable_end;
+
+    while (at < end) {
+        struct moat_run run = moat_pages_run(from, at, end);
+        MOAT_ASSERT(!run.open);
+        if (run.state != 0)
+            moat_pages_set(to, run.start, run.end, run.state);
+        at = run.end;
+    }
+}
+
+int moat_parts_sever(const struct moat_space *space) {
+    /* What core dumps hold is of no interest here, but mappings that differ in it are not one. */
+    int error = moat_os_dump_exclude((void *)space->start, space->end - space->start);
+    return error == EAGAIN ? ENOMEM : error;
+}
+
+void moat_parts_rejoin(const struct moat_space *space) {
+    /* Refused, its pages are missing from core dumps. */
+    (void)moat_os_dump_include((void *)space->start, space->end - space->start);
+}
+
+void moat_parts_give(struct moat_space *space) {
+    if (space)
+        moat_books_give(space, moat_space_books_size(space->start, space->end, false));
+}

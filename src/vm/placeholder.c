@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * placeholder: what can fail comes first, while the old regions are closed and all that is new is
+ * known to nobody; then the new ones take their place, which cannot fail.
+ */
+#include "os/os.h"
+#include "region/books.h"
+#include "region/parts.h"
+#include "vm/commit.h"
+#include "vm/free.h"
+#include "vm/range.h"
+#include "vm/reserve.h"
+
+#include <moat/placeholder.h>
+
+static const char call_replace[] = "replace";
+static const char call_preserve[] = "preserve";
+static const char call_coalesce[] = "coalesce";
+
+static const char no_books[] = "no memory for the books";
+
+static enum moat_status check(struct moat_manager *manager, const char *what, void *address,
+                              size_t size, struct moat_range *range) {
+    uintptr_t at = (uintptr_t)address;
+
+    if (!manager)
+        return moat_fail(MOAT_NO_ACCESS, what, at, "manager is NULL");
+    if (moat_latched())
+        return moat_fail_latched(what, at);
+    if (!moat_range_of(at, size, MOAT_OS_USER_END, range))
+        return moat_fail(MOAT_INVALID_ARGUMENT, what, at,
+                         "the size is 0 or the range leaves user space");
+    return MOAT_OK;
+}
+
+static bool is_placeholder(const struct moat_region_ref *ref) {
+    return (ref->flags & MOAT_REGION_PLACEHOLDER) != 0;
+}
+
+static bool is_exactly(const struct moat_region_ref *ref, const struct moat_range *range) {
+    return ref->base == range->start && ref->base + ref->size == range->end;
+}
+
+static struct moat_place place_of(struct moat_space *space) {
+    return (struct moat_place){space, space->usable_start, space->usable_end - space->usable_start,
+                               false};
+}
+
+static struct moat_region_terms terms_of(struct moat_manager *manager) {
+    return (struct moat_region_terms){
+        .owner = manager,
+        .protection = MOAT_PAGE_NOACCESS,
+        .flags = MOAT_REGION_PLACEHOLDER,
+    };
+}
+
+/* --- Reserve --- */
+
+enum moat_status moat_placeholder_reserve(struct moat_manager *manager, void *address, size_t size,
+                                          uint32_t flags, const struct moat_address_limits *limits,
+                                          void **base) {
+    const struct moat_reserve_terms terms = {
+        .protection = MOAT_PAGE_NOACCESS,
+        .flags = flags,
+        .kind = MOAT_REGION_PLACEHOLDER,
+        .limits = limits,
+    };
+    if (base)
+        *base = NULL;
+    if (flags & ~MOAT_RESERVE_TOP_DOWN)
+        return moat_fail(MOAT_INVALID_ARGUMENT, "reserve", (uintptr_t)address,
+                         "a placeholder cannot be committed");
+    return moat_reserve_as(manager, address, size, &terms, base);
+}
+
+/* --- Replace --- */
+
+/* The placeholder is closed: commit under it, where nobody can see or disturb it. */
+static enum moat_status replace_closed(struct moat_manager *manager,
+                                       const struct moat_region_ref *old, uint32_t protection,
+                                       uint32_t flags) {
+    const struct moat_place place = {old->space, old->base, old->size, false};
+    const struct moat_range range = {old->base, old->base + old->size};
+    const struct moat_region_terms terms = {
+        .owner = manager, .protection = protection, .flags = MOAT_REGION_REPLACED};
+    struct moat_region_ref ref;
+    size_t committed = 0;
+
+    enum moat_status status = moat_region_prepare(&place, &terms, &ref);
+    if (status)
+        return moat_fail(status, call_replace, old->base, no_books);
+    if (flags & MOAT_RESERVE_COMMIT)
+        status =
+            moat_commit_pages(manager, old->space, &range, protection, call_replace, &committed);
+    if (status) {
+        moat_region_discard(&ref);
+        return status;
+    }
+    moat_region_supersede(old, &ref);
+    moat_region_reopen(&ref);
+    if (committed)
+        moat_manager_count(manager, MOAT_COUNT_BYTES_COMMITTED, committed);
+    return MOAT_OK;
+}
+
+enum moat_status moat_placeholder_replace(struct moat_manager *manager, void *address, size_t size,
+                                          uint32_t protection, uint32_t flags, void **base) {
+    struct moat_patience patience;
+    struct moat_region_ref ref;
+    struct moat_range range;
+
+    if (!base)
+        return moat_fail(MOAT_NO_ACCESS, call_replace, (uintptr_t)address, "base is NULL");
+    *base = NULL;
+    enum moat_status status = check(manager, call_replace, address, size, &range);
+    if (status)
+        return status;
+    if (!moat_protection_valid(protection) || flags & ~MOAT_RESERVE_COMMIT)
+        return moat_fail(MOAT_INVALID_ARGUMENT, call_replace, range.start,
+                         "no such protection or flag");
+    patience = moat_manager_patience(manager);
+    do {
+        if (!moat_region_find_base(range.start, &ref) || ref.owner != manager ||
+            !is_placeholder(&ref) || !is_exactly(&ref, &range))
+            return moat_fail(MOAT_INVALID_ADDRESS, call_replace, range.start,
+                             "that is not exactly a placeholder of this manager");
+        status = moat_region_close(&ref, &patience);
+    } while (status == MOAT_NOT_OURS);
+    if (status)
+        return moat_fail_close(status, call_replace, range.start);
+    status = replace_closed(manager, &ref, protection, flags);
+    if (status) {
+        moat_region_reopen(&ref);
+        return status;
+    }
+    *base = (void *)range.start;
+    return MOAT_OK;
+}
+
+/* --- Preserve: give back what replaced a placeholder --- */
+
+static enum moat_status give_back(struct moat_manager *manager, const struct moat_region_ref *old) {
+    const struct moat_place place = {old->space, old->base, old->size, false};
+    const struct moat_region_terms terms = terms_of(manager);
+    struct moat_region_ref ref;
+
+    enum moat_status status = moat_region_prepare(&place, &terms, &ref);
+    if (status)
+        return moat_fail(status, call_preserve, old->base, no_books);
+    status = moat_free_pages(old, old->base, old->base + old->size, call_preserve);
+    if (status) {
+        moat_region_discard(&ref);
+        return status;
+    }
+    /* So that placeholders share a mapping again; refused, it is tried when one is cut. */
+    (void)moat_parts_close(old->space);
+    moat_region_supersede(old, &ref);
+    moat_region_reopen(&ref);
+    return MOAT_OK;
+}
+
+/* --- Preserve: split --- */
+
+#define PARTS_MAX 3u
+
+struct split {
+    struct moat_manager *manager;
+    struct moat_space *space[PARTS_MAX];
+    struct moat_region_ref ref[PARTS_MAX];
+    unsigned count;    /* of spaces */
+    unsigned prepared; /* of records */
+    unsigned shown;    /* of records, counted from the last one */
+};
+
+/* Cut the space of a region, what is left of the range, the range, what is right of it. */
+static enum moat_status cut(struct split *split, const struct moat_region_ref *old,
+                            const struct moat_range *range) {
+    const uintptr_t at[] = {old->base, range->start, range->end, old->base + old->size};
+
+    for (unsigned i = 0; i < PARTS_MAX; i++) {
+        if (at[i] == at[i + 1])
+            continue;
+        split->space[split->count] = moat_parts_cut(old->space, at[i], at[i + 1]);
+        if (!split->space[split->count])
+            return MOAT_NO_MEMORY;
+        split->count++;
+    }
+    return MOAT_OK;
+}
+
+static enum moat_status make_parts(struct split *split, const struct moat_region_ref *old,
+                                   const struct moat_range *range) {
+    const struct moat_region_terms terms = terms_of(split->manager);
+    enum moat_status status = cut(split, old, range);
+
+    for (; !status && split->prepared < split->count; split->prepared += !status) {
+        const struct moat_place place = place_of(split->space[split->prepared]);
+        status = moat_region_prepare(&place, &terms, &split->ref[split->prepared]);
+    }
+    for (; !status && split->shown + 1 < split->count; split->shown += !status)
+        status = moat_region_show(&split->ref[split->count - 1 - split->shown]);
+    return status;
+}
+
+static void undo_parts(struct split *split) {
+    while (split->shown > 0)
+        moat_region_hide(&split->ref[split->count - split->shown--]);
+    while (split->prepared > 0)
+        moat_region_discard(&split->ref[--split->prepared]);
+    while (split->count > 0)
+        moat_parts_give(split->space[--split->count]);
+}
+
+static enum moat_status split_closed(struct moat_manager *manager,
+                                     const struct moat_region_ref *old,
+                                     const struct moat_range *range) {
+    struct split split = {.manager = manager};
+
+    int error = moat_parts_close(old->space);
+    if (error)
+        return moat_fail_kernel(error, MOAT_NO_MEMORY, call_preserve, range->start);
+    enum moat_status status = make_parts(&split, old, range);
+    if (status) {
+        undo_parts(&split);
+        return moat_fail(status, call_preserve, range->start, no_books);
+    }
+    moat_region_supersede(old, &split.ref[0]);
+    moat_parts_give(old->space);
+    for (unsigned i = 0; i < split.count; i++)
+        moat_region_reopen(&split.ref[i]);
+    moat_manager_count(manager, MOAT_COUNT_RESERVES, split.count - 1);
+    return MOAT_OK;
+}
+
+/* What a preserve of this range has to do with the region; NULL: nothing is wrong with it. */
+static const char *find_fault(const struct moat_region_ref *ref, const struct moat_range *range) {
+    if (!moat_region_mutable(ref))
+        return "the region did not replace a placeholder";
+    if (range->end > ref->base + ref->size)
+        return "the range leaves the region it starts in";
+    if (is_placeholder(ref) == is_exactly(ref, range))
+        return "the range is a whole placeholder, or not the whole of a region";
+    return NULL;
+}
+
+enum moat_status moat_placeholder_preserve(struct moat_manager *manager, void *address,
+                                           size_t size) {
+    struct moat_patience patience;
+    struct moat_region_ref ref;
+    struct moat_range range;
+
+    enum moat_status status = check(manager, call_preserve, address, size, &range);
+    if (status)
+        return status;
+    patience = moat_manager_patience(manager);
+    do {
+        if (!moat_region_find(range.start, &ref) || ref.owner != manager ||
+            !moat_region_plain(&ref))
+            return moat_refuse_free(manager, call_preserve, range.start);
+        const char *fault = find_fault(&ref, &range);
+        if (fault)
+            return moat_fail(MOAT_INVALID_ADDRESS, call_preserve, range.start, fault);
+        status = moat_region_close(&ref, &patience);
+    } while (status == MOAT_NOT_OURS);
+    if (status)
+        return moat_fail_close(status, call_preserve, range.start);
+    status = is_placeholder(&ref) ? split_closed(manager, &ref, &range) : give_back(manager, &ref);
+    if (status)
+        moat_region_reopen(&ref);
+    return status;
+}
+
+/* --- Coalesce --- */
+
+/* The placeholders to join, in memory of the books, which keep the first word for themselves. */
+struct row {
+    uint64_t link;
+    size_t count;
+    size_t closed;
+    struct moat_region_ref ref[];
+};
+
+static size_t row_size(size_t count) {
+    return sizeof(struct row) + count * sizeof(struct moat_region_ref);
+}
+
+/* The placeholder of the manager that starts at `at` and ends at `end` or before. */
+static bool find_next(struct moat_manager *manager, uintptr_t at, uintptr_t end,
+                      struct moat_region_ref *ref) {
+    return moat_region_find_base(at, ref) && ref->owner == manager && is_placeholder(ref) &&
+           ref->size <= end - at;
+}
+
+/*
+ * Count the placeholders that a range is made of, and list up to `room` of them. 0: it is not.
+ *
+ * That none starts where another ends is true only if that one still ends there: else both may be
+ * one by now.
+ */
+static size_t list(struct moat_manager *manager, const struct moat_range *range,
+                   struct moat_region_ref *refs, size_t room) {
+    struct moat_region_ref ref, last;
+    size_t count = 0;
+
+    for (uintptr_t at = range->start; at < range->end;) {
+        if (find_next(manager, at, range->end, &ref)) {
+            if (count < room)
+                refs[count] = ref;
+            count++;
+            at += ref.size;
+            last = ref;
+        } else if (count > 0 && !moat_region_lives(&last)) {
+            at = range->start;
+            count = 0;
+        } else {
+            return 0;
+        }
+    }
+    return count;
+}
+
+static void reopen_row(struct row *row) {
+    while (row->closed > 0)
+        moat_region_reopen(&row->ref[--row->closed]);
+}
+
+/* In ascending order, as everybody does it: so of two that overlap one gets through. */
+static enum moat_status close_row(struct row *row, struct moat_patience *patience) {
+    enum moat_status status = MOAT_OK;
+
+    for (; !status && row->closed < row->count; row->closed += !status)
+        status = moat_region_close(&row->ref[row->closed], patience);
+    if (status)
+        reopen_row(row);
+    return status;
+}
+
+static enum moat_status join_closed(struct moat_manager *manager, const struct row *row) {
+    const struct moat_region_terms terms = terms_of(manager);
+    const struct moat_region_ref *first = &row->ref[0];
+    struct moat_region_ref ref;
+    int error = 0;
+
+    for (size_t i = 0; i < row->count && !error; i++)
+        error = moat_parts_close(row->ref[i].space);
+    if (error)
+        return moat_fail_kernel(error, MOAT_NO_MEMORY, call_coalesce, first->base);
+    struct moat_space *space = moat_parts_join(first->space, row->ref[row->count - 1].space);
+    enum moat_status status = MOAT_NO_MEMORY;
+    if (space) {
+        const struct moat_place place = place_of(space);
+        status = moat_region_prepare(&place, &terms, &ref);
+    }
+    if (status) {
+        moat_parts_give(space);
+        return moat_fail(status, call_coalesce, first->base, no_books);
+    }
+    for (size_t i = 0; i < row->count; i++)
+        moat_parts_add(space, row->ref[i].space);
+    moat_region_supersede(first, &ref);
+    for (size_t i = 1; i < row->count; i++)
+        moat_region_retire(&row->ref[i]);
+    for (size_t i = 0; i < row->count; i++)
+        moat_parts_give(row->ref[i].space);
+    moat_region_reopen(&ref);
+    moat_manager_count(manager, MOAT_COUNT_RELEASES, row->count - 1);
+    return MOAT_OK;
+}
+
+/* One try. MOAT_NOT_OURS: one of them became something else meanwhile. */
+static enum moat_status coalesce(struct moat_manager *manager, const struct moat_range *range,
+                                 struct moat_patience *patience) {
+    size_t count = list(manager, range, NULL, 0);
+
+    if (count < 2)
+        return moat_fail(MOAT_INVALID_ADDRESS, call_coalesce, range->start,
+                         "the range is not exactly two or more placeholders of this manager");
+    struct row *row = moat_books_take(row_size(count));
+    if (!row)
+        return moat_fail(MOAT_NO_MEMORY, call_coalesce, range->start, no_books);
+    enum moat_status status = MOAT_NOT_OURS;
+    row->count = list(manager, range, row->ref, count);
+    if (row->count == count)
+        status = close_row(row, patience);
+    if (!status) {
+        row->closed = count;
+        status = join_closed(manager, row);
+        if (status)
+            reopen_row(row);
+    } else if (status != MOAT_NOT_OURS) {
+        status = moat_fail_close(status, call_coalesce, range->start);
+    }
+    moat_books_give(row, row_size(count));
+    return status;
+}
+
+enum moat_status moat_placeholder_coalesce(struct moat_manager *manager, void *address,
+                                           size_t size) {
+    struct moat_patience patience;
+    struct moat_region_ref ref;
+    struct moat_range range;
+
+    enum moat_status status = check(manager, call_coalesce, address, size, &range);
+    if (status)
+        return status;
+    if (!moat_region_find(range.start, &ref) || ref.owner != manager || !moat_region_plain(&ref))
+        return moat_refuse_free(manager, call_coalesce, range.start);
+    patience = moat_manager_patience(manager);
+    do
+        status = coalesce(manager, &range, &patience);
+    while (status == MOAT_NOT_OURS);
+    return status;
+}
