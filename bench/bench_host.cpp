@@ -66,7 +66,7 @@ void run_memory_load(benchmark::State &state) {
     timed_batches batches(state, load_batch);
     while (batches.next()) {
         for (int i = 0; i < load_batch; i++)
-            good = good && moat_memory_load(manager(), &load) == MOAT_OK;
+            good = good && moat_memory_load_read(manager(), &load) == MOAT_OK;
     }
     if (!good)
         state.SkipWithError("refused");

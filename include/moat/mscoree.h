@@ -315,8 +315,9 @@ MOAT_LAYOUT(sizeof(EMemoryAvailable) == 4 && sizeof(EMemoryCriticalLevel) == 4, 
  *   - VirtualQuery and VirtualProtect answer for the whole process. *pResult is always set, to 0
  *     after a failure; pResult NULL is E_POINTER.
  *   - GetMemoryLoad tells of the machine, the control groups and the quota of this manager as
- *     moat_memory_load does (<moat/pressure.h>), at most a second old. A NULL pointer is E_POINTER,
- *     and without /proc and sysinfo it is HRESULT_FROM_WIN32(50); both numbers are 0 then.
+ *     moat_memory_load_read does (<moat/pressure.h>), at most a second old. A NULL pointer is
+ *     E_POINTER, and without /proc and sysinfo it is HRESULT_FROM_WIN32(50); both numbers are 0
+ *     then.
  *   - RegisterMemoryNotificationCallback: one callback a manager, called by a thread of Moat's own
  *     with the level found first, unless neutral, and with each new one; what it returns is
  *     ignored. It is referenced until another is registered, NULL is (which is S_OK), or the

@@ -71,8 +71,8 @@ struct moat_memory_load {
  * Since     0.2
  * Contract  GlobalMemoryStatusEx (dwMemoryLoad, ullAvailPhys); IHostMemoryManager::GetMemoryLoad
  */
-MOAT_API MOAT_CHECKED enum moat_status moat_memory_load(const struct moat_manager *manager,
-                                                        struct moat_memory_load *load);
+MOAT_API MOAT_CHECKED enum moat_status moat_memory_load_read(const struct moat_manager *manager,
+                                                             struct moat_memory_load *load);
 
 /*
  * Be told when the level changes. One watch a manager: a second replaces the first.
@@ -96,7 +96,7 @@ MOAT_API MOAT_CHECKED enum moat_status moat_memory_load(const struct moat_manage
  *
  * Returns   MOAT_OK
  *           MOAT_INVALID_ARGUMENT   callback is NULL
- *           MOAT_NOT_SUPPORTED      moat_memory_load has no answer
+ *           MOAT_NOT_SUPPORTED      moat_memory_load_read has no answer
  *           MOAT_NO_MEMORY          no memory for the books, or no thread to be had
  *           MOAT_NO_ACCESS          manager is NULL
  * After a failure the watch before this one, if any, goes on. After success that one has ended,

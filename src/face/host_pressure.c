@@ -19,7 +19,7 @@ enum moat_status moat_host_memory_load(const struct moat_manager *manager, DWORD
                                        SIZE_T *available) {
     struct moat_memory_load figures;
 
-    enum moat_status status = moat_memory_load(manager, &figures);
+    enum moat_status status = moat_memory_load_read(manager, &figures);
     *load = (DWORD)figures.percent;
     *available = (SIZE_T)figures.available_bytes;
     return status;

@@ -156,8 +156,8 @@ enum moat_status moat_memory_figures(const struct moat_manager *manager, bool no
     return MOAT_NOT_SUPPORTED;
 }
 
-enum moat_status moat_memory_load(const struct moat_manager *manager,
-                                  struct moat_memory_load *load) {
+enum moat_status moat_memory_load_read(const struct moat_manager *manager,
+                                       struct moat_memory_load *load) {
     struct moat_load figures;
     uint64_t age_ns;
 

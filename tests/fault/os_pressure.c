@@ -178,9 +178,9 @@ Test(os_pressure, without_files_the_kernel_is_asked_and_then_nobody) {
     cr_assert_eq(load.limit, (uint64_t)info.totalram * info.mem_unit);
     fail(SYSINFO, -1, EPERM);
     cr_assert_eq(moat_os_memory(&load), ENOSYS);
-    cr_assert_eq(moat_memory_load(NULL, &told), MOAT_NOT_SUPPORTED);
+    cr_assert_eq(moat_memory_load_read(NULL, &told), MOAT_NOT_SUPPORTED);
     clear();
-    cr_assert_eq(moat_memory_load(NULL, &told), MOAT_OK);
+    cr_assert_eq(moat_memory_load_read(NULL, &told), MOAT_OK);
 }
 
 Test(os_pressure, reading_goes_on_after_a_signal) {
@@ -210,7 +210,7 @@ static enum moat_status watched(const char *what, int nth) {
 
     if (!manager)
         cr_assert_eq(moat_manager_create(NULL, &manager), MOAT_OK);
-    cr_assert_eq(moat_memory_load(NULL, &load), MOAT_OK);
+    cr_assert_eq(moat_memory_load_read(NULL, &load), MOAT_OK);
     unsigned files = open_files();
     sigprocmask(SIG_SETMASK, NULL, &before);
     enum moat_status status = moat_pressure_watch(manager, ignore, &calls);

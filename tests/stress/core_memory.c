@@ -40,7 +40,7 @@ static void ask(unsigned number) {
         struct moat_memory_load load;
         struct moat_load figures;
         uint64_t age;
-        CHECK(moat_memory_load(NULL, &load) == MOAT_OK, "%s", moat_last_error_text());
+        CHECK(moat_memory_load_read(NULL, &load) == MOAT_OK, "%s", moat_last_error_text());
         CHECK(load.available_bytes == load.limit_bytes / 4 * 3 && load.percent == 25,
               "thread %u: %llu of %llu, %u %%", number, (unsigned long long)load.available_bytes,
               (unsigned long long)load.limit_bytes, load.percent);

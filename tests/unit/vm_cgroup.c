@@ -108,7 +108,7 @@ static void inside(const struct group *group, void (*body)(void)) {
 
 static void meet_the_limit(void) {
     struct moat_memory_load load;
-    REQUIRE(moat_memory_load(NULL, &load) == MOAT_OK);
+    REQUIRE(moat_memory_load_read(NULL, &load) == MOAT_OK);
     REQUIRE(load.limit_bytes == LIMIT);
     REQUIRE(load.available_bytes <= LIMIT);
     REQUIRE(load.available_bytes > LIMIT / 2);

@@ -48,7 +48,7 @@ int __wrap_moat_os_memory(struct moat_load *load) {
 static struct moat_memory_load asked(void) {
     struct moat_memory_load load;
     memset(&load, 0x55, sizeof load);
-    cr_assert_eq(moat_memory_load(NULL, &load), MOAT_OK);
+    cr_assert_eq(moat_memory_load_read(NULL, &load), MOAT_OK);
     return load;
 }
 
@@ -72,7 +72,7 @@ static void pass(uint64_t ms) {
 }
 
 Test(vm_memory, no_pointer) {
-    cr_assert_eq(moat_memory_load(NULL, NULL), MOAT_NO_ACCESS);
+    cr_assert_eq(moat_memory_load_read(NULL, NULL), MOAT_NO_ACCESS);
     cr_assert_neq(moat_last_error_text()[0], '\0');
 }
 
@@ -111,7 +111,7 @@ Test(vm_memory, nobody_answers) {
     struct moat_memory_load load;
     memset(&load, 0x55, sizeof load);
     atomic_store(&error, ENOSYS);
-    cr_assert_eq(moat_memory_load(NULL, &load), MOAT_NOT_SUPPORTED);
+    cr_assert_eq(moat_memory_load_read(NULL, &load), MOAT_NOT_SUPPORTED);
     cr_assert_eq(load.available_bytes, 0);
     cr_assert_eq(load.limit_bytes, 0);
     cr_assert_eq(load.percent, 0);
@@ -120,7 +120,7 @@ Test(vm_memory, nobody_answers) {
     ASSERT_ANSWER(2, 0);
     pass(101);
     atomic_store(&error, ENOSYS);
-    cr_assert_eq(moat_memory_load(NULL, &load), MOAT_NOT_SUPPORTED, "what is old is not told");
+    cr_assert_eq(moat_memory_load_read(NULL, &load), MOAT_NOT_SUPPORTED, "what is old is not told");
     atomic_store(&error, 0);
     ASSERT_ANSWER(4, 0);
 }
@@ -190,22 +190,22 @@ Test(vm_memory, a_quota_is_a_limit) {
     options.quota_bytes = 800 << 20;
     cr_assert_eq(moat_manager_create(&options, &manager), MOAT_OK);
     ASSERT_ANSWER(1, 0);
-    cr_assert_eq(moat_memory_load(manager, &load), MOAT_OK);
+    cr_assert_eq(moat_memory_load_read(manager, &load), MOAT_OK);
     cr_assert_eq(load.limit_bytes, 800 << 20);
     cr_assert_eq(load.available_bytes, 800 << 20);
     cr_assert_eq(load.percent, 0);
     cr_assert_eq(
         moat_reserve(manager, NULL, 600 << 20, MOAT_PAGE_READWRITE, MOAT_RESERVE_COMMIT, &memory),
         MOAT_OK);
-    cr_assert_eq(moat_memory_load(manager, &load), MOAT_OK);
+    cr_assert_eq(moat_memory_load_read(manager, &load), MOAT_OK);
     cr_assert_eq(load.available_bytes, 200 << 20);
     cr_assert_eq(load.percent, 75);
     cr_assert_eq(load.source, MOAT_MEMORY_QUOTA);
     ASSERT_ANSWER(1, 0);
     pass(101);
     atomic_store(&error, ENOSYS);
-    cr_assert_eq(moat_memory_load(manager, &load), MOAT_OK);
+    cr_assert_eq(moat_memory_load_read(manager, &load), MOAT_OK);
     cr_assert_eq(load.available_bytes, 200 << 20);
-    cr_assert_eq(moat_memory_load(NULL, &load), MOAT_NOT_SUPPORTED);
+    cr_assert_eq(moat_memory_load_read(NULL, &load), MOAT_NOT_SUPPORTED);
     moat_manager_destroy(manager);
 }

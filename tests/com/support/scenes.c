@@ -214,10 +214,8 @@ bool at_map_limit(void) {
     return false;
 }
 
-static void limit(int resource) {
-    struct rlimit none = {0, 0};
-    must(setrlimit(resource, &none) == 0, "setrlimit");
-}
+/* Compilers disagree on the type of the name of a limit. */
+#define limit(resource) must(setrlimit(resource, &(struct rlimit){0, 0}) == 0, "setrlimit")
 
 bool no_more_address_space(void) {
     (void)plain();
