@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include "region/arena.h"
 #include "region/claim.h"
+#include "region/pages.h"
 #include "support/regions.h"
 #include "support/touch.h"
 
@@ -133,6 +134,37 @@ Test(vm_trim, an_empty_arena_goes_and_comes_again) {
     }
 }
 
+/* The books of the first and the last pages share theirs with other books. */
+Test(vm_trim, nor_do_the_ends_remember) {
+    for (int rung = 0; rung < RUNGS; rung++) {
+        struct moat_manager *manager = manager_with(rungs[rung]);
+        unsigned char *region = reserved(manager, PAGE, false);
+        struct moat_space *arena = arena_of(region);
+        void *base;
+
+        for (int round = 0; round < 2; round++)
+            for (int last = 0; last < 2; last++) {
+                /* Not where the other region may lie. */
+                uintptr_t at =
+                    last ? arena->usable_end - GRANULE : arena->usable_start + 8 * GRANULE;
+                cr_assert_eq(moat_reserve(manager, (void *)at, GRANULE, RW, 0, &base), MOAT_OK);
+                check_fresh(manager, base, GRANULE);
+                cr_assert_eq(moat_release(manager, base), MOAT_OK);
+                /* As if the kernel had not taken what the page holds. */
+                moat_pages_set(arena, at, at + GRANULE, MOAT_PAGE_DIRTY);
+                if (region)
+                    cr_assert_eq(moat_release(manager, region), MOAT_OK);
+                (void)trim(NULL, 0);
+                region = reserved(manager, PAGE, false);
+                cr_assert_eq(arena_of(region), arena);
+                cr_assert_eq(moat_pages_run(arena, at, at + GRANULE).state, 0);
+            }
+        cr_assert_eq(moat_release(manager, region), MOAT_OK);
+        moat_manager_destroy(manager);
+        (void)trim(NULL, 0);
+    }
+}
+
 /* What lay exactly there has left nothing behind: no content, no rights, no marks in the books. */
 Test(vm_trim, the_same_pages_are_fresh) {
     for (int rung = 0; rung < RUNGS; rung++) {
@@ -240,6 +272,23 @@ Test(vm_trim, what_rests_is_free_at_once) {
     for (int i = 0; i < 300; i++)
         cr_assert_eq(moat_release(manager, reserved(manager, GRANULE, true)), MOAT_OK);
     cr_assert_eq(arena_of(kept), arena);
+}
+
+/* A claim that is refused half-way, as by one that came just before, leaves no other behind. */
+Test(vm_trim, an_arena_goes_whole_or_not_at_all) {
+    stay_on_one_processor();
+    struct moat_manager *manager = manager_with("quarantine=100");
+    unsigned char *region = reserved(manager, 5 * BLOCK, false);
+    struct moat_space *arena = arena_of(region);
+    uint64_t before = moat_arena_moves();
+
+    cr_assert_eq(moat_release(manager, region), MOAT_OK);
+    cr_assert_eq(moat_arena_retire(arena), (size_t)0);
+    cr_assert(moat_arena_moved(before) && !moat_arena_moved(moat_arena_moves()));
+    cr_assert_eq(arena_of(region), arena);
+    for (size_t block = 1; block + 1 < arena->block_count; block++)
+        cr_assert_not(moat_claim_any_taken(arena, block), "block %zu", block);
+    cr_assert_neq(arena_of(reserved(manager, BLOCK, true)), NULL);
 }
 
 /* A thread that found the arena before it went finds nothing free in it, also where its place is
