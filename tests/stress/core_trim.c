@@ -148,7 +148,7 @@ static void body(unsigned number) {
 }
 
 int main(int argc, char **argv) {
-    rounds = core_scale(argc, argv, 40);
+    rounds = core_scale(argc, argv, 25);
     for (unsigned i = 0; i < 2; i++)
         managers[i] = core_manager(i);
     core_run(THREADS, body);
