@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * vm_space: adopting, disowning and trimming with each system call failing in turn, and the reserve
+ * that has a trimmed arena back. An arena is there or it is not, and is fresh either way.
+ */
+#define _GNU_SOURCE
+#include "region/arena.h"
+#include "support/inject.h"
+
+#include <moat/moat.h>
+#include <moat/space.h>
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define BLOCK ((size_t)2 << 20)
+
+enum { PAGE = 4096, GRANULE = 65536, RW = MOAT_PAGE_READWRITE, CALLS_MAX = 40, RANGES = 20000 };
+
+static const struct {
+    enum inject_kind kind;
+    const char *name;
+    int error;
+} faults[] = {
+    {INJECT_MMAP, "mmap", ENOMEM},       {INJECT_MMAP, "mmap", EEXIST},
+    {INJECT_MUNMAP, "munmap", ENOMEM},   {INJECT_MPROTECT, "mprotect", ENOMEM},
+    {INJECT_MADVISE, "madvise", EINVAL}, {INJECT_MADVISE, "madvise", ENOMEM},
+    {INJECT_OPEN, "open", EMFILE},       {INJECT_READ, "read", EIO},
+    {INJECT_IOCTL, "ioctl", ENOTTY},
+};
+enum { FAULTS = sizeof(faults) / sizeof(faults[0]) };
+
+TestSuite(vm_space, .fini = inject_clear);
+
+static struct moat_manager *create(enum moat_trap trap) {
+    struct moat_options options;
+    struct moat_manager *manager;
+    moat_options_init(&options);
+    options.trap = trap;
+    cr_assert_eq(moat_manager_create(&options, &manager), MOAT_OK);
+    return manager;
+}
+
+static uint64_t adopted(const struct moat_manager *manager) {
+    struct moat_stats stats;
+    cr_assert_eq(moat_stats_read(manager, &stats), MOAT_OK);
+    cr_assert_eq(stats.adopted_bytes, stats.adopted_regions * 2 * PAGE);
+    return stats.adopted_regions;
+}
+
+static char *mapped(void) {
+    char *memory = mmap(NULL, 2 * PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    cr_assert_neq(memory, MAP_FAILED);
+    return memory;
+}
+
+Test(vm_space, a_range_is_known_or_not) {
+    struct moat_manager *manager = create(MOAT_TRAP_AUTO);
+    struct moat_page_info info;
+    char *memory = mapped();
+
+    for (size_t fault = 0; fault < FAULTS; fault++)
+        for (int nth = 1;; nth++) {
+            inject_fail_from(faults[fault].kind, nth, faults[fault].error);
+            enum moat_status status = moat_adopt(manager, memory, 2 * PAGE);
+            bool reached = inject_count(faults[fault].kind) >= nth;
+            inject_clear();
+            cr_assert(status == MOAT_OK || status == MOAT_NO_MEMORY || status == MOAT_NOT_SUPPORTED,
+                      "%s %d: %d", faults[fault].name, nth, status);
+            cr_assert(!status || moat_last_error_text()[0] != '\0');
+            cr_assert_eq(adopted(manager), status ? UINT64_C(0) : UINT64_C(1));
+            cr_assert_eq(moat_query(memory, &info), MOAT_OK);
+            cr_assert_eq(info.owner, status ? NULL : manager);
+            cr_assert_eq(moat_disown(manager, memory), status ? MOAT_NOT_OURS : MOAT_OK);
+            if (!reached)
+                break;
+            cr_assert_lt(nth, CALLS_MAX);
+        }
+    moat_manager_destroy(manager);
+}
+
+Test(vm_space, the_kernel_does_not_tell) {
+    struct moat_manager *manager = create(MOAT_TRAP_AUTO);
+    char *memory = mapped();
+
+    inject_fail_from(INJECT_OPEN, 1, EMFILE);
+    cr_assert_eq(moat_adopt(manager, memory, 2 * PAGE), MOAT_NOT_SUPPORTED);
+    inject_clear();
+    cr_assert_eq(adopted(manager), UINT64_C(0));
+    moat_manager_destroy(manager);
+}
+
+/* No call of the kernel takes part in forgetting. */
+Test(vm_space, the_books_are_full) {
+    struct moat_manager *manager = create(MOAT_TRAP_AUTO);
+    char *memory = mapped();
+    enum moat_status status = MOAT_OK;
+    uint64_t count = 0;
+
+    inject_fail_from(INJECT_MPROTECT, 1, ENOMEM);
+    while (!status && count < RANGES) {
+        status = moat_adopt(manager, memory, 2 * PAGE);
+        count += !status;
+    }
+    cr_assert_eq(status, MOAT_NO_MEMORY);
+    cr_assert_eq(adopted(manager), count);
+    cr_assert_eq(moat_disown(manager, memory), MOAT_OK);
+    cr_assert_eq(moat_adopt(manager, memory, 2 * PAGE), MOAT_OK);
+    cr_assert_eq(moat_adopt(manager, memory, 2 * PAGE), MOAT_NO_MEMORY);
+    inject_clear();
+    cr_assert_eq(moat_adopt(manager, memory, 2 * PAGE), MOAT_OK);
+    for (uint64_t i = 0; i <= count; i++)
+        cr_assert_eq(moat_disown(manager, memory), MOAT_OK);
+    cr_assert_eq(adopted(manager), UINT64_C(0));
+    moat_manager_destroy(manager);
+}
+
+/* A region that fills some blocks and a bit, used and released: in an arena, which is empty. */
+static char *use(struct moat_manager *manager) {
+    void *base;
+    cr_assert_eq(moat_reserve(manager, NULL, 2 * BLOCK + GRANULE, RW, MOAT_RESERVE_COMMIT, &base),
+                 MOAT_OK, "%s", moat_last_error_text());
+    memset(base, 'u', 2 * BLOCK + GRANULE);
+    cr_assert_eq(moat_release(manager, base), MOAT_OK);
+    cr_assert_not_null(moat_arena_of((uintptr_t)base));
+    return base;
+}
+
+/* Exactly there, be it in the arena or in what it has left. */
+static void check_fresh(struct moat_manager *manager, char *place) {
+    void *base;
+    cr_assert_eq(moat_reserve(manager, place, 2 * BLOCK + GRANULE, RW, MOAT_RESERVE_COMMIT, &base),
+                 MOAT_OK, "%s", moat_last_error_text());
+    for (size_t at = 0; at < 2 * BLOCK + GRANULE; at += PAGE)
+        cr_assert_eq(place[at], 0);
+    memset(base, 'f', 2 * BLOCK + GRANULE);
+    cr_assert_eq(moat_release(manager, base), MOAT_OK);
+}
+
+static bool try_trim(struct moat_manager *manager, size_t size, size_t fault, int nth) {
+    char *place = use(manager);
+    size_t given = 1;
+
+    inject_fail(faults[fault].kind, nth, faults[fault].error);
+    enum moat_status status = moat_trim(NULL, size, &given);
+    bool reached = inject_count(faults[fault].kind) >= nth;
+    inject_clear();
+    cr_assert(status == MOAT_OK || status == MOAT_NO_MEMORY, "%s %d: %d", faults[fault].name, nth,
+              status);
+    cr_assert(status == MOAT_OK || given == 0);
+    cr_assert_eq(moat_arena_of((uintptr_t)place) != NULL, given == 0);
+    check_fresh(manager, place);
+    /* Nothing of it is left half-way. */
+    (void)use(manager);
+    cr_assert_eq(moat_trim(NULL, 0, &given), MOAT_OK);
+    cr_assert_gt(given, (size_t)0);
+    return reached;
+}
+
+/* The reserve after a trim has the arena back, or another, or does without. */
+static bool try_reserve(struct moat_manager *manager, size_t fault, int nth) {
+    void *base;
+    char *place = use(manager);
+
+    cr_assert_eq(moat_trim(NULL, 0, NULL), MOAT_OK);
+    inject_fail(faults[fault].kind, nth, faults[fault].error);
+    enum moat_status status = moat_reserve(manager, NULL, 5 * PAGE, RW, MOAT_RESERVE_COMMIT, &base);
+    bool reached = inject_count(faults[fault].kind) >= nth;
+    inject_clear();
+    cr_assert(status == MOAT_OK || status == MOAT_NO_MEMORY || status == MOAT_COMMIT_LIMIT ||
+                  status == MOAT_MAP_LIMIT,
+              "%s %d: %d", faults[fault].name, nth, status);
+    if (!status) {
+        memset(base, 'b', 5 * PAGE);
+        cr_assert_eq(moat_release(manager, base), MOAT_OK);
+    }
+    check_fresh(manager, place);
+    check_fresh(manager, use(manager));
+    return reached;
+}
+
+static void run(enum moat_trap trap) {
+    for (size_t fault = 0; fault < FAULTS; fault++) {
+        struct moat_manager *manager = create(trap);
+        int nth = 1;
+        while (try_trim(manager, 0, fault, nth) | try_trim(manager, BLOCK << 24, fault, nth) |
+               try_reserve(manager, fault, nth))
+            cr_assert_lt(++nth, CALLS_MAX);
+        moat_manager_destroy(manager);
+    }
+}
+
+Test(vm_space, an_arena_goes_or_stays_with_markers) {
+    run(MOAT_TRAP_AUTO);
+}
+
+Test(vm_space, an_arena_goes_or_stays_by_protection) {
+    run(MOAT_TRAP_PROTECT);
+}
+
+/* What the kernel will not unmap stays an arena, and its regions are as they were. */
+Test(vm_space, an_unmapping_that_is_refused) {
+    struct moat_manager *manager = create(MOAT_TRAP_AUTO);
+    char *place = use(manager);
+    struct moat_space *arena = moat_arena_of((uintptr_t)place);
+    size_t given = 1;
+
+    inject_fail_from(INJECT_MUNMAP, 1, ENOMEM);
+    cr_assert_eq(moat_trim(NULL, 0, &given), MOAT_NO_MEMORY);
+    cr_assert_eq(given, (size_t)0);
+    cr_assert_eq(moat_arena_of((uintptr_t)place), arena);
+    check_fresh(manager, place);
+    inject_clear();
+    cr_assert_eq(moat_trim(NULL, 0, &given), MOAT_OK);
+    cr_assert_null(moat_arena_of((uintptr_t)place));
+    moat_manager_destroy(manager);
+}
