@@ -13,6 +13,8 @@
 #define ALLOC "heap alloc"
 #define FREE  "heap free"
 
+#define USES_OF_SHARD 64u
+
 /* A slot that was taken. */
 struct taken {
     struct moat_span *span;
@@ -47,9 +49,21 @@ static bool scrape(struct moat_heap *heap, unsigned class, struct taken *taken) 
     return false;
 }
 
+/* The shard of the processor that this thread runs on, or ran on a little while ago: asking costs
+ * as much as allocating does otherwise, and a wrong answer costs speed alone. */
+static unsigned shard_number(void) {
+    static _Thread_local unsigned number, uses_left;
+
+    if (uses_left == 0) {
+        number = moat_os_processor() % MOAT_HEAP_SHARDS;
+        uses_left = USES_OF_SHARD;
+    }
+    uses_left--;
+    return number;
+}
+
 static enum moat_status take_small(struct moat_heap *heap, unsigned class, struct taken *taken) {
-    struct moat_heap_shard *shard = &heap->shards[moat_os_processor() % MOAT_HEAP_SHARDS];
-    struct moat_heap_lane *lane = &shard->lanes[class];
+    struct moat_heap_lane *lane = &heap->shards[shard_number()].lanes[class];
 
     for (;;) {
         /* A(current) */
@@ -141,27 +155,36 @@ static bool find_region(uintptr_t address, struct moat_region_ref *ref) {
     return moat_region_find(address, ref);
 }
 
-bool moat_heap_find(const struct moat_heap *heap, const void *block, struct moat_found *found) {
-    uintptr_t address = (uintptr_t)block;
+/* The header of the span that an address lies in, if it is one of this heap. */
+static struct moat_span *find_span(const struct moat_heap *heap, uintptr_t address) {
     struct moat_region_ref ref;
 
     if (!find_region(address, &ref) || ref.owner != heap->manager)
-        return false;
+        return NULL;
     struct moat_span *span = moat_region_tag(&ref);
     /* A(member) A header may be another heap's, which ends, and its memory anything by now. But if
      * the region lives on after this was read, it was the header of that region at the time. */
     if (!span || moat_load_acquire(&span->heap) != (uint64_t)(uintptr_t)heap ||
         !moat_region_lives(&ref))
-        return false;
-    /* So the header is of this heap, and stays that; its region may still become another. */
+        return NULL;
+    return span;
+}
+
+/*
+ * Whether a slot of this span starts at the address. Headers of this heap stay what they are, but
+ * the span may be closed and have another region meanwhile. Who then changes the slot's word from
+ * what was read here knows that no life of the span ended in between, and as its place was the
+ * right one after the word was read, that life is the one that the address belongs to.
+ */
+static bool match(struct moat_span *span, uintptr_t address, struct moat_found *found) {
     const struct moat_class *row = &moat_classes[span->class];
-    /* relaxed: if the region lives on below, this is its place. */
-    uintptr_t offset = address - moat_load_relaxed(&span->base);
-    /* relaxed: as the base. */
-    found->size = moat_load_relaxed(&span->size);
+    /* relaxed: compared again below. */
+    uintptr_t base = moat_load_relaxed(&span->base);
+    uintptr_t offset = address - base;
+
     found->span = span;
+    found->slot = 0;
     if (offset >= row->span_size) {
-        found->slot = 0;
         if (offset != 0)
             return false;
     } else {
@@ -170,7 +193,27 @@ bool moat_heap_find(const struct moat_heap *heap, const void *block, struct moat
             return false;
     }
     found->word = moat_span_word(span, found->slot);
-    return moat_region_lives(&ref);
+    /* relaxed: behind A(open) of the word. */
+    found->size = moat_load_relaxed(&span->size);
+    /* A(place) */
+    return moat_load_acquire(&span->base) == base;
+}
+
+bool moat_heap_find(struct moat_heap *heap, const void *block, struct moat_found *found) {
+    uintptr_t address = (uintptr_t)block;
+    _Atomic uint64_t *hint = &heap->hints[(address >> MOAT_GRANULE_SHIFT) % MOAT_HEAP_HINTS];
+    /* A(member) */
+    struct moat_span *span = (struct moat_span *)(uintptr_t)moat_load_acquire(hint);
+
+    if (span && match(span, address, found))
+        return true;
+    span = find_span(heap, address);
+    if (!span || !match(span, address, found))
+        return false;
+    if (span->class != MOAT_CLASS_LARGE)
+        /* R(member) */
+        moat_store_release(hint, (uint64_t)(uintptr_t)span);
+    return true;
 }
 
 static enum moat_status refuse(const struct moat_heap *heap, const void *block) {

@@ -95,7 +95,8 @@ static void add_up(const struct moat_span *span, struct moat_heap_stats *stats) 
     uint64_t blocks = 0;
 
     for (uint32_t slot = 0; slot < moat_classes[span->class].slots; slot += MOAT_SPAN_SLOTS)
-        blocks += (uint64_t)__builtin_popcountll(moat_span_taken(moat_span_word(span, slot)));
+        for (uint64_t left = moat_span_taken(moat_span_word(span, slot)); left; left &= left - 1)
+            blocks++;
     stats->blocks += blocks;
     stats->block_bytes += blocks * size;
     if (base == 0)

@@ -10,6 +10,7 @@
  *
  *   alloc   class of the size -> span of this processor and class -> next free bit: one step
  *   free    address -> region (lock-free) -> its tag: the span -> slot -> its bit: one step
+ *           or, where a hint knows: address -> span -> slot -> its bit
  *
  * Reuse goes around a span, so a slot that was freed is the last to be taken again. A span that is
  * full is left to itself until somebody frees in it; it then goes on the stack of its class. One
@@ -20,7 +21,7 @@
  * The heap itself and its headers end only in moat_heap_destroy, during which nobody may call.
  *
  * Edges
- *   member    a header is filled in, then shown on the list of all -> who walks the list
+ *   member    a header is filled in, then shown on the list of all or by a hint -> who goes there
  *   current   a span is made ready, then shown to the threads of a processor -> who allocates
  */
 #ifndef MOAT_HEAP_HEAP_H
@@ -33,6 +34,7 @@
 #include <moat/heap.h>
 
 #define MOAT_HEAP_SHARDS 16u
+#define MOAT_HEAP_HINTS  1024u
 
 /* Where the threads of one processor allocate a class. */
 struct moat_heap_lane {
@@ -57,6 +59,9 @@ struct moat_heap {
     _Atomic uint64_t all;  /* the newest header; the others hang on it */
     _Atomic uint64_t kept; /* bytes of idle spans */
     struct moat_names names;
+    /* Which span was found last in a granule of 64 KiB: its address, to be believed only after a
+     * look at the span. */
+    _Atomic uint64_t hints[MOAT_HEAP_HINTS];
     struct moat_heap_stock stocks[MOAT_CLASSES + 1];
     struct moat_heap_shard shards[MOAT_HEAP_SHARDS];
 };
@@ -70,7 +75,7 @@ struct moat_found {
 };
 
 /* Find what starts at an address, which is never read: a slot of this heap, taken or not. */
-bool moat_heap_find(const struct moat_heap *heap, const void *address, struct moat_found *found);
+bool moat_heap_find(struct moat_heap *heap, const void *address, struct moat_found *found);
 
 /*
  * A span of the class with a region of `size` bytes, all slots free, that is the caller's.

@@ -60,9 +60,9 @@ void moat_span_begin(struct moat_span *span) {
 }
 
 void moat_span_open(struct moat_span *span, uintptr_t base, size_t size) {
+    /* R(place) */
+    moat_store_release(&span->base, base);
     /* relaxed: published by R(open). */
-    moat_store_relaxed(&span->base, base);
-    /* relaxed: as the base. */
     moat_store_relaxed(&span->size, size);
     /* relaxed: the header is the caller's, and shown by whatever shows it. */
     moat_store_relaxed(&span->phase, MOAT_SPAN_BUSY);
@@ -119,12 +119,13 @@ bool moat_span_give(struct moat_span *span, uint32_t slot, uint64_t seen, uint32
     return false;
 }
 
-/* Free slots of a word from which on a loose span is worth having again. One with less would be
- * full at once, and finding it so costs a walk over its words. */
-#define ENOUGH_ROOM 4
-
+/* Whether a loose span is worth having again, by what is left in a word that was given a slot: four
+ * free ones. With less it would be full at once, and finding it so costs a walk over its words. */
 static bool worth_having(uint32_t left) {
-    return left == 0 || __builtin_popcountll(~left & SLOTS) >= ENOUGH_ROOM;
+    uint32_t room = ~left;
+    for (unsigned taken = 0; taken < 3; taken++)
+        room &= room - 1;
+    return room != 0;
 }
 
 enum moat_span_chore moat_span_given(struct moat_span *span, uint32_t left) {

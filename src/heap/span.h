@@ -28,6 +28,7 @@
  * Edges
  *   reuse   a block is given, its last writes included -> whoever takes the slot
  *   open    a span's place is written, then its words are opened -> whoever takes a slot
+ *   place   words are closed, then a later place is written -> who reads that place finds them so
  *   loose   a span is called loose, then each word is touched -> who gives a slot later sees it
  *   hand    a phase is changed -> who goes on from that phase
  *   stock   a header is pushed -> whoever pops it

@@ -21,8 +21,7 @@ static struct {
 } regions[REGIONS];
 static unsigned region_count; /* that the manager gives at most */
 static unsigned next_region;
-static bool stubborn;      /* the next release fails */
-static bool lives_blindly; /* a planted fault */
+static bool stubborn; /* the next release fails */
 static struct moat_manager manager;
 static struct moat_counters counters;
 _Atomic bool moat_latch_state;
@@ -119,8 +118,7 @@ bool moat_region_find(uintptr_t address, struct moat_region_ref *ref) {
 }
 
 bool moat_region_lives(const struct moat_region_ref *ref) {
-    return (uint32_t)moat_load_acquire(&regions[ref->handle].life) == ref->generation ||
-           lives_blindly;
+    return (uint32_t)moat_load_acquire(&regions[ref->handle].life) == ref->generation;
 }
 
 void *moat_region_tag(const struct moat_region_ref *ref) {
