@@ -15,13 +15,14 @@ struct grant {
     uint8_t state;
     uint8_t poison;
     struct moat_access_report *report;
-    bool some_locked;
+    bool some_differ;
 };
 
-/* What a page becomes: committed pages that are locked in memory stay so. */
+/* What a page becomes: committed pages that are locked in memory, or clean, stay so. */
 static uint8_t granted_state(const struct grant *grant, const struct moat_run *run) {
+    const uint8_t kept = MOAT_PAGE_LOCKED | MOAT_PAGE_IS_CLEAN;
     bool committed = (run->state & MOAT_PAGE_COMMITTED) != 0;
-    return committed ? grant->state | (run->state & MOAT_PAGE_LOCKED) : grant->state;
+    return committed ? (grant->state & (uint8_t)~kept) | (run->state & kept) : grant->state;
 }
 
 static void *at(uintptr_t address) {
@@ -76,7 +77,7 @@ static int grant_marked(const struct grant *grant, const struct moat_run *run) {
 }
 
 static int grant_run(const struct grant *grant, const struct moat_run *run) {
-    unsigned target = moat_page_access(grant->state, true);
+    unsigned target = moat_page_access(granted_state(grant, run), true);
 
     if (run->state & MOAT_PAGE_COMMITTED)
         return set_access(run, moat_page_access(run->state, true), target);
@@ -92,15 +93,15 @@ static int grant_run(const struct grant *grant, const struct moat_run *run) {
 /* Bring one run back to what the books say of it; a failed step may have done a part of it. Where
  * the kernel refuses this too, the books follow it: content stays, traps go on trapping. */
 static void undo_run(const struct grant *grant, const struct moat_run *run) {
-    unsigned granted = moat_page_access(grant->state, true);
-    unsigned before = moat_page_access(run->state, run->open);
     uint8_t state = granted_state(grant, run);
+    unsigned granted = moat_page_access(state, true);
+    unsigned before = moat_page_access(run->state, run->open);
     bool rights_remain = true;
     int error = 0;
 
     if (!(run->state & MOAT_PAGE_COMMITTED)) {
         error = moat_trap_again(grant->space, run, &rights_remain);
-        state = granted == MOAT_OS_NONE ? MOAT_CODE_NOACCESS : state & MOAT_PAGE_CODE;
+        state = moat_page_code_on_record(state);
     }
     if (!error && rights_remain && set_access(run, granted, before)) {
         (void)moat_trap_follow(grant->space, run->start, run->end, granted, state);
@@ -162,12 +163,12 @@ static void set_opened(struct moat_space *space, uintptr_t start, uintptr_t end)
 }
 
 static void publish(const struct grant *grant, uintptr_t start, uintptr_t end) {
-    for (uintptr_t done = start; done < end && grant->some_locked;) {
+    for (uintptr_t done = start; done < end && grant->some_differ;) {
         struct moat_run run = moat_pages_run(grant->space, done, end);
         moat_pages_set(grant->space, run.start, run.end, granted_state(grant, &run));
         done = run.end;
     }
-    if (!grant->some_locked)
+    if (!grant->some_differ)
         moat_pages_set(grant->space, start, end, grant->state);
     if (grant->space->markers)
         set_opened(grant->space, start, end);
@@ -189,7 +190,7 @@ int moat_access_grant(struct moat_space *space, uintptr_t start, uintptr_t end, 
     }
     for (uintptr_t done = start; done < end;) {
         struct moat_run run = moat_pages_run(space, done, end);
-        grant.some_locked |= granted_state(&grant, &run) != state;
+        grant.some_differ |= granted_state(&grant, &run) != state;
         error = grant_run(&grant, &run);
         if (error) {
             undo(&grant, start, run.end);

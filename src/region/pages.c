@@ -54,9 +54,21 @@ unsigned moat_code_access(uint8_t code) {
 unsigned moat_page_access(uint8_t state, bool open) {
     if (!(state & MOAT_PAGE_COMMITTED) && !open)
         return MOAT_OS_NONE;
-    if (state & MOAT_PAGE_COMMITTED && state & MOAT_PAGE_IS_GUARD)
-        return MOAT_OS_NONE;
+    if (state & MOAT_PAGE_COMMITTED)
+        return moat_code_access(moat_page_code_on_record(state));
     return moat_code_access(state & MOAT_PAGE_CODE);
+}
+
+uint8_t moat_page_code_on_record(uint8_t state) {
+    uint8_t code = state & MOAT_PAGE_CODE;
+
+    if (state & MOAT_PAGE_IS_GUARD)
+        return MOAT_CODE_NOACCESS;
+    if (!(state & MOAT_PAGE_IS_CLEAN))
+        return code;
+    if (code == MOAT_CODE_EXECUTE_READWRITE)
+        return MOAT_CODE_EXECUTE_READ;
+    return code == MOAT_CODE_READWRITE ? MOAT_CODE_READONLY : code;
 }
 
 static uint8_t peek(const _Atomic uint8_t *byte) {
@@ -162,7 +174,8 @@ void moat_pages_set(struct moat_space *space, uintptr_t start, uintptr_t end, ui
 
 /* What VirtualQuery cannot tell apart is one state to a query. */
 static uint8_t visible(uint8_t state) {
-    return state & MOAT_PAGE_COMMITTED ? state & (uint8_t)~MOAT_PAGE_LOCKED : 0;
+    const uint8_t hidden = MOAT_PAGE_LOCKED | MOAT_PAGE_IS_CLEAN;
+    return state & MOAT_PAGE_COMMITTED ? state & (uint8_t)~hidden : 0;
 }
 
 struct moat_pages_view moat_pages_view(const struct moat_space *space) {

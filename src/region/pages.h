@@ -2,8 +2,9 @@
 /*
  * pages: what the books say about each page, one byte a page.
  *
- *   committed     1 w g . l p p p    p: protection; g: PAGE_GUARD; w: PAGE_WRITECOMBINE;
- *                                    l: locked in memory, which no query tells
+ *   committed     1 w g c l p p p    p: protection; g: PAGE_GUARD; w: PAGE_WRITECOMBINE;
+ *                                    l: locked in memory, and c: clean, its first write is to trap
+ *                                    (clean.h), neither of which a query tells
  *   uncommitted   0 . . x d p p p    p: access rights the kernel still has on record for the page
  *                                    in an open block (READWRITE is 0, so fresh books are right);
  *                                    d: it holds old content, zeroed before it is handed out, and
@@ -31,9 +32,10 @@ enum {
     MOAT_PAGE_COMMITTED = 0x80,
     MOAT_PAGE_IS_WRITECOMBINE = 0x40,
     MOAT_PAGE_IS_GUARD = 0x20,
-    MOAT_PAGE_POISONED = 0x10,
-    MOAT_PAGE_DIRTY = 0x08,  /* uncommitted */
-    MOAT_PAGE_LOCKED = 0x08, /* committed */
+    MOAT_PAGE_POISONED = 0x10, /* uncommitted */
+    MOAT_PAGE_IS_CLEAN = 0x10, /* committed */
+    MOAT_PAGE_DIRTY = 0x08,    /* uncommitted */
+    MOAT_PAGE_LOCKED = 0x08,   /* committed */
     MOAT_PAGE_CODE = 0x07,
 };
 
@@ -64,6 +66,10 @@ uint32_t moat_page_protection(uint8_t state);
 /* MOAT_OS_* rights that the kernel is given for a protection code, or for a whole page state. */
 unsigned moat_code_access(uint8_t code);
 unsigned moat_page_access(uint8_t state, bool open);
+
+/* The protection code with the rights that the kernel has on record for a committed page, which are
+ * less than those of its protection while it is guarded or clean. */
+uint8_t moat_page_code_on_record(uint8_t state);
 
 /* The run that begins at `start`, cut at `end`. The caller holds the stripes. */
 struct moat_run moat_pages_run(const struct moat_space *space, uintptr_t start, uintptr_t end);

@@ -35,6 +35,7 @@ enum {
     MOAT_REGION_WATCHED = 8,     /* writes to its pages are recorded */
     MOAT_REGION_LARGE = 16,      /* its pages are large ones, committed and locked for life */
     MOAT_REGION_REPLACED = 32,   /* stands where a placeholder stood, and can be one again */
+    MOAT_REGION_CLEANED = 64,    /* watched by faults: clean until written (clean.h) */
 };
 
 #define MOAT_REGION_FLAGS_SHIFT 16

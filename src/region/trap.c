@@ -27,13 +27,6 @@ static void mix(struct moat_space *space, uintptr_t start, uintptr_t end) {
         moat_pages_mix(space, block);
 }
 
-/* The protection code for the rights a run had: what the kernel keeps on record under a marker. */
-static uint8_t left_behind(const struct moat_run *run) {
-    if (moat_page_access(run->state, run->open) == MOAT_OS_NONE)
-        return MOAT_CODE_NOACCESS;
-    return run->state & MOAT_PAGE_CODE;
-}
-
 /* Drop what the pages of a run hold; they trap already. What to remember of pages that kept it. */
 static uint8_t empty(const struct moat_space *space, const struct moat_run *run) {
     if (space->backend->empty(at(run->start), length(run), 0) || !moat_powers()->discard_zeroes)
@@ -56,7 +49,7 @@ static int mark(struct moat_space *space, const struct moat_run *run) {
     int error = moat_os_guard_install(at(run->start), length(run));
     if (error)
         return error;
-    moat_pages_set(space, run->start, run->end, left_behind(run));
+    moat_pages_set(space, run->start, run->end, moat_page_code_on_record(run->state));
     return 0;
 }
 

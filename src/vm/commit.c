@@ -22,8 +22,8 @@ static void report_damage(struct moat_manager *manager, const struct moat_access
 }
 
 enum moat_status moat_commit_pages(struct moat_manager *manager, struct moat_space *space,
-                                   const struct moat_range *range, uint32_t protection,
-                                   const char *what, size_t *committed) {
+                                   const struct moat_range *range, uint8_t state, const char *what,
+                                   size_t *committed) {
     struct moat_access_report report = {0};
     size_t charged = 0;
 
@@ -35,8 +35,8 @@ enum moat_status moat_commit_pages(struct moat_manager *manager, struct moat_spa
         if (status)
             return status;
     }
-    int error = moat_access_grant(space, range->start, range->end, moat_page_state(protection),
-                                  manager->options.poison, &report);
+    int error =
+        moat_access_grant(space, range->start, range->end, state, manager->options.poison, &report);
     *committed = report.bytes_committed;
     if (error && charged)
         moat_quota_refund(manager, charged);
@@ -88,7 +88,8 @@ enum moat_status moat_commit(struct moat_manager *manager, void *address, size_t
                                                 protection, &range, &ref, &stripes);
     if (status)
         return status;
-    status = moat_commit_pages(manager, ref.space, &range, protection, "commit", &committed);
+    uint8_t state = moat_commit_state(protection, ref.flags);
+    status = moat_commit_pages(manager, ref.space, &range, state, "commit", &committed);
     moat_region_leave(&ref, stripes);
     if (status)
         return status;

@@ -3,19 +3,28 @@
 #ifndef MOAT_VM_COMMIT_H
 #define MOAT_VM_COMMIT_H
 
+#include "region/pages.h"
 #include "vm/manager.h"
 #include "vm/range.h"
 
+/* The state of a page with this protection that is committed in a region with these
+ * MOAT_REGION_*. */
+static inline uint8_t moat_commit_state(uint32_t protection, uint32_t flags) {
+    bool clean = (flags & MOAT_REGION_CLEANED) != 0;
+    return moat_page_state(protection) | (clean ? MOAT_PAGE_IS_CLEAN : 0);
+}
+
 /*
- * Give the pages of a range a protection, committing those that are not. The caller holds the
- * stripes, or the region is not in the books yet.
+ * Give the pages of a range a state, committing those that are not. The caller holds the stripes,
+ * or the region is not in the books yet.
  *
+ *   state       moat_commit_state
  *   what        the call, for reports
  *   committed   receives the bytes that were not committed before
  */
 enum moat_status moat_commit_pages(struct moat_manager *manager, struct moat_space *space,
-                                   const struct moat_range *range, uint32_t protection,
-                                   const char *what, size_t *committed);
+                                   const struct moat_range *range, uint8_t state, const char *what,
+                                   size_t *committed);
 
 /*
  * Check the arguments of a commit or reset, find the region of this manager that holds the whole

@@ -18,6 +18,7 @@
 #include "vm/fault.h"
 
 #include "base/error_text.h"
+#include "region/clean.h"
 #include "region/pages.h"
 #include "vm/manager.h"
 #include "vm/range.h"
@@ -25,8 +26,15 @@
 #include <stdatomic.h>
 
 /* An access that the books allow and that fails again this often in a row, with no guard dropped
- * anywhere in between, is not refused by Moat. */
+ * and no first write let through anywhere in between, is not refused by Moat. */
 #define REPEATS_MAX 1000u
+
+/* What is to be done about an access. */
+enum verdict {
+    REFUSED,
+    REPEATED,
+    STUCK, /* the first write to a clean page, which the kernel does not let through alone */
+};
 
 /* Whom the host wants told. */
 struct listener {
@@ -40,27 +48,32 @@ static _Atomic(void (*)(const struct moat_fault *, void *)) callback;
 static _Atomic(void *) callback_context;
 static atomic_flag changing = ATOMIC_FLAG_INIT;
 
-static _Atomic uint32_t guards_dropped; /* of the process, to tell races from loops */
+static _Atomic uint32_t pages_opened; /* of the process, to tell races from loops */
 
 static _Thread_local struct {
     uintptr_t page;
     unsigned access;
-    uint32_t dropped;
+    uint32_t opened;
     uint32_t count;
 } repeats;
 
 /* The books allow the access. Once more, if that can be the end of it. */
 static bool may_repeat(uintptr_t page, unsigned access) {
     /* relaxed: a count that is compared for change alone. */
-    uint32_t dropped = atomic_load_explicit(&guards_dropped, memory_order_relaxed);
+    uint32_t opened = atomic_load_explicit(&pages_opened, memory_order_relaxed);
 
-    if (repeats.page != page || repeats.access != access || repeats.dropped != dropped) {
+    if (repeats.page != page || repeats.access != access || repeats.opened != opened) {
         repeats.page = page;
         repeats.access = access;
-        repeats.dropped = dropped;
+        repeats.opened = opened;
         repeats.count = 0;
     }
     return repeats.count++ < REPEATS_MAX;
+}
+
+static void count_opened(void) {
+    /* relaxed: as in may_repeat. */
+    atomic_fetch_add_explicit(&pages_opened, 1, memory_order_relaxed);
 }
 
 bool moat_fault_drop_guard(const struct moat_region_ref *ref, uintptr_t page, uint8_t state) {
@@ -71,31 +84,51 @@ bool moat_fault_drop_guard(const struct moat_region_ref *ref, uintptr_t page, ui
         return false;
     }
     moat_pages_set(ref->space, page, page + MOAT_PAGE, open);
-    /* relaxed: as in may_repeat. */
-    atomic_fetch_add_explicit(&guards_dropped, 1, memory_order_relaxed);
+    count_opened();
     return true;
 }
 
-/* The stripe of the page is held. Other states that refuse an access and let it be repeated are to
- * be asked about here, between the guard, which fires first, and the rights of the page. */
-static bool judge_page(const struct moat_region_ref *ref, uintptr_t page, unsigned access,
-                       struct moat_fault *fault) {
+/* The stripe of the page is held. A guard fires before a write is noted. */
+static enum verdict judge_page(const struct moat_region_ref *ref, uintptr_t page, unsigned access,
+                               struct moat_fault *fault) {
     struct moat_run run = moat_pages_run(ref->space, page, page + MOAT_PAGE);
 
     if (!(run.state & MOAT_PAGE_COMMITTED))
-        return false;
+        return REFUSED;
     if (run.state & MOAT_PAGE_IS_GUARD) {
         if (!moat_fault_drop_guard(ref, page, run.state))
-            return false;
+            return REFUSED;
         fault->kind = MOAT_FAULT_GUARD_PAGE;
         fault->owner = ref->owner;
         fault->protection =
             moat_protection_seen(run.state & (uint8_t)~MOAT_PAGE_IS_GUARD, ref->protection);
-        return true;
+        return REPEATED;
+    }
+    if (moat_clean_traps(run.state, access)) {
+        if (!moat_clean_wrote(ref->space, page))
+            return STUCK;
+        count_opened();
+        return REPEATED;
     }
     unsigned allowed = moat_page_access(run.state, true);
     unsigned tried = access ? access : MOAT_OS_READ | MOAT_OS_WRITE | MOAT_OS_EXECUTE;
-    return (allowed & tried) == tried && may_repeat(page, access);
+    return (allowed & tried) == tried && may_repeat(page, access) ? REPEATED : REFUSED;
+}
+
+/* The kernel has no mapping left to tell one page from its neighbours. */
+static bool give_up_cleanness(const struct moat_region_ref *ref) {
+    uintptr_t end = ref->base + ref->size;
+    uint32_t stripes;
+
+    if (moat_region_mine(ref, ref->base, end))
+        return false;
+    struct moat_patience patience = moat_manager_patience(ref->owner);
+    if (moat_region_enter(ref, ref->base, end, &patience, &stripes))
+        return false;
+    bool all = moat_clean_give_up(ref->space, ref->base, end);
+    moat_region_leave(ref, stripes);
+    count_opened();
+    return all;
 }
 
 bool moat_fault_judge(const struct moat_os_fault *found, struct moat_fault *fault) {
@@ -121,8 +154,9 @@ bool moat_fault_judge(const struct moat_os_fault *found, struct moat_fault *faul
     } while (status == MOAT_NOT_OURS); /* released meanwhile: perhaps reserved again, too */
     if (status)
         return false;
-    bool repeat = judge_page(&ref, page, found->access, fault);
+    enum verdict verdict = judge_page(&ref, page, found->access, fault);
     moat_region_leave(&ref, stripes);
+    bool repeat = verdict == REPEATED || (verdict == STUCK && give_up_cleanness(&ref));
     if (!repeat || fault->kind)
         repeats.count = 0;
     return repeat;
@@ -193,6 +227,11 @@ static enum moat_status end_change(enum moat_status status, const char *why) {
 static bool installed(void) {
     /* relaxed: changed by who may change it alone. */
     return atomic_load_explicit(&number, memory_order_relaxed) & 1;
+}
+
+bool moat_fault_handled(void) {
+    /* A(told) */
+    return atomic_load_explicit(&number, memory_order_acquire) & 1;
 }
 
 static void next_number(void) {

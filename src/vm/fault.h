@@ -8,6 +8,9 @@
 
 #include <moat/fault.h>
 
+/* Whether moat_fault_handler_install was called last. */
+bool moat_fault_handled(void);
+
 /*
  * Do about an access what the books say of its page: drop a guard, let it be repeated, or nothing.
  *

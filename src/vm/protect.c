@@ -19,8 +19,8 @@ static enum moat_status protect_entered(const struct moat_region_ref *ref,
             return moat_fail(MOAT_INVALID_ADDRESS, "protect", run.start, "a page is not committed");
         at = run.end;
     }
-    enum moat_status status =
-        moat_commit_pages(ref->owner, ref->space, range, protection, "protect", &committed);
+    enum moat_status status = moat_commit_pages(ref->owner, ref->space, range,
+                                                moat_page_state(protection), "protect", &committed);
     if (!status)
         *seen = moat_protection_seen(first.state, ref->protection);
     return status;

@@ -133,12 +133,12 @@ static enum moat_status find_place(const struct request *request, struct moat_pl
     return status;
 }
 
-static enum moat_status commit_place(const struct request *request,
-                                     const struct moat_place *place) {
+static enum moat_status commit_place(const struct request *request, const struct moat_place *place,
+                                     uint32_t flags) {
     struct moat_range range = {place->base, place->base + place->size};
     size_t committed;
-    return moat_commit_pages(request->manager, place->space, &range, request->terms->protection,
-                             CALL, &committed);
+    uint8_t state = moat_commit_state(request->terms->protection, flags);
+    return moat_commit_pages(request->manager, place->space, &range, state, CALL, &committed);
 }
 
 static void vacate(struct moat_manager *manager, const struct moat_place *place, bool committed) {
@@ -196,7 +196,7 @@ enum moat_status moat_reserve_as(struct moat_manager *manager, void *address, si
     if (watched(terms))
         status = moat_watch_start(manager, &place, CALL, &birth.flags);
     if (!status && commit)
-        status = commit_place(&request, &place);
+        status = commit_place(&request, &place, birth.flags);
     if (status) {
         vacate(manager, &place, false);
         return status;

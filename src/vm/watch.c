@@ -3,23 +3,38 @@
 #include "vm/watch.h"
 
 #include "os/os.h"
+#include "region/clean.h"
 #include "region/watch.h"
+#include "vm/fault.h"
 #include "vm/range.h"
 
 #include <moat/watch.h>
 
 #include <errno.h>
 
+static const char no_kernel[] = "the kernel does not record writes (userfaultfd with WP_ASYNC and "
+                                "PAGEMAP_SCAN, Linux 6.7), or a filter of system calls forbids it";
+static const char no_handler[] = "watch=fault: call moat_fault_handler_install before";
+static const char no_way[] = "the kernel does not record writes (userfaultfd with WP_ASYNC and "
+                             "PAGEMAP_SCAN, Linux 6.7); where moat_fault_handler_install was "
+                             "called before, faults do";
+
 enum moat_status moat_watch_start(const struct moat_manager *manager,
                                   const struct moat_place *place, const char *what,
                                   uint32_t *flags) {
-    int error = moat_watch_begin(place->base, place->size);
-    (void)manager;
+    enum moat_watch way = manager->options.watch;
+    int error = way == MOAT_WATCH_FAULT ? ENOSYS : moat_watch_begin(place->base, place->size);
+
     *flags |= MOAT_REGION_WATCHED;
-    if (error == ENOSYS)
+    if (error == ENOSYS && way == MOAT_WATCH_KERNEL)
+        return moat_fail(MOAT_NOT_SUPPORTED, what, place->base, no_kernel);
+    if (error == ENOSYS && !moat_fault_handled())
         return moat_fail(MOAT_NOT_SUPPORTED, what, place->base,
-                         "the kernel does not record writes (userfaultfd with WP_ASYNC and "
-                         "PAGEMAP_SCAN, Linux 6.7), or a filter of system calls forbids it");
+                         way == MOAT_WATCH_FAULT ? no_handler : no_way);
+    if (error == ENOSYS) {
+        *flags |= MOAT_REGION_CLEANED;
+        return MOAT_OK;
+    }
     if (error == EMFILE || error == ENFILE)
         return moat_fail(MOAT_NO_MEMORY, what, place->base,
                          "no file descriptor is left to record writes with");
@@ -65,7 +80,9 @@ static enum moat_status search(struct moat_manager *manager, const char *what, u
     enum moat_status status = enter(manager, what, address, size, &range, &ref, &stripes);
     if (status)
         return status;
-    int error = moat_watch_collect(&ref, range.start, range.end, search);
+    int error = ref.flags & MOAT_REGION_CLEANED
+                    ? moat_clean_collect(&ref, range.start, range.end, search)
+                    : moat_watch_collect(&ref, range.start, range.end, search);
     moat_region_leave(&ref, stripes);
     return error ? moat_fail_pages(error, MOAT_NO_MEMORY, what, &range) : MOAT_OK;
 }

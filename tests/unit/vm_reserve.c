@@ -66,7 +66,7 @@ Test(vm_reserve, arguments_that_no_state_could_make_right) {
         {0, PAGE, MOAT_PAGE_NOACCESS | MOAT_PAGE_WRITECOMBINE, 0},
         {0, PAGE, MOAT_PAGE_READWRITE | MOAT_PAGE_GUARD | MOAT_PAGE_NOCACHE, 0},
         {0, PAGE, MOAT_PAGE_READWRITE | MOAT_PAGE_NOCACHE | MOAT_PAGE_WRITECOMBINE, 0},
-        {0, PAGE, MOAT_PAGE_READWRITE, 4},
+        {0, PAGE, MOAT_PAGE_READWRITE, 8},
         {0, PAGE, MOAT_PAGE_READWRITE, 0x80000000},
     };
     struct moat_stats before = stats_of(manager);

@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const watches[WATCHES] = {"watch=kernel", "watch=kernel,trap=protect"};
+const char *const watches[WATCHES] = {"watch=kernel", "watch=kernel,trap=protect", "watch=fault",
+                                      "watch=fault,trap=protect"};
 
 struct moat_manager *watching(const char *options) {
     void *base;

@@ -12,7 +12,7 @@
 #include <stddef.h>
 
 /* Every way of recording writes, on each rung of the trap ladder. */
-#define WATCHES 2
+#define WATCHES 4
 extern const char *const watches[WATCHES];
 
 /* A manager that records this way; the test is skipped where the machine does not. The fault
