@@ -54,6 +54,7 @@ extern "C" {
 #define MOAT_RESERVE_COMMIT      0x1u /* commit the whole region as well */
 #define MOAT_RESERVE_TOP_DOWN    0x2u /* a hint: prefer high addresses */
 #define MOAT_RESERVE_WRITE_WATCH 0x4u /* record writes to its pages: <moat/watch.h> */
+#define MOAT_RESERVE_LARGE_PAGES 0x8u /* with COMMIT: pages of 2 MiB, see moat_reserve */
 
 struct moat_manager;
 
@@ -150,8 +151,16 @@ MOAT_API MOAT_CHECKED enum moat_status moat_manager_default(struct moat_manager 
  *   flags        MOAT_RESERVE_*
  *   base         receives the start of the region; NULL after a failure
  *
+ * With MOAT_RESERVE_LARGE_PAGES and MOAT_RESERVE_COMMIT the region is made of pages of 2 MiB that
+ * the machine's owner has set aside. They are in memory from the start and are never paged;
+ * address and size are multiples of 2 MiB, and so are those of commit, reset and protect; a
+ * decommit is refused with MOAT_INVALID_ADDRESS, as Windows does; there are no guard pages and no
+ * other modifiers. A child that is forked and writes to such pages needs as many more.
+ *
  * Returns   MOAT_OK
  *           MOAT_INVALID_ARGUMENT   protection, flags, size, or a range outside user space
+ *           MOAT_NO_PRIVILEGE       large pages, and none were set aside
+ *           MOAT_NO_LARGE_PAGES     large pages, and all are in use
  *           MOAT_INVALID_ADDRESS    a page of the granules of that range is not free
  *           MOAT_NO_MEMORY          no room, or none for the books
  *           MOAT_COMMIT_LIMIT, MOAT_MAP_LIMIT   the kernel refused to commit

@@ -147,7 +147,8 @@ MOAT_LAYOUT(sizeof(void *) != 8 || offsetof(SYSTEM_INFO, dwAllocationGranularity
  *                                        inside one reservation
  *             ERROR_NOT_ENOUGH_MEMORY    no room
  *             ERROR_COMMITMENT_LIMIT     the kernel refused to back the pages
- *             ERROR_PRIVILEGE_NOT_HELD   MEM_LARGE_PAGES, rightly combined: always, so far
+ *             ERROR_PRIVILEGE_NOT_HELD   MEM_LARGE_PAGES, and no large pages are set aside here
+ *             ERROR_NO_SYSTEM_RESOURCES  MEM_LARGE_PAGES, and all of them are in use
  *             ERROR_GEN_FAILURE          MEM_RESET_UNDO: some pages have lost their content, or
  *                                        were never written; the others are kept
  *             ERROR_NOACCESS             MEM_RESET_UNDO: a page has no access

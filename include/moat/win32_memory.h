@@ -129,6 +129,17 @@ MOAT_API DWORD WINAPI OfferVirtualMemory(PVOID VirtualAddress, SIZE_T Size,
 MOAT_API DWORD WINAPI ReclaimVirtualMemory(const void *VirtualAddress, SIZE_T Size);
 
 /*
+ * The least size of a large page, which size and address of MEM_LARGE_PAGES are multiples of.
+ *
+ * Returns   2 MiB, or 0: this machine has none. VirtualAlloc says ERROR_PRIVILEGE_NOT_HELD where
+ *           none are set aside for use
+ * Threads   any
+ * Since     0.2
+ * Contract  learn.microsoft.com, memoryapi.h, GetLargePageMinimum
+ */
+MOAT_API SIZE_T WINAPI GetLargePageMinimum(VOID);
+
+/*
  * A handle of the calling process, that needs no closing. For FlushInstructionCache.
  *
  * Threads   any; async-signal-safe

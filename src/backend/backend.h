@@ -51,6 +51,10 @@ struct moat_backend_ops {
     bool accessible;
 };
 
+/* The kernel's large pages. Never NULL; there may be none to supply. A block lies between free
+ * space when it is supplied. */
+const struct moat_backend_ops *moat_backend_large(void);
+
 /* The kernel. Never NULL. */
 const struct moat_backend_ops *moat_backend_os(void);
 

@@ -20,11 +20,6 @@ static enum moat_status refuse(enum moat_status status, const char *call, const 
     return moat_fail(status, call, (uintptr_t)address, why);
 }
 
-static bool range_is_valid(const void *address, size_t size) {
-    struct moat_range range;
-    return moat_range_of((uintptr_t)address, size, MOAT_OS_USER_END, &range);
-}
-
 enum moat_status moat_win32_alloc(struct moat_manager *manager, void *address, size_t size,
                                   uint32_t type, uint32_t protection, void **start) {
     struct moat_win32_request request;
@@ -45,13 +40,6 @@ enum moat_status moat_win32_alloc(struct moat_manager *manager, void *address, s
         return moat_reset(manager, address, size, protection, start);
     case MOAT_WIN32_RESET_UNDO:
         return moat_reset_undo(manager, address, size, protection, start);
-    case MOAT_WIN32_LARGE_PAGES:
-        /* The right to lock memory is looked at after the range and before its alignment. */
-        if (!range_is_valid(address, size))
-            return refuse(MOAT_INVALID_ARGUMENT, "VirtualAlloc", address,
-                          "the size is 0 or the range leaves user space");
-        return refuse(MOAT_NO_PRIVILEGE, "VirtualAlloc", address,
-                      "large pages are not supported yet");
     default:
         return refuse(MOAT_INVALID_ARGUMENT, "VirtualAlloc", address, "no such type");
     }

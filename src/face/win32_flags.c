@@ -25,7 +25,7 @@ enum moat_status moat_win32_decode_alloc(bool placed, uint32_t type, uint32_t pr
         return MOAT_INVALID_ARGUMENT;
     if ((type & RESETS) != 0 && type != MEM_RESET && type != MEM_RESET_UNDO)
         return MOAT_INVALID_ARGUMENT;
-    if ((type & MEM_LARGE_PAGES) != 0 && (type & both) != both)
+    if ((type & MEM_LARGE_PAGES) != 0 && ((type & both) != both || (type & MEM_WRITE_WATCH) != 0))
         return MOAT_INVALID_ARGUMENT;
     if ((type & MEM_WRITE_WATCH) != 0 && (type & MEM_RESERVE) == 0)
         return MOAT_INVALID_ARGUMENT;
@@ -34,9 +34,7 @@ enum moat_status moat_win32_decode_alloc(bool placed, uint32_t type, uint32_t pr
 
     struct moat_win32_request decoded = {
         type == MEM_RESET_UNDO ? MOAT_WIN32_RESET_UNDO : MOAT_WIN32_RESET, 0};
-    if ((type & MEM_LARGE_PAGES) != 0) {
-        decoded.action = MOAT_WIN32_LARGE_PAGES;
-    } else if ((type & MEM_RESERVE) != 0 || ((type & MEM_COMMIT) != 0 && !placed)) {
+    if ((type & MEM_RESERVE) != 0 || ((type & MEM_COMMIT) != 0 && !placed)) {
         decoded.action = MOAT_WIN32_RESERVE;
         if ((type & MEM_COMMIT) != 0)
             decoded.reserve_flags |= MOAT_RESERVE_COMMIT;
@@ -44,6 +42,8 @@ enum moat_status moat_win32_decode_alloc(bool placed, uint32_t type, uint32_t pr
             decoded.reserve_flags |= MOAT_RESERVE_TOP_DOWN;
         if ((type & MEM_WRITE_WATCH) != 0)
             decoded.reserve_flags |= MOAT_RESERVE_WRITE_WATCH;
+        if ((type & MEM_LARGE_PAGES) != 0)
+            decoded.reserve_flags |= MOAT_RESERVE_LARGE_PAGES;
     } else if ((type & MEM_COMMIT) != 0) {
         decoded.action = MOAT_WIN32_COMMIT;
     }

@@ -20,7 +20,6 @@ enum moat_win32_action {
     MOAT_WIN32_COMMIT,
     MOAT_WIN32_RESET,
     MOAT_WIN32_RESET_UNDO,
-    MOAT_WIN32_LARGE_PAGES, /* well formed, and nobody here has the right to lock memory */
     MOAT_WIN32_DECOMMIT,
     MOAT_WIN32_RELEASE,
     MOAT_WIN32_PLACEHOLDER, /* well formed, and there is no placeholder to do it to */

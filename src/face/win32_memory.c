@@ -84,6 +84,10 @@ DWORD WINAPI ReclaimVirtualMemory(const void *VirtualAddress, SIZE_T Size) {
     return status == MOAT_CONTENT_LOST ? ERROR_BUSY : error_of(status);
 }
 
+SIZE_T WINAPI GetLargePageMinimum(VOID) {
+    return moat_os_large_pages_exist() ? MOAT_OS_LARGE_PAGE : 0;
+}
+
 HANDLE WINAPI GetCurrentProcess(VOID) {
     return (HANDLE)(intptr_t)-1;
 }

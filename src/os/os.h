@@ -58,6 +58,16 @@ int moat_os_reserve(size_t size, size_t alignment, void **base);
 /* The same at exactly `base`. EEXIST when any page of it is mapped already. */
 int moat_os_reserve_at(void *base, size_t size);
 
+#define MOAT_OS_LARGE_PAGE ((size_t)2 << 20)
+
+/* Whether this machine has such pages at all, and whether any were set aside for use. */
+bool moat_os_large_pages_exist(void);
+bool moat_os_large_pages_set_aside(void);
+
+/* Take large pages at exactly `base`, with no access and reading as zero; address and size are
+ * multiples of MOAT_OS_LARGE_PAGE. EEXIST as above; ENOMEM: they are all in use. */
+int moat_os_reserve_large(void *base, size_t size);
+
 /* Give address space back. The range is one that moat_os_reserve* gave, whole. */
 int moat_os_unreserve(void *base, size_t size);
 

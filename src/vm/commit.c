@@ -5,6 +5,7 @@
 #include "base/format.h"
 #include "os/os.h"
 #include "region/access.h"
+#include "vm/large.h"
 #include "vm/quota.h"
 
 /* A page was written after it was given back: say so while it can still be told where. */
@@ -71,6 +72,9 @@ enum moat_status moat_commit_enter(struct moat_manager *manager, const char *wha
         if (!moat_range_fits(range, ref))
             return moat_fail(MOAT_INVALID_ADDRESS, what, address,
                              "the range leaves the region it starts in");
+        status = moat_large_check(ref, range, protection, what);
+        if (status)
+            return status;
         status = moat_region_enter(ref, range->start, range->end, &patience, stripes);
     } while (status == MOAT_NOT_OURS); /* released meanwhile: perhaps reserved again, too */
     if (status)

@@ -133,6 +133,7 @@ static bool give_up_cleanness(const struct moat_region_ref *ref) {
 
 bool moat_fault_judge(const struct moat_os_fault *found, struct moat_fault *fault) {
     uintptr_t page = moat_round_down(found->address, MOAT_PAGE);
+    struct moat_patience patience = {0};
     struct moat_region_ref ref;
     enum moat_status status;
     uint32_t stripes;
@@ -149,8 +150,7 @@ bool moat_fault_judge(const struct moat_os_fault *found, struct moat_fault *faul
             return false;
         if (moat_region_mine(&ref, page, page + MOAT_PAGE))
             return false;
-        struct moat_patience patience = moat_manager_patience(ref.owner);
-        status = moat_region_enter(&ref, page, page + MOAT_PAGE, &patience, &stripes);
+        status = moat_manager_enter(&ref, page, page + MOAT_PAGE, &patience, &stripes);
     } while (status == MOAT_NOT_OURS); /* released meanwhile: perhaps reserved again, too */
     if (status)
         return false;

@@ -72,6 +72,9 @@ enum moat_status moat_decommit(struct moat_manager *manager, void *address, size
             return moat_refuse_free(manager, "decommit", at);
         if (!moat_region_committable(&ref))
             return moat_fail(MOAT_INVALID_ADDRESS, "decommit", at, "in a placeholder");
+        if (ref.flags & MOAT_REGION_LARGE)
+            return moat_fail(MOAT_INVALID_ADDRESS, "decommit", at,
+                             "large pages are released as a whole");
         status = decommit_range(&ref, at, size, &range);
         if (status)
             return status;

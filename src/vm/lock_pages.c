@@ -137,7 +137,8 @@ enum moat_status moat_lock_pages(struct moat_manager *manager, void *address, si
     }
     if (status)
         return status;
-    status = lock_entered(&ref, &range);
+    /* Large pages are never anywhere but in memory. */
+    status = ref.flags & MOAT_REGION_LARGE ? MOAT_OK : lock_entered(&ref, &range);
     moat_region_leave(&ref, stripes);
     return status;
 }

@@ -2,6 +2,7 @@
 /* protect: other rights for committed pages; all of them, or nothing changes. */
 #include "vm/commit.h"
 #include "vm/foreign.h"
+#include "vm/large.h"
 
 #include "os/os.h"
 #include "region/pages.h"
@@ -65,6 +66,9 @@ enum moat_status moat_protect(struct moat_manager *manager, void *address, size_
         if (!moat_range_fits(&range, &ref))
             return moat_fail(MOAT_INVALID_ADDRESS, "protect", given,
                              "the range leaves the region it starts in");
+        status = moat_large_check(&ref, &range, protection, "protect");
+        if (status)
+            return status;
         status = moat_manager_enter(&ref, range.start, range.end, &patience, &stripes);
     } while (status == MOAT_NOT_OURS);
     if (status)

@@ -5,6 +5,7 @@
 #include "region/arena.h"
 #include "region/trap.h"
 #include "vm/commit.h"
+#include "vm/large.h"
 #include "vm/quota.h"
 #include "vm/range.h"
 #include "vm/watch.h"
@@ -214,5 +215,7 @@ enum moat_status moat_reserve_as(struct moat_manager *manager, void *address, si
 enum moat_status moat_reserve(struct moat_manager *manager, void *address, size_t size,
                               uint32_t protection, uint32_t flags, void **base) {
     const struct moat_reserve_terms terms = {.protection = protection, .flags = flags};
+    if (flags & MOAT_RESERVE_LARGE_PAGES)
+        return moat_reserve_large(manager, address, size, protection, flags, base);
     return moat_reserve_as(manager, address, size, &terms, base);
 }

@@ -49,7 +49,7 @@ static bool type_is_well_formed(uint32_t type) {
         return type == MEM_RESET || type == MEM_RESET_UNDO;
     if (!has(type, MEM_COMMIT) && !has(type, MEM_RESERVE))
         return false;
-    if (has(type, MEM_WRITE_WATCH) && !has(type, MEM_RESERVE))
+    if (has(type, MEM_WRITE_WATCH) && (!has(type, MEM_RESERVE) || has(type, MEM_LARGE_PAGES)))
         return false;
     if (has(type, MEM_LARGE_PAGES) && !(has(type, MEM_COMMIT) && has(type, MEM_RESERVE)))
         return false;
@@ -66,8 +66,6 @@ static enum moat_win32_action action_of(bool placed, uint32_t type) {
         return MOAT_WIN32_RESET;
     if (type == MEM_RESET_UNDO)
         return MOAT_WIN32_RESET_UNDO;
-    if (has(type, MEM_LARGE_PAGES))
-        return MOAT_WIN32_LARGE_PAGES;
     return has(type, MEM_RESERVE) || !placed ? MOAT_WIN32_RESERVE : MOAT_WIN32_COMMIT;
 }
 
@@ -82,7 +80,8 @@ static bool protection_is_valid(uint32_t protection) {
 }
 
 static bool decodes_as_expected(bool placed, uint32_t type, uint32_t protection) {
-    const uint32_t known = MOAT_RESERVE_COMMIT | MOAT_RESERVE_TOP_DOWN | MOAT_RESERVE_WRITE_WATCH;
+    const uint32_t known = MOAT_RESERVE_COMMIT | MOAT_RESERVE_TOP_DOWN | MOAT_RESERVE_WRITE_WATCH |
+                           MOAT_RESERVE_LARGE_PAGES;
     struct moat_win32_request got = {MOAT_WIN32_RELEASE, 77};
     enum moat_status status = moat_win32_decode_alloc(placed, type, protection, &got);
 
@@ -96,6 +95,7 @@ static bool decodes_as_expected(bool placed, uint32_t type, uint32_t protection)
     return has(got.reserve_flags, MOAT_RESERVE_COMMIT) == has(type, MEM_COMMIT) &&
            has(got.reserve_flags, MOAT_RESERVE_TOP_DOWN) == has(type, MEM_TOP_DOWN) &&
            has(got.reserve_flags, MOAT_RESERVE_WRITE_WATCH) == has(type, MEM_WRITE_WATCH) &&
+           has(got.reserve_flags, MOAT_RESERVE_LARGE_PAGES) == has(type, MEM_LARGE_PAGES) &&
            (got.reserve_flags & ~known) == 0;
 }
 

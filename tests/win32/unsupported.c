@@ -14,18 +14,6 @@ static void flags(void) {
     row("unsupported_physical_err", ERROR_INVALID_PARAMETER,
         alloc_error(NULL, GRANULE, MEM_RESERVE | MEM_PHYSICAL, PAGE_READWRITE));
 
-    DWORD large = MEM_RESERVE | MEM_COMMIT | MEM_LARGE_PAGES;
-    row("unsupported_large_pages_err", ERROR_PRIVILEGE_NOT_HELD,
-        alloc_error(NULL, 2 * MIB, large, PAGE_READWRITE));
-    row("unsupported_large_pages_right_before_alignment", ERROR_PRIVILEGE_NOT_HELD,
-        alloc_error(NULL, PAGE, large, PAGE_READWRITE));
-    row("unsupported_large_pages_size_zero_first", ERROR_INVALID_PARAMETER,
-        alloc_error(NULL, 0, large, PAGE_READWRITE));
-    row("unsupported_large_pages_range_first", ERROR_INVALID_PARAMETER,
-        alloc_error((void *)(uintptr_t)0x7FFFFFFF0000, 2 * MIB, large, PAGE_READWRITE));
-    row("unsupported_large_pages_protection_first", ERROR_INVALID_PARAMETER,
-        alloc_error(NULL, 2 * MIB, large, 0));
-
     row("unsupported_placeholder_split_err", ERROR_INVALID_ADDRESS,
         free_error(base, PAGE, MEM_RELEASE | MEM_PRESERVE_PLACEHOLDER));
     row("unsupported_placeholder_coalesce_err", ERROR_INVALID_ADDRESS,

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * large: pages of 2 MiB that the machine's owner has set aside.
+ *
+ * They come put away, as those of the os backend, and stay in memory while they are mapped. Access
+ * rights and content are theirs as a whole. A block is supplied in the middle of free space, so
+ * that whoever asks for it can put margins on either side.
+ */
+#include "backend/backend.h"
+#include "base/align.h"
+#include "os/os.h"
+
+#include <errno.h>
+
+/* Other threads may map where space was found free. */
+#define TRIES 16
+
+static int supply(size_t size, size_t alignment, void **base) {
+    size_t around;
+    int error = EEXIST;
+
+    if (alignment < MOAT_OS_LARGE_PAGE)
+        alignment = MOAT_OS_LARGE_PAGE;
+    if (!moat_add_checked(size, 2 * alignment, &around))
+        return ENOMEM;
+    for (unsigned i = 0; i < TRIES && error == EEXIST; i++) {
+        void *room;
+        error = moat_os_reserve(around, alignment, &room);
+        if (!error)
+            error = moat_os_unreserve(room, around);
+        if (error)
+            return error;
+        *base = (char *)room + alignment;
+        error = moat_os_reserve_large(*base, size);
+    }
+    return error == EEXIST ? ENOMEM : error;
+}
+
+static int empty(void *start, size_t size, uint8_t poison) {
+    (void)poison;
+    return moat_os_discard(start, size);
+}
+
+static size_t refill(void *start, size_t size, uint8_t poison) {
+    (void)start;
+    (void)size;
+    (void)poison;
+    return SIZE_MAX;
+}
+
+const struct moat_backend_ops *moat_backend_large(void) {
+    static const struct moat_backend_ops ops = {
+        .name = "large",
+        .supply = supply,
+        .take_back = moat_os_unreserve,
+        .empty = empty,
+        .refill = refill,
+        .accessible = false,
+    };
+    return &ops;
+}
