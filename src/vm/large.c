@@ -100,7 +100,8 @@ enum moat_status moat_reserve_large(struct moat_manager *manager, void *address,
     if (status)
         return status;
     struct moat_range range = {place.base, place.base + place.size};
-    status = moat_commit_pages(manager, place.space, &range, protection, call, &committed);
+    status = moat_commit_pages(manager, place.space, &range, moat_page_state(protection), call,
+                               &committed);
     if (status) {
         vacate(manager, &place, false);
         return status;
