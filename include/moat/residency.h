@@ -33,7 +33,8 @@ struct moat_manager;
  * Uncommitted pages in the range have no content to lose. A committed page that nobody has written
  * since it was committed cannot be told from one that was dropped, and counts as lost; so does,
  * while a forked child lives, a page of zeroes that was written before the fork. Pages that are
- * read-only are writable to other threads while this looks at them.
+ * read-only are writable to other threads while this looks at them. In a region whose writes are
+ * recorded (<moat/watch.h>) this may count as a write, and so may moat_reset and moat_discard.
  *
  * Returns   MOAT_OK             every page holds what it held before the reset
  *           MOAT_CONTENT_LOST   some pages read as zero; all others are kept as by MOAT_OK

@@ -45,6 +45,9 @@ enum moat_status moat_commit_pages(struct moat_manager *manager, struct moat_spa
         report_damage(manager, &report);
     if (report.refusals)
         moat_manager_count(manager, MOAT_COUNT_GUARD_FAILURES, report.refusals);
+    /* A region of large pages that is not in the books yet is not to be taken for a file. */
+    if (error && space->backend == moat_backend_large())
+        return moat_fail_kernel(error, MOAT_COMMIT_LIMIT, what, range->start);
     return error ? moat_fail_pages(error, MOAT_COMMIT_LIMIT, what, range) : MOAT_OK;
 }
 

@@ -77,9 +77,16 @@ enum moat_status moat_fail_kernel(int error, enum moat_status otherwise, const c
     return status;
 }
 
+/* The kernel keeps large pages in a file of its own. */
+static bool lies_in_file(uintptr_t address) {
+    struct moat_region_ref ref;
+    return moat_region_find(address, &ref) && (ref.flags & MOAT_REGION_LARGE) != 0;
+}
+
 /* What is wrong with the mappings of a region's pages, by the kernel's word; NULL: nothing. */
 static const char *find_damage(const struct moat_range *range, uintptr_t *where) {
     struct moat_os_mapping mapping;
+    bool file = lies_in_file(range->start);
 
     for (uintptr_t at = range->start; at < range->end; at = mapping.end) {
         if (moat_os_query(at, &mapping))
@@ -87,7 +94,7 @@ static const char *find_damage(const struct moat_range *range, uintptr_t *where)
         *where = at;
         if (!mapping.mapped)
             return "pages of a region are not mapped: somebody unmapped them";
-        if (mapping.file || mapping.shared)
+        if (mapping.file != file || mapping.shared)
             return "something else is mapped over pages of a region";
     }
     return NULL;
