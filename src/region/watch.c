@@ -177,7 +177,7 @@ static void put_back(struct moat_os_watch *watch, const struct moat_watch_search
 
 int moat_watch_collect(const struct moat_region_ref *ref, uintptr_t start, uintptr_t end,
                        struct moat_watch_search *search) {
-    struct moat_os_watch *watch;
+    struct moat_os_watch *watch = NULL;
     uintptr_t at, stop;
     int error = find_shared(&watch);
 
