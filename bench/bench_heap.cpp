@@ -4,10 +4,10 @@
  *
  * "alloc+free" frees each block at once and writes one word to it. "working set" keeps 4096 blocks
  * of 16 to 1024 bytes a thread and replaces a random one: spans are full, and frees go anywhere.
- * "handed over" allocates in one thread and frees in the other, 256 blocks of 64 bytes at a time;
- * a pair is what is counted. "traps when freed" is the pair of a size at which Moat gives each block
- * a region of its own; the yardstick is guarded mmap, the only other one that keeps that promise.
- * "refused free" is of addresses that are no blocks; only Moat survives that.
+ * "handed over" allocates in one thread and frees in the other, 256 blocks of 64 bytes at a time; a
+ * pair is what is counted. "traps when freed" is the pair at a size where each block is a region;
+ * the yardstick is guarded mmap, the only other one that keeps that promise. "refused free" is of
+ * addresses that are no blocks; only Moat survives that.
  *
  * glibc and mimalloc keep their lists in the memory they hand out and believe a free; they stand
  * here for scale. scudo is hardened: it checks a header beside each block, and ends the process.
