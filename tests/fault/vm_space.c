@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * vm_space: adopting, disowning and trimming with each system call failing in turn, and the reserve
- * that has a trimmed arena back. An arena is there or it is not, and is fresh either way.
+ * that has a trimmed arena back. An arena is there or it is not, and is fresh either way. And a
+ * trim that is stopped right before it unmaps, to see what others meet then.
  */
 #define _GNU_SOURCE
 #include "region/arena.h"
+#include "region/pages.h"
 #include "support/inject.h"
 
 #include <moat/moat.h>
@@ -12,6 +14,8 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -200,6 +204,26 @@ Test(vm_space, an_arena_goes_or_stays_by_protection) {
     run(MOAT_TRAP_PROTECT);
 }
 
+/* Books are cleared by hand where the kernel does not do it. */
+Test(vm_space, no_page_is_remembered) {
+    struct moat_manager *manager = create(MOAT_TRAP_PROTECT);
+    char *place = use(manager);
+    uintptr_t at = (uintptr_t)place;
+    struct moat_space *arena = moat_arena_of(at);
+
+    /* As if the kernel had not taken what the pages hold. */
+    for (uintptr_t page = arena->usable_start; page < arena->usable_end; page += BLOCK)
+        moat_pages_set(arena, page, page + PAGE, MOAT_PAGE_DIRTY);
+    inject_fail_from(INJECT_MADVISE, 1, EINVAL);
+    cr_assert_eq(moat_trim(NULL, 0, NULL), MOAT_OK);
+    inject_clear();
+    (void)use(manager);
+    cr_assert_eq(moat_arena_of(at), arena);
+    for (uintptr_t page = arena->usable_start; page < arena->usable_end; page += PAGE)
+        cr_assert_eq(moat_pages_run(arena, page, page + PAGE).state, 0);
+    moat_manager_destroy(manager);
+}
+
 /* What the kernel will not unmap stays an arena, and its regions are as they were. */
 Test(vm_space, an_unmapping_that_is_refused) {
     struct moat_manager *manager = create(MOAT_TRAP_AUTO);
@@ -216,4 +240,53 @@ Test(vm_space, an_unmapping_that_is_refused) {
     cr_assert_eq(moat_trim(NULL, 0, &given), MOAT_OK);
     cr_assert_null(moat_arena_of((uintptr_t)place));
     moat_manager_destroy(manager);
+}
+
+int __real_moat_os_unreserve(void *base, size_t size);
+int __wrap_moat_os_unreserve(void *base, size_t size);
+
+static void (*before_unmapping)(void); /* once */
+
+int __wrap_moat_os_unreserve(void *base, size_t size) {
+    void (*hook)(void) = before_unmapping;
+    before_unmapping = NULL;
+    if (hook)
+        hook();
+    return __real_moat_os_unreserve(base, size);
+}
+
+static struct moat_manager *the_manager;
+static char *the_place;
+static pthread_t other;
+static enum moat_status others_status;
+
+static void *reserve_there(void *unused) {
+    void *base;
+    (void)unused;
+    others_status = moat_reserve(the_manager, the_place, GRANULE, RW, 0, &base);
+    return NULL;
+}
+
+/* Let another thread ask for a place in the arena, until it has asked the kernel. */
+static void ask_for_the_place(void) {
+    struct moat_page_info info;
+
+    /* What is half-way is not free. */
+    cr_assert_eq(moat_query(the_place, &info), MOAT_OK);
+    cr_assert_neq(info.state, MOAT_STATE_FREE);
+    inject_fail(INJECT_MMAP, 0, 0);
+    cr_assert_eq(pthread_create(&other, NULL, reserve_there, NULL), 0);
+    while (inject_count(INJECT_MMAP) < 1)
+        sched_yield();
+}
+
+Test(vm_space, a_place_is_not_refused_for_a_trim) {
+    the_manager = create(MOAT_TRAP_AUTO);
+    the_place = use(the_manager);
+    before_unmapping = ask_for_the_place;
+    cr_assert_eq(moat_trim(NULL, 0, NULL), MOAT_OK);
+    pthread_join(other, NULL);
+    cr_assert_eq(others_status, MOAT_OK);
+    cr_assert_eq(moat_release(the_manager, the_place), MOAT_OK);
+    moat_manager_destroy(the_manager);
 }

@@ -63,11 +63,44 @@ static void look(uint64_t *state) {
           moat_last_error_text());
 }
 
+/* One thread tells of neighbours in turn, in the same slot of the books; the others may find either
+ * or none, and never the start of one with the end of the other. */
+static void take_turns(unsigned number, uint64_t *state) {
+    static char *both;
+    static atomic_uint telling;
+    struct moat_page_info info;
+
+    if (number == 0) {
+        both = mmap(NULL, 5 * PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        CHECK(both != MAP_FAILED, "mmap");
+        atomic_store(&telling, 1);
+    }
+    core_meet();
+    for (unsigned turn = 0; number == 0 && turn < turns; turn++) {
+        char *start = both + (turn % 2 ? 4 * PAGE : 0);
+        CHECK(moat_adopt(managers[turn % 2], start, (turn % 2 ? 1 : 4) * PAGE) == MOAT_OK &&
+                  moat_disown(managers[turn % 2], start) == MOAT_OK,
+              "%s", moat_last_error_text());
+    }
+    if (number == 0)
+        atomic_store(&telling, 0);
+    while (atomic_load(&telling) != 0) {
+        unsigned page = core_below(state, 5);
+        CHECK(moat_query(both + page * PAGE, &info) == MOAT_OK, "%s", moat_last_error_text());
+        if (info.owner)
+            CHECK(info.owner == managers[page / 4] &&
+                      info.allocation_base == both + page / 4 * 4 * PAGE,
+                  "page %u: base %p of %p", page, info.allocation_base, (void *)both);
+    }
+    core_meet();
+}
+
 static void body(unsigned number) {
     struct moat_manager *manager = managers[number % 2];
     struct range held[HELD] = {{NULL, 0}};
     uint64_t state = 3 + number;
 
+    take_turns(number, &state);
     for (unsigned turn = 0; turn < turns; turn++) {
         struct range *range = &held[core_below(&state, HELD)];
         if (range->start) {

@@ -12,6 +12,7 @@
 #include <moat/space.h>
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -75,6 +76,35 @@ static void work(unsigned number, uint64_t *state) {
     atomic_fetch_sub(&working, 1);
 }
 
+/* Where nobody else asks for the place a reserve of exactly it succeeds, be the arena here, on its
+ * way or away. Another arena may have come to lie there, and be in the way with its border. */
+static void insist(uint64_t *state) {
+    struct moat_manager *manager = managers[0];
+    struct moat_page_info info;
+    void *base = NULL, *place;
+
+    for (unsigned turn = 0; turn < TURNS * 10; turn++) {
+        CHECK(moat_reserve(manager, NULL, GRANULE, MOAT_PAGE_READWRITE, 0, &place) == MOAT_OK &&
+                  moat_release(manager, place) == MOAT_OK,
+              "%s", moat_last_error_text());
+        for (unsigned wait = core_below(state, 3000); wait > 0; wait--)
+            atomic_load(&working);
+        enum moat_status status =
+            moat_reserve(manager, place, GRANULE, MOAT_PAGE_READWRITE, 0, &base);
+        if (status == MOAT_INVALID_ADDRESS) {
+            while (moat_arena_moved(moat_arena_moves()))
+                ;
+            CHECK(moat_query(place, &info) == MOAT_OK && info.state != MOAT_STATE_FREE,
+                  "%p is free, and cannot be had", place);
+            continue;
+        }
+        CHECK(status == MOAT_OK && moat_release(manager, base) == MOAT_OK, "%s",
+              moat_last_error_text());
+        atomic_store(&places[0], (uintptr_t)base);
+    }
+    atomic_fetch_sub(&working, 1);
+}
+
 static void trim(void) {
     size_t given = 1;
     enum moat_status status = moat_trim(NULL, 0, &given);
@@ -128,21 +158,24 @@ static void body(unsigned number) {
     uint64_t state = 7 + number;
 
     for (unsigned round = 0; round < rounds; round++) {
+        bool insisting = round % 4 == 3;
         core_meet();
         if (number == WORKERS) {
             trim_all();
-            atomic_store(&working, 1 + round % WORKERS);
+            atomic_store(&working, insisting ? 1 : 1 + round % WORKERS);
         }
         core_meet();
         /* With one at work arenas are empty every now and then. */
-        if (number < WORKERS && number <= round % WORKERS)
+        if (insisting && number == 0)
+            insist(&state);
+        else if (!insisting && number < WORKERS && number <= round % WORKERS)
             work(number, &state);
         while (number >= WORKERS && atomic_load(&working) != 0) {
             look(&state);
-            if (number == STRANGER)
-                intrude(&state);
-            else
+            if (number != STRANGER)
                 trim();
+            else if (!insisting)
+                intrude(&state);
         }
     }
 }

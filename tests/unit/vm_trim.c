@@ -14,6 +14,8 @@
 #include <moat/space.h>
 
 #include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -336,6 +338,75 @@ static size_t address_space(void) {
 static void *map(size_t size) {
     void *memory = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return memory == MAP_FAILED ? NULL : memory;
+}
+
+static atomic_bool trimming;
+
+static void *keep_trimming(void *unused) {
+    (void)unused;
+    while (atomic_load(&trimming))
+        (void)trim_all();
+    return NULL;
+}
+
+/* With no address space but that of the arena, a reserve that comes while it goes waits for it. */
+Test(vm_trim, a_reserve_is_not_refused_for_a_trim) {
+    struct moat_manager *manager = manager_with("timeout=60000");
+    pthread_t trimmer;
+    struct rlimit limit;
+    void *base;
+
+    atomic_store(&trimming, true);
+    unsigned char *first = reserved(manager, GRANULE, false);
+    cr_assert_eq(pthread_create(&trimmer, NULL, keep_trimming, NULL), 0);
+    cr_assert_eq(getrlimit(RLIMIT_AS, &limit), 0);
+    limit.rlim_cur = address_space();
+    cr_assert_eq(setrlimit(RLIMIT_AS, &limit), 0);
+    cr_assert_eq(moat_release(manager, first), MOAT_OK);
+    for (int turn = 0; turn < 3000; turn++) {
+        /* Too large for what the books of a smaller arena leave. */
+        cr_assert_eq(moat_reserve(manager, NULL, GIB / 5, RW, 0, &base), MOAT_OK, "turn %d: %s",
+                     turn, moat_last_error_text());
+        cr_assert_eq(moat_release(manager, base), MOAT_OK);
+    }
+    atomic_store(&trimming, false);
+    pthread_join(trimmer, NULL);
+}
+
+/* Whether what is at an address is kept out of core dumps. */
+static bool not_dumped(uintptr_t address) {
+    FILE *smaps = fopen("/proc/self/smaps", "re");
+    char line[512];
+    bool inside = false, found = false;
+
+    cr_assert_not_null(smaps);
+    while (fgets(line, sizeof line, smaps)) {
+        unsigned long from, to;
+        if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+            inside = address >= from && address < to;
+        else if (inside && strncmp(line, "VmFlags:", 8) == 0)
+            found = strstr(line, " dd") != NULL;
+    }
+    fclose(smaps);
+    return found;
+}
+
+Test(vm_trim, it_comes_again_as_it_was) {
+    struct moat_manager *manager = manager_with("");
+    unsigned char *region = reserved(manager, GRANULE, true);
+    struct moat_space *arena = arena_of(region);
+
+    if (!arena->markers)
+        cr_skip("only an arena with markers is kept out of core dumps");
+    for (int round = 0; round < 2; round++) {
+        cr_assert(not_dumped(arena->start));
+        cr_assert(not_dumped(arena->usable_end));
+        cr_assert_not(not_dumped((uintptr_t)region));
+        cr_assert_eq(moat_release(manager, region), MOAT_OK);
+        (void)trim(NULL, 0);
+        region = reserved(manager, GRANULE, true);
+        cr_assert_eq(arena_of(region), arena);
+    }
 }
 
 /* What the runtime does: a map fails, it says what it needs, and tries once more. */
