@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * core_residency: threads lock, unlock, reset, undo, discard, protect and decommit pages that lie
- * between each other's, in the same blocks and under the same mappings. Each thread knows what its
- * own pages must be; the books, the kernel's locks and the content must agree with that.
+ * between each other's, in the same blocks and under the same mappings, while one more has the
+ * kernel take what it may. Each thread knows what its own pages must be; the books, the kernel's
+ * locks and the content must agree with that.
  */
 #define _GNU_SOURCE
 #include "support/core.h"
@@ -12,6 +13,11 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/mman.h>
+
+#ifndef MADV_PAGEOUT
+#define MADV_PAGEOUT 21
+#endif
 
 enum { THREADS = 4, PAGES = 1024, RW = MOAT_PAGE_READWRITE, RO = MOAT_PAGE_READONLY };
 
@@ -28,6 +34,8 @@ static struct moat_manager *manager;
 static unsigned char *base;
 static struct belief beliefs[PAGES];
 static atomic_bool can_lock = true;
+static atomic_uint at_work;
+static atomic_uint lost;
 
 /* Pages of a thread lie apart, in runs of up to four. */
 static unsigned own_page(uint64_t *state, unsigned number) {
@@ -79,13 +87,23 @@ static void unlock(unsigned page) {
     it->locked = false;
 }
 
+/* The kernel drops whole pages, and none after the undo. */
+static void check_page_if_kept(unsigned page, enum moat_status status) {
+    if (status == MOAT_OK) {
+        check_content(page);
+        return;
+    }
+    if (beliefs[page].committed && beliefs[page].value && base[(size_t)page * PAGE] == 0)
+        atomic_fetch_add(&lost, 1);
+    beliefs[page].value = 0;
+}
+
 static void reset_and_undo(unsigned page) {
     void *start = base + (size_t)page * PAGE;
     CHECK(moat_reset(manager, start, PAGE, RW, NULL) == MOAT_OK, "%s", moat_last_error_text());
     enum moat_status status = moat_reset_undo(manager, start, PAGE, RW, NULL);
     CHECK(status == MOAT_OK || status == MOAT_CONTENT_LOST, "%s", moat_last_error_text());
-    if (status == MOAT_CONTENT_LOST)
-        beliefs[page].value = 0;
+    check_page_if_kept(page, status);
 }
 
 static void step(uint64_t *state, unsigned number) {
@@ -125,12 +143,22 @@ static void step(uint64_t *state, unsigned number) {
         fill(page, (unsigned char)(1 + core_below(state, 255)));
 }
 
+/* Takes what was reset at any moment, as a machine short of memory does. */
+static void reclaim(void) {
+    while (atomic_load(&at_work) != 0)
+        (void)madvise(base, PAGES * PAGE, MADV_PAGEOUT);
+}
+
 static void work(unsigned number) {
     uint64_t state = number + 1;
     core_meet();
+    if (number == THREADS) {
+        reclaim();
+        return;
+    }
     for (unsigned i = 0; i < rounds; i++)
         step(&state, number);
-    core_meet();
+    atomic_fetch_sub(&at_work, 1);
     for (unsigned page = 0; page < PAGES; page++)
         if (page / 4 % THREADS == number) {
             check_content(page);
@@ -147,10 +175,12 @@ int main(int argc, char **argv) {
               moat_last_error_text());
         base = made;
         memset(beliefs, 0, sizeof beliefs);
-        core_run(THREADS, work);
+        atomic_store(&at_work, THREADS);
+        core_run(THREADS + 1, work);
         CHECK(moat_release(manager, base) == MOAT_OK, "%s", moat_last_error_text());
         moat_manager_destroy(manager);
     }
+    printf("%u pages were dropped\n", atomic_load(&lost));
     if (!atomic_load(&can_lock))
         printf("RLIMIT_MEMLOCK was met\n");
     return 0;
