@@ -10,6 +10,7 @@
 #include "region/region.h"
 
 #include <moat/fault.h>
+#include <moat/lock.h>
 
 #include <criterion/criterion.h>
 #include <pthread.h>
@@ -165,5 +166,24 @@ Test(vm_fault_race, a_result_goes_off_a_guard_with_nothing_held, .timeout = 600)
     cr_assert_eq(moat_protect(manager, base + PAGE, PAGE, RO, inside), MOAT_OK);
     cr_assert_eq(*inside, RW);
     cr_assert_eq(info_of(base).protection, RW);
+    cr_assert_eq(moat_fault_handler_remove(), MOAT_OK);
+}
+
+/* A region that is locked: the holder's accesses go through, all others wait like calls do. */
+Test(vm_fault_race, a_guard_of_a_locked_region, .timeout = 600) {
+    struct moat_manager *manager = manager_with("trap=auto,timeout=100000000");
+    unsigned char *base = reserved(manager, 2 * PAGE, true);
+    pthread_t thread;
+    protect(base, 2 * PAGE, RW | GUARD);
+    cr_assert_eq(moat_fault_handler_install(count, NULL), MOAT_OK);
+    cr_assert_eq(moat_lock(manager, base), MOAT_OK);
+    *(volatile unsigned char *)base = 1;
+    cr_assert_eq(atomic_load(&told_count), 1, "its own");
+    cr_assert_eq(pthread_create(&thread, NULL, touch_in_thread, base + PAGE), 0);
+    usleep(20000);
+    cr_assert_eq(atomic_load(&touched), 0);
+    cr_assert_eq(moat_unlock(manager, base), MOAT_OK);
+    pthread_join(thread, NULL);
+    cr_assert_eq(atomic_load(&told_count), 2);
     cr_assert_eq(moat_fault_handler_remove(), MOAT_OK);
 }
