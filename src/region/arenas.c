@@ -176,9 +176,9 @@ static struct moat_space *make(bool markers, size_t number, size_t size) {
     return arena;
 }
 
-/* Have a new arena under the first number that nobody has. */
-static bool add_new(bool markers, size_t number, size_t need) {
-    size_t size = number < 6 ? ARENA_SIZE_FIRST << number : ARENA_SIZE_MAX;
+/* Have a new arena under the first number that nobody has, the larger the more are here. */
+static bool add_new(bool markers, size_t number, size_t here, size_t need) {
+    size_t size = here < 6 ? ARENA_SIZE_FIRST << here : ARENA_SIZE_MAX;
     struct moat_space *arena = NULL;
 
     while (!arena && size >= ARENA_SIZE_MIN && size / 2 >= need) {
@@ -218,11 +218,14 @@ static bool revive(struct moat_space *arena) {
 
 static bool add(bool markers, size_t need, size_t *number) {
     struct moat_space *arena;
+    size_t here = 0;
 
-    for (*number = 0; (arena = moat_arenas_at(markers, *number)) != NULL; ++*number)
+    for (*number = 0; (arena = moat_arenas_at(markers, *number)) != NULL; ++*number) {
         if (size_of(arena) / 2 >= need && revive(arena))
             return true;
-    return *number < MOAT_ARENAS_MAX && add_new(markers, *number, need);
+        here += moat_arenas_here(arena);
+    }
+    return *number < MOAT_ARENAS_MAX && add_new(markers, *number, here, need);
 }
 
 bool moat_arenas_add(bool markers, size_t need, size_t *number) {

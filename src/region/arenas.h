@@ -19,7 +19,8 @@
 
 #include "region/space.h"
 
-#define MOAT_ARENAS_MAX 48u /* of each kind */
+/* Of each kind: those here, and those whose place somebody else took while they were away. */
+#define MOAT_ARENAS_MAX 128u
 
 /* How many numbers are in use, and the arena of one, be it here or away; NULL beyond the last. */
 size_t moat_arenas_count(bool markers);

@@ -30,10 +30,9 @@ struct moat_manager;
 /* What a region is besides its pages. */
 enum {
     MOAT_REGION_TAGGED = 1,      /* a heap's: the heap alone frees it */
-    MOAT_REGION_ADOPTED = 2,     /* mapped by somebody else, who told about it */
-    MOAT_REGION_PLACEHOLDER = 4, /* address space that can be split, joined and replaced */
-    MOAT_REGION_WATCHED = 8,     /* writes to its pages are recorded */
-    MOAT_REGION_LARGE = 16,      /* its pages are large ones, committed and locked for life */
+    MOAT_REGION_PLACEHOLDER = 2, /* address space that can be split, joined and replaced */
+    MOAT_REGION_WATCHED = 4,     /* writes to its pages are recorded */
+    MOAT_REGION_LARGE = 8,       /* its pages are large ones, committed and locked for life */
     MOAT_REGION_REPLACED = 32,   /* stands where a placeholder stood, and can be one again */
     MOAT_REGION_CLEANED = 64,    /* watched by faults: clean until written (clean.h) */
 };
@@ -67,7 +66,7 @@ struct moat_region_extra {
 _Static_assert(sizeof(struct moat_region_extra) == 32, "two of them are a cache line");
 
 /* Those that the calls on ranges leave alone: they belong to somebody else than the caller. */
-#define MOAT_REGION_NOT_PLAIN (MOAT_REGION_TAGGED | MOAT_REGION_ADOPTED)
+#define MOAT_REGION_NOT_PLAIN MOAT_REGION_TAGGED
 
 /* A region as one life of its record; copied, so it stays what it was. */
 struct moat_region_ref {
