@@ -10,6 +10,8 @@
 #include "support/touch.h"
 #include "support/watched.h"
 
+#include <moat/fault.h>
+
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -331,7 +333,25 @@ Test(vm_watch, a_system_call_that_writes_is_reported) {
     close(zero);
 }
 
-/* Fails when a huge page is made, which is written as one. */
+/* Whether the flags of the mapping that holds an address have this one. */
+static bool has_flag(const void *address, const char *flag) {
+    FILE *maps = fopen("/proc/self/smaps", "r");
+    unsigned long start, end, at = (unsigned long)(uintptr_t)address;
+    bool inside = false, found = false;
+    char line[512];
+
+    cr_assert_not_null(maps);
+    while (fgets(line, sizeof(line), maps)) {
+        if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+            inside = at >= start && at < end;
+        else if (inside && strncmp(line, "VmFlags:", 8) == 0)
+            found = strstr(line, flag) != NULL;
+    }
+    fclose(maps);
+    return found;
+}
+
+/* Fails when a huge page can be made, which is written as one. */
 Test(vm_watch, a_write_is_that_of_one_page) {
     struct moat_manager *manager = watching("watch=kernel");
     unsigned char *base = watched(manager, 8 * BLOCK, true);
@@ -339,4 +359,75 @@ Test(vm_watch, a_write_is_that_of_one_page) {
     base[4 * BLOCK + 7] = 1;
     cr_assert(only_written(base, 8 * BLOCK, base + 4 * BLOCK));
     cr_assert_eq(smaps_sum(base, 8 * BLOCK, "AnonHugePages:"), 0);
+    cr_assert(has_flag(base, " nh"), "nothing forbids huge pages");
+}
+
+/* Somebody else's mapping over a part of the region: the kernel has reset the pages before it when
+ * it says that it does not record there. They must be told all the same. */
+Test(vm_watch, records_are_not_lost_before_a_mapping_of_somebody_elses) {
+    struct moat_manager *manager = watching("watch=kernel");
+    unsigned char *base = watched(manager, 20 * PAGE, true);
+    unsigned char *first;
+
+    memset(base, 1, 5 * PAGE);
+    void *there = mmap(base + 10 * PAGE, 10 * PAGE, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    cr_assert_eq(there, base + 10 * PAGE);
+    base[15 * PAGE] = 1;
+    cr_assert_eq(written(base, 20 * PAGE, RESET, &first), 6);
+    cr_assert_eq(first, base);
+    cr_assert_eq(written(base, 20 * PAGE, 0, NULL), 0);
+}
+
+/* --- By faults --- */
+
+Test(vm_watch, faults_record_only_where_somebody_handles_them) {
+    struct moat_manager *manager = manager_with("watch=fault");
+    void *base;
+
+    cr_assert_eq(moat_reserve(manager, NULL, PAGE, RW, MOAT_RESERVE_WRITE_WATCH, &base),
+                 MOAT_NOT_SUPPORTED);
+    cr_assert(strstr(moat_last_error_text(), "moat_fault_handler_install"));
+    cr_assert_null(base);
+    cr_assert_eq(moat_fault_handler_install(NULL, NULL), MOAT_OK);
+    cr_assert_eq(moat_reserve(manager, NULL, PAGE, RW, MOAT_RESERVE_WRITE_WATCH, &base), MOAT_OK);
+    cr_assert_eq(moat_fault_handler_remove(), MOAT_OK);
+}
+
+static volatile unsigned guards; /* changed by a handler */
+
+static void count_guard(const struct moat_fault *fault, void *context) {
+    (void)context;
+    if (fault->kind == MOAT_FAULT_GUARD_PAGE)
+        guards++;
+}
+
+/* Fails when a first write drops no guard, tells the host of a write that is none of its business,
+ * or when a refused write is noted. */
+static void guarded(struct moat_manager *manager) {
+    unsigned char *base = watched(manager, 8 * PAGE, true);
+
+    enum moat_status removed = moat_fault_handler_remove();
+    cr_assert(removed == MOAT_OK || removed == MOAT_INVALID_ARGUMENT);
+    cr_assert_eq(moat_fault_handler_install(count_guard, NULL), MOAT_OK);
+    guards = 0;
+    *(volatile unsigned char *)(base + PAGE) = 1;
+    cr_assert_eq(guards, 0);
+    (void)protect(base, 8 * PAGE, RW | MOAT_PAGE_GUARD);
+    cr_assert(only_written(base, 8 * PAGE, base + PAGE), "a guard changes no record");
+    (void)*(volatile unsigned char *)(base + 2 * PAGE);
+    cr_assert_eq(guards, 1);
+    cr_assert(only_written(base, 8 * PAGE, base + PAGE), "read through a guard");
+    *(volatile unsigned char *)(base + 3 * PAGE) = 1;
+    cr_assert_eq(guards, 2);
+    cr_assert_eq(written(base, 8 * PAGE, 0, NULL), 2, "written through a guard");
+    *(volatile unsigned char *)(base + 2 * PAGE) = 1;
+    cr_assert_eq(guards, 2);
+    cr_assert_eq(written(base, 8 * PAGE, RESET, NULL), 3);
+    cr_assert_eq(info_of(base + PAGE).protection, RW | MOAT_PAGE_GUARD);
+    cr_assert_eq(moat_fault_handler_remove(), MOAT_OK);
+}
+
+Test(vm_watch, a_guard_fires_before_a_write_is_noted) {
+    each_way(guarded);
 }
