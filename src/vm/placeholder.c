@@ -4,7 +4,6 @@
  * known to nobody; then the new ones take their place, which cannot fail.
  */
 #include "os/os.h"
-#include "region/books.h"
 #include "region/parts.h"
 #include "vm/commit.h"
 #include "vm/free.h"
@@ -272,142 +271,133 @@ enum moat_status moat_placeholder_preserve(struct moat_manager *manager, void *a
 
 /* --- Coalesce --- */
 
-/* The placeholders to join, in memory of the books, which keep the first word for themselves. */
-struct row {
-    uint64_t link;
-    size_t count;
-    size_t closed;
-    struct moat_region_ref ref[];
-};
-
-static size_t row_size(size_t count) {
-    return sizeof(struct row) + count * sizeof(struct moat_region_ref);
-}
-
-/* The placeholder of the manager that starts at `at` and ends at `end` or before. */
+/* The placeholder of the manager that starts at `at` and ends at `end` or before. Those that this
+ * thread has closed stay what they are: a walk over them can be made as often as need be. */
 static bool find_next(struct moat_manager *manager, uintptr_t at, uintptr_t end,
                       struct moat_region_ref *ref) {
     return moat_region_find_base(at, ref) && ref->owner == manager && is_placeholder(ref) &&
            ref->size <= end - at;
 }
 
-/*
- * Count the placeholders that a range is made of, and list up to `room` of them. 0: it is not.
- *
- * That none starts where another ends is true only if that one still ends there: else both may be
- * one by now.
- */
-static size_t list(struct moat_manager *manager, const struct moat_range *range,
-                   struct moat_region_ref *refs, size_t room) {
-    struct moat_region_ref ref, last;
-    size_t count = 0;
+static void reopen_all(struct moat_manager *manager, const struct moat_range *closed) {
+    struct moat_region_ref ref;
 
-    for (uintptr_t at = range->start; at < range->end;) {
-        if (find_next(manager, at, range->end, &ref)) {
-            if (count < room)
-                refs[count] = ref;
-            count++;
-            at += ref.size;
-            last = ref;
-        } else if (count > 0 && !moat_region_lives(&last)) {
-            at = range->start;
-            count = 0;
-        } else {
-            return 0;
-        }
+    for (uintptr_t at = closed->start; at < closed->end; at += ref.size) {
+        if (!find_next(manager, at, closed->end, &ref))
+            return;
+        moat_region_reopen(&ref);
     }
-    return count;
-}
-
-static void reopen_row(struct row *row) {
-    while (row->closed > 0)
-        moat_region_reopen(&row->ref[--row->closed]);
 }
 
 /* In ascending order, as everybody does it: so of two that overlap one gets through. */
-static enum moat_status close_row(struct row *row, struct moat_patience *patience) {
+static enum moat_status close_all(struct moat_manager *manager, const struct moat_range *range,
+                                  size_t *count) {
+    struct moat_patience patience = moat_manager_patience(manager);
+    struct moat_range closed = {range->start, range->start};
     enum moat_status status = MOAT_OK;
+    struct moat_region_ref ref;
 
-    for (; !status && row->closed < row->count; row->closed += !status)
-        status = moat_region_close(&row->ref[row->closed], patience);
+    *count = 0;
+    while (!status && closed.end < range->end) {
+        if (!find_next(manager, closed.end, range->end, &ref) || is_exactly(&ref, range)) {
+            status = moat_fail(
+                MOAT_INVALID_ADDRESS, call_coalesce, closed.end,
+                "the range is not exactly two or more placeholders of this manager: look here");
+            break;
+        }
+        status = moat_region_close(&ref, &patience);
+        if (!status) {
+            closed.end += ref.size;
+            ++*count;
+        } else if (status == MOAT_NOT_OURS) {
+            status = MOAT_OK; /* it became something else meanwhile */
+        } else {
+            status = moat_fail_close(status, call_coalesce, ref.base);
+        }
+    }
     if (status)
-        reopen_row(row);
+        reopen_all(manager, &closed);
     return status;
 }
 
-static enum moat_status join_closed(struct moat_manager *manager, const struct row *row) {
-    const struct moat_region_terms terms = terms_of(manager);
-    const struct moat_region_ref *first = &row->ref[0];
-    struct moat_region_ref ref;
-    int error = 0;
+/* The space for all of them, with what is known of their pages. */
+static enum moat_status join_spaces(struct moat_manager *manager, const struct moat_range *range,
+                                    struct moat_space **space) {
+    const struct moat_space *first = NULL;
+    struct moat_region_ref ref = {0};
 
-    for (size_t i = 0; i < row->count && !error; i++)
-        error = moat_parts_close(row->ref[i].space);
-    if (error)
-        return moat_fail_kernel(error, MOAT_NO_MEMORY, call_coalesce, first->base);
-    struct moat_space *space = moat_parts_join(first->space, row->ref[row->count - 1].space);
-    enum moat_status status = MOAT_NO_MEMORY;
-    if (space) {
-        const struct moat_place place = place_of(space);
-        status = moat_region_prepare(&place, &terms, &ref);
+    *space = NULL;
+    for (uintptr_t at = range->start; at < range->end; at += ref.size) {
+        if (!find_next(manager, at, range->end, &ref))
+            return MOAT_CORRUPT;
+        if (at == range->start)
+            first = ref.space;
+        int error = moat_parts_close(ref.space);
+        if (error)
+            return moat_fail_kernel(error, MOAT_NO_MEMORY, call_coalesce, at);
     }
-    if (status) {
-        moat_parts_give(space);
-        return moat_fail(status, call_coalesce, first->base, no_books);
-    }
-    for (size_t i = 0; i < row->count; i++)
-        moat_parts_add(space, row->ref[i].space);
-    moat_region_supersede(first, &ref);
-    for (size_t i = 1; i < row->count; i++)
-        moat_region_retire(&row->ref[i]);
-    for (size_t i = 0; i < row->count; i++)
-        moat_parts_give(row->ref[i].space);
-    moat_region_reopen(&ref);
-    moat_manager_count(manager, MOAT_COUNT_RELEASES, row->count - 1);
+    *space = moat_parts_join(first, ref.space);
+    if (!*space)
+        return moat_fail(MOAT_NO_MEMORY, call_coalesce, range->start, no_books);
+    for (uintptr_t at = range->start; at < range->end; at += ref.size)
+        if (find_next(manager, at, range->end, &ref))
+            moat_parts_add(*space, ref.space);
     return MOAT_OK;
 }
 
-/* One try. MOAT_NOT_OURS: one of them became something else meanwhile. */
-static enum moat_status coalesce(struct moat_manager *manager, const struct moat_range *range,
-                                 struct moat_patience *patience) {
-    size_t count = list(manager, range, NULL, 0);
+/* In ascending order too: who misses one of them misses all before it, and finds the new one. */
+static void take_over(struct moat_manager *manager, const struct moat_range *range,
+                      const struct moat_region_ref *whole) {
+    struct moat_region_ref ref;
 
-    if (count < 2)
-        return moat_fail(MOAT_INVALID_ADDRESS, call_coalesce, range->start,
-                         "the range is not exactly two or more placeholders of this manager");
-    struct row *row = moat_books_take(row_size(count));
-    if (!row)
-        return moat_fail(MOAT_NO_MEMORY, call_coalesce, range->start, no_books);
-    enum moat_status status = MOAT_NOT_OURS;
-    row->count = list(manager, range, row->ref, count);
-    if (row->count == count)
-        status = close_row(row, patience);
-    if (!status) {
-        row->closed = count;
-        status = join_closed(manager, row);
-        if (status)
-            reopen_row(row);
-    } else if (status != MOAT_NOT_OURS) {
-        status = moat_fail_close(status, call_coalesce, range->start);
+    for (uintptr_t at = range->start; at < range->end; at += ref.size) {
+        if (!find_next(manager, at, range->end, &ref))
+            return;
+        if (at == range->start)
+            moat_region_supersede(&ref, whole);
+        else
+            moat_region_retire(&ref);
+        moat_parts_give(ref.space);
     }
-    moat_books_give(row, row_size(count));
-    return status;
+}
+
+static enum moat_status join_closed(struct moat_manager *manager, const struct moat_range *range) {
+    const struct moat_region_terms terms = terms_of(manager);
+    struct moat_region_ref whole;
+    struct moat_space *space;
+
+    enum moat_status status = join_spaces(manager, range, &space);
+    if (status)
+        return status;
+    const struct moat_place place = place_of(space);
+    status = moat_region_prepare(&place, &terms, &whole);
+    if (status) {
+        moat_parts_give(space);
+        return moat_fail(status, call_coalesce, range->start, no_books);
+    }
+    take_over(manager, range, &whole);
+    moat_region_reopen(&whole);
+    return MOAT_OK;
 }
 
 enum moat_status moat_placeholder_coalesce(struct moat_manager *manager, void *address,
                                            size_t size) {
-    struct moat_patience patience;
     struct moat_region_ref ref;
     struct moat_range range;
+    size_t count;
 
     enum moat_status status = check(manager, call_coalesce, address, size, &range);
     if (status)
         return status;
     if (!moat_region_find(range.start, &ref) || ref.owner != manager || !moat_region_plain(&ref))
         return moat_refuse_free(manager, call_coalesce, range.start);
-    patience = moat_manager_patience(manager);
-    do
-        status = coalesce(manager, &range, &patience);
-    while (status == MOAT_NOT_OURS);
+    status = close_all(manager, &range, &count);
+    if (status)
+        return status;
+    status = join_closed(manager, &range);
+    if (status)
+        reopen_all(manager, &range);
+    else
+        moat_manager_count(manager, MOAT_COUNT_RELEASES, count - 1);
     return status;
 }
