@@ -8,9 +8,10 @@
  * guarded, counted and charged to it; but they are the heap's, and the calls of moat.h refuse to
  * change them.
  *
- * Blocks up to 32768 bytes share spans with others of about their size: what is written past such a
- * block lands in a neighbour or in slack, and memory that was freed stays accessible until its span
- * is given back. A block that was freed is the last of its span to be handed out again, so that a
+ * Blocks up to 32768 bytes share spans with others of about their size, 64 KiB to 1 MiB that are
+ * committed at once; each processor that allocates has a span for each size it wants. What is
+ * written past such a block lands in a neighbour or in slack, and memory that was freed stays
+ * accessible until its span is given back. A block that was freed is the last of its span to be handed out again, so that a
  * second free of it is still noticed. A larger block has a region of its own, and lies at the end
  * of it: an access 16 bytes or more past the end of the block traps, and so does every access once
  * it is freed.

@@ -30,6 +30,8 @@ static void *address_of(const struct taken *taken) {
 /* Have `span` in the lane instead of the full one; another thread may have been faster. */
 static void change_lane(struct moat_heap *heap, struct moat_heap_lane *lane, uint64_t full,
                         struct moat_span *span) {
+    /* relaxed: published by R(current). */
+    moat_store_relaxed(&span->lane, (uint64_t)(uintptr_t)lane);
     /* R(current) A(current) */
     if (!moat_cas_acq_rel(&lane->span, &full, (uint64_t)(uintptr_t)span)) {
         moat_span_set_ready(span);

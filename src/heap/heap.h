@@ -97,7 +97,7 @@ void moat_heap_settle_span(struct moat_heap *heap, struct moat_span *span);
 /* Give back the region of a span that is closed; what is left is a hollow header. */
 enum moat_status moat_heap_drop_span(struct moat_heap *heap, struct moat_span *span);
 
-/* Give back all that is kept; whether that was anything. */
+/* Give back every empty span, also those that threads allocate from; whether there was any. */
 bool moat_heap_trim(struct moat_heap *heap);
 
 /* All headers, newest first. */

@@ -62,6 +62,7 @@ struct moat_span {
     _Atomic uint64_t base;   /* of the region; 0: hollow */
     _Atomic uint64_t size;   /* bytes of a slot */
     _Atomic uint64_t next;   /* on a stack */
+    _Atomic uint64_t lane;   /* address of the lane it was put in last */
     struct moat_span *older; /* of all of the heap */
     _Atomic uint64_t word[];
 };

@@ -157,10 +157,28 @@ void moat_heap_stock_span(struct moat_heap *heap, struct moat_span *span) {
         moat_heap_settle_span(heap, span);
 }
 
+/* Take an empty span that threads allocate from out of its lane. Who is just looking at it may still
+ * take a slot: closing it then fails. */
+static void clear_lane(struct moat_heap *heap, struct moat_span *span) {
+    uint64_t current = (uint64_t)(uintptr_t)span;
+    /* relaxed: lanes are there as long as the heap is. */
+    uint64_t address = moat_load_relaxed(&span->lane);
+    struct moat_heap_lane *lane = (struct moat_heap_lane *)(uintptr_t)address;
+    /* R(current) A(current) */
+    if (!lane || !moat_cas_acq_rel(&lane->span, &current, 0))
+        return;
+    moat_span_set_ready(span);
+    moat_span_push(ready_of(heap, span), span);
+}
+
 bool moat_heap_trim(struct moat_heap *heap) {
     bool any = false;
-    for (struct moat_span *span = moat_heap_spans(heap); span; span = span->older)
-        if (close(heap, span, MOAT_SPAN_IDLE))
+    for (struct moat_span *span = moat_heap_spans(heap); span; span = span->older) {
+        if (!moat_span_empty(span))
+            continue;
+        clear_lane(heap, span);
+        if (close(heap, span, MOAT_SPAN_IDLE) || close(heap, span, MOAT_SPAN_READY))
             any = true;
+    }
     return any;
 }

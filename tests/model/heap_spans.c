@@ -73,6 +73,11 @@ static void one_block(void) {
 static void full_span(void) {
     clear(2, REGIONS);
 }
+static void empty_lane(void) {
+    clear(1, 2);
+    give_one(block[0]);
+    block[0] = NULL;
+}
 static void two_spans(void) {
     clear(4, REGIONS);
 }
@@ -232,6 +237,7 @@ static const struct scenario scenarios[] = {
     {"late frees meet a new life", two_spans_none_kept, {give_both_and_take, give_first}, check, 3},
     {"a stack is turned over", two_stocked, {take_twice_and_give, take_once}, check, 3},
     {"a span is trimmed", one_kept, {trim, take_twice, trim}, check, 3},
+    {"an empty lane is trimmed", empty_lane, {trim, take_twice, trim}, check, 2},
     {"a region that stays",
      two_spans_release_fails,
      {give_both, take_twice, take_and_give},

@@ -34,3 +34,17 @@ Test(heap_quota, at_the_quota_what_was_freed_can_be_had_again) {
     block = allocated(heap, 32768);
     freed(heap, block);
 }
+
+/* One block of every size once, and its span stays with the processor: until that is all there is. */
+Test(heap_quota, what_processors_keep_is_given_up_before_an_alloc_fails) {
+    struct moat_manager *manager = manager_with("quota=16777216");
+    struct moat_heap *heap = heap_of(manager, 0);
+    for (size_t size = 16; size <= 32768; size += 16)
+        freed(heap, allocated(heap, size));
+    cr_assert_gt(heap_stats(heap).region_bytes, (size_t)4 << 20);
+    unsigned char *block = allocated(heap, (16 << 20) - 4096);
+    void *more = &more;
+    cr_assert_eq(moat_heap_alloc(heap, 8192, &more), MOAT_COMMIT_LIMIT);
+    freed(heap, block);
+    freed(heap, allocated(heap, 8192));
+}
