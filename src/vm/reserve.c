@@ -76,13 +76,15 @@ static enum moat_status place_at(const struct request *request, const struct moa
     struct moat_patience patience = moat_manager_patience(request->manager);
     uint64_t delay = BACKOFF_FIRST_NS;
 
-    if (is_placeholder(request->terms) && moat_arena_of(request->base))
-        return moat_fail(MOAT_INVALID_ADDRESS, CALL, request->base,
-                         "no placeholder can stand there: that space is for small regions");
     for (;;) {
         uint64_t moves = moat_arena_moves();
         uintptr_t conflict;
         enum moat_status status = moat_place_at(wish, request->base, place, &conflict);
+        if (!status && is_placeholder(request->terms) && place->space->arena) {
+            (void)moat_place_vacate(place, 0);
+            return moat_fail(MOAT_INVALID_ADDRESS, CALL, request->base,
+                             "no placeholder can stand there: that space is for small regions");
+        }
         if (status != MOAT_INVALID_ADDRESS)
             return status;
         bool settled = !moat_arena_of(conflict) && !moat_arena_moved(moves);

@@ -10,6 +10,7 @@
 #include "support/inject.h"
 
 #include <moat/moat.h>
+#include <moat/placeholder.h>
 #include <moat/space.h>
 
 #include <criterion/criterion.h>
@@ -188,10 +189,13 @@ static bool try_reserve(struct moat_manager *manager, size_t fault, int nth) {
 static void run(enum moat_trap trap) {
     for (size_t fault = 0; fault < FAULTS; fault++) {
         struct moat_manager *manager = create(trap);
-        int nth = 1;
-        while (try_trim(manager, 0, fault, nth) | try_trim(manager, BLOCK << 24, fault, nth) |
-               try_reserve(manager, fault, nth))
-            cr_assert_lt(++nth, CALLS_MAX);
+        bool reached = true;
+        for (int nth = 1; reached; nth++) {
+            reached = try_trim(manager, 0, fault, nth);
+            reached |= try_trim(manager, BLOCK << 24, fault, nth);
+            reached |= try_reserve(manager, fault, nth);
+            cr_assert_lt(nth, CALLS_MAX);
+        }
         moat_manager_destroy(manager);
     }
 }
@@ -255,6 +259,19 @@ int __wrap_moat_os_unreserve(void *base, size_t size) {
     return __real_moat_os_unreserve(base, size);
 }
 
+int __real_moat_os_reserve_at(void *base, size_t size);
+int __wrap_moat_os_reserve_at(void *base, size_t size);
+
+static void (*before_reserving_at)(void); /* once */
+
+int __wrap_moat_os_reserve_at(void *base, size_t size) {
+    void (*hook)(void) = before_reserving_at;
+    before_reserving_at = NULL;
+    if (hook)
+        hook();
+    return __real_moat_os_reserve_at(base, size);
+}
+
 static struct moat_manager *the_manager;
 static char *the_place;
 static pthread_t other;
@@ -288,5 +305,33 @@ Test(vm_space, a_place_is_not_refused_for_a_trim) {
     pthread_join(other, NULL);
     cr_assert_eq(others_status, MOAT_OK);
     cr_assert_eq(moat_release(the_manager, the_place), MOAT_OK);
+    moat_manager_destroy(the_manager);
+}
+
+static void have_the_arena_back(void) {
+    (void)use(the_manager);
+    cr_assert_not_null(moat_arena_of((uintptr_t)the_place));
+}
+
+/* The arena was away when the place was looked at, and is back when the kernel is asked. A region
+ * may stand there all the same; a placeholder, whose parts are pages, may not. */
+Test(vm_space, an_arena_that_comes_back_in_between) {
+    void *base;
+
+    the_manager = create(MOAT_TRAP_AUTO);
+    the_place = use(the_manager);
+    cr_assert_eq(moat_trim(NULL, 0, NULL), MOAT_OK);
+    before_reserving_at = have_the_arena_back;
+    cr_assert_eq(moat_reserve(the_manager, the_place, GRANULE, RW, 0, &base), MOAT_OK);
+    cr_assert_eq(moat_release(the_manager, base), MOAT_OK);
+
+    cr_assert_eq(moat_trim(NULL, 0, NULL), MOAT_OK);
+    before_reserving_at = have_the_arena_back;
+    cr_assert_eq(moat_placeholder_reserve(the_manager, the_place, GRANULE, 0, NULL, &base),
+                 MOAT_INVALID_ADDRESS);
+    cr_assert_null(base);
+    cr_assert_eq(moat_reserve(the_manager, the_place, GRANULE, RW, 0, &base), MOAT_OK);
+    cr_assert_eq(moat_release(the_manager, base), MOAT_OK);
+    cr_assert_eq(moat_trim(NULL, 0, NULL), MOAT_OK);
     moat_manager_destroy(the_manager);
 }

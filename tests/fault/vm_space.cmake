@@ -1,1 +1,2 @@
-target_link_options(${test} PRIVATE LINKER:--wrap=moat_os_unreserve)
+target_link_options(${test} PRIVATE
+    LINKER:--wrap=moat_os_unreserve LINKER:--wrap=moat_os_reserve_at)
