@@ -64,7 +64,9 @@ struct moat_fault {
  *
  * Returns   1   the page was an armed guard, and this call dropped it
  *           0   it was not; or the kernel would not give the page its access rights (at
- *               vm.max_map_count), or it stayed busy past the deadline: the guard is still armed
+ *               vm.max_map_count, or at the commit limit of vm.overcommit_memory=2, which counts a
+ *               page that was never writable only now), or it stayed busy past the deadline: the
+ *               guard is still armed
  * Threads   any, at once; async-signal-safe; keeps errno, last error and error text
  * Since     0.2
  * Contract  PAGE_GUARD of VirtualAlloc and VirtualProtect

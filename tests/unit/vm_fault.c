@@ -140,6 +140,31 @@ Test(vm_fault, the_first_access_is_told_and_goes_on) {
     }
 }
 
+Test(vm_fault, one_page_of_a_block_of_guards) {
+    for (unsigned kind = 0; kind < KINDS; kind++) {
+        struct moat_manager *manager = manager_with(kinds[kind]);
+        void *made;
+        if (!manager)
+            continue;
+        cr_assert_eq(moat_reserve(manager, NULL, 4 * BLOCK, RW | GUARD, MOAT_RESERVE_COMMIT, &made),
+                     MOAT_OK);
+        unsigned char *base = made;
+        size_t middle = 2 * BLOCK + 77 * PAGE;
+        install();
+        cr_assert(writes(base + middle, 3));
+        cr_assert_eq(told_count, 1);
+        cr_assert_eq(info_of(base).size, middle);
+        cr_assert_eq(info_of(base + middle).size, PAGE);
+        cr_assert_eq(info_of(base + middle + PAGE).size, 4 * BLOCK - middle - PAGE);
+        cr_assert_not(touch_reads(base + middle - 1));
+        cr_assert_not(touch_reads(base + middle + PAGE));
+        cr_assert_eq(base[middle], 3);
+        cr_assert(touch_all_bytes(base + middle + 1, PAGE - 1, 0));
+        uninstall();
+        moat_manager_destroy(manager);
+    }
+}
+
 Test(vm_fault, execution_is_told_apart) {
 #ifdef __x86_64__
     static const unsigned char code[] = {0xB8, 42, 0, 0, 0, 0xC3}; /* mov eax, 42; ret */

@@ -71,6 +71,14 @@ Test(vm_fault_race, who_lost_the_race_for_a_guard_tries_again) {
     protect(base, PAGE, RW);
     cr_assert(moat_fault_resolve(SIGSEGV, &info, &context, &fault));
     cr_assert_not(moat_fault_resolve(SIGBUS, &info, &context, &fault), "not that signal");
+    context.uc_mcontext.gregs[REG_TRAPNO] = 0; /* a machine that does not tell what was tried */
+    cr_assert_not(moat_fault_resolve(SIGSEGV, &info, &context, &fault), "it could be a violation");
+    cr_assert_eq(fault.access, MOAT_FAULT_UNKNOWN);
+    protect(base, PAGE, MOAT_PAGE_EXECUTE_READWRITE);
+    cr_assert(moat_fault_resolve(SIGSEGV, &info, &context, &fault), "it could not");
+    protect(base, PAGE, RW | GUARD);
+    cr_assert(moat_fault_resolve(SIGSEGV, &info, &context, &fault), "whatever it was");
+    cr_assert_eq(fault.kind, MOAT_FAULT_GUARD_PAGE);
     info.si_code = SI_USER;
     cr_assert_not(moat_fault_resolve(SIGSEGV, &info, &context, &fault), "somebody sent it");
     info.si_code = SI_KERNEL;
