@@ -8,13 +8,14 @@
  * guarded, counted and charged to it; but they are the heap's, and the calls of moat.h refuse to
  * change them.
  *
- * Blocks up to 32768 bytes share spans with others of about their size, 64 KiB to 1 MiB that are
- * committed at once; each processor that allocates has a span for each size it wants. What is
+ * Blocks up to 32768 bytes share spans with others of about their size. A span is 64 KiB to 1 MiB
+ * and committed at once, and each processor that allocates has one for each size it wants. What is
  * written past such a block lands in a neighbour or in slack, and memory that was freed stays
- * accessible until its span is given back. A block that was freed is the last of its span to be handed out again, so that a
- * second free of it is still noticed. A larger block has a region of its own, and lies at the end
- * of it: an access 16 bytes or more past the end of the block traps, and so does every access once
- * it is freed.
+ * accessible until its span is given back. A block that was freed is the last of its span to be
+ * handed out again, so that a second free of it is still noticed.
+ *
+ * A larger block has a region of its own and lies at the end of it: an access 16 bytes or more past
+ * the end of the block traps, and so does every access once it is freed.
  *
  * Threads: every call but moat_heap_destroy may run in any thread at any time, a block may be freed
  * by another thread than the one that allocated it, and a forked child goes on with the heaps of

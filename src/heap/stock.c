@@ -157,8 +157,8 @@ void moat_heap_stock_span(struct moat_heap *heap, struct moat_span *span) {
         moat_heap_settle_span(heap, span);
 }
 
-/* Take an empty span that threads allocate from out of its lane. Who is just looking at it may still
- * take a slot: closing it then fails. */
+/* Take an empty span that threads allocate from out of its lane. Who is looking at it just now may
+ * still take a slot: closing it then fails. */
 static void clear_lane(struct moat_heap *heap, struct moat_span *span) {
     uint64_t current = (uint64_t)(uintptr_t)span;
     /* relaxed: lanes are there as long as the heap is. */

@@ -35,7 +35,7 @@ Test(heap_quota, at_the_quota_what_was_freed_can_be_had_again) {
     freed(heap, block);
 }
 
-/* One block of every size once, and its span stays with the processor: until that is all there is. */
+/* After one block of each size its span stays with the processor, until that is all there is. */
 Test(heap_quota, what_processors_keep_is_given_up_before_an_alloc_fails) {
     struct moat_manager *manager = manager_with("quota=16777216");
     struct moat_heap *heap = heap_of(manager, 0);
