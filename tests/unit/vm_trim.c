@@ -15,6 +15,7 @@
 
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -340,10 +341,11 @@ static void *map(size_t size) {
     return memory == MAP_FAILED ? NULL : memory;
 }
 
-static atomic_bool trimming;
+static atomic_bool trimming, started;
 
 static void *keep_trimming(void *unused) {
     (void)unused;
+    atomic_store(&started, true);
     while (atomic_load(&trimming))
         (void)trim_all();
     return NULL;
@@ -359,12 +361,14 @@ Test(vm_trim, a_reserve_is_not_refused_for_a_trim) {
     atomic_store(&trimming, true);
     unsigned char *first = reserved(manager, GRANULE, false);
     cr_assert_eq(pthread_create(&trimmer, NULL, keep_trimming, NULL), 0);
+    while (!atomic_load(&started))
+        sched_yield();
     cr_assert_eq(getrlimit(RLIMIT_AS, &limit), 0);
-    limit.rlim_cur = address_space();
+    limit.rlim_cur = address_space() + GIB / 16; /* for whom the test is run under */
     cr_assert_eq(setrlimit(RLIMIT_AS, &limit), 0);
     cr_assert_eq(moat_release(manager, first), MOAT_OK);
     for (int turn = 0; turn < 3000; turn++) {
-        /* Too large for what the books of a smaller arena leave. */
+        /* Too large for what is left beside the arena, or beside a smaller one. */
         cr_assert_eq(moat_reserve(manager, NULL, GIB / 5, RW, 0, &base), MOAT_OK, "turn %d: %s",
                      turn, moat_last_error_text());
         cr_assert_eq(moat_release(manager, base), MOAT_OK);
