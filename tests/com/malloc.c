@@ -10,6 +10,7 @@
 
 #include "support/check.h"
 
+#include <moat/lock.h>
 #include <moat/moat.h>
 #include <moat/quota.h>
 #include <moat/win32.h>
@@ -217,6 +218,32 @@ static void critical_levels(void) {
     check("the last release", 0, (intmax_t)IHostMemoryManager_Release(manager));
 }
 
+/* While the runtime is declared gone nothing is served; what is held stays, and can be given up. */
+static void unavailable(void) {
+    IHostMemoryManager *manager = create_manager();
+    IHostMalloc *heap = create_malloc(manager, MALLOC_THREADSAFE), *other = UNSET;
+    BYTE *block = must_alloc(heap, 100000);
+    struct moat_manager *native = moat_host_native_manager(manager);
+
+    check("unloaded", MOAT_OK, moat_set_runtime_state(native, MOAT_RUNTIME_UNLOADED));
+    alloc_refused("Alloc", heap, 10, eProcessCritical, HOST_E_CLRNOTAVAILABLE,
+                  ERROR_INTERNAL_ERROR);
+    check("Free", HOST_E_CLRNOTAVAILABLE, IHostMalloc_Free(heap, block));
+    check("its last error", ERROR_INTERNAL_ERROR, (intmax_t)GetLastError());
+    check("Free of NULL", HOST_E_CLRNOTAVAILABLE, IHostMalloc_Free(heap, NULL));
+    check("CreateMalloc", HOST_E_CLRNOTAVAILABLE,
+          IHostMemoryManager_CreateMalloc(manager, MALLOC_THREADSAFE, &other));
+    check("clears", 1, other == NULL);
+    check("untouched", 0x5A, block[99999]);
+    check("back again", MOAT_OK, moat_set_runtime_state(native, MOAT_RUNTIME_AVAILABLE));
+    check("Free", S_OK, IHostMalloc_Free(heap, block));
+    block = must_alloc(heap, 100000);
+    check("unloaded", MOAT_OK, moat_set_runtime_state(native, MOAT_RUNTIME_UNLOADED));
+    check("the manager is held", 1, (intmax_t)IHostMemoryManager_Release(manager));
+    check("the last release", 0, (intmax_t)IHostMalloc_Release(heap));
+    check("given back", MEM_FREE, state_of(block));
+}
+
 int main(void) {
     IHostMemoryManager *manager = create_manager();
 
@@ -227,6 +254,7 @@ int main(void) {
     executable(manager);
     last_release();
     critical_levels();
+    unavailable();
     check("no heap is left", 0, (intmax_t)IHostMemoryManager_Release(manager));
     return check_end();
 }

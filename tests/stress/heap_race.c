@@ -64,6 +64,27 @@ static void swap(unsigned number) {
     }
 }
 
+/* The same where memory is short: allocations fail, and empty spans are taken from under others. */
+static void swap_at_the_quota(unsigned number) {
+    uint64_t state = number;
+    unsigned failures = 0;
+    for (unsigned round = 0; round < rounds * 400; round++) {
+        size_t size = random_size(&state);
+        void *fresh;
+        enum moat_status status = moat_heap_alloc(heap, size, &fresh);
+        CHECK(status == MOAT_OK || status == MOAT_COMMIT_LIMIT, "%s", moat_last_error_text());
+        failures += status != MOAT_OK;
+        if (fresh) {
+            memset(fresh, (int)size, size);
+            memcpy(fresh, &size, sizeof size);
+        }
+        unsigned char *old = atomic_exchange(&shelf[core_below(&state, SHELF)], fresh);
+        if (old)
+            look_and_free(old);
+    }
+    CHECK(failures > 0, "memory was not short");
+}
+
 static void empty_shelf(void) {
     for (unsigned i = 0; i < SHELF; i++) {
         unsigned char *old = atomic_exchange(&shelf[i], NULL);
@@ -134,11 +155,31 @@ static void check_empty(void) {
           (unsigned long)stats.regions, (unsigned long)of_manager.regions_live);
 }
 
+static struct moat_manager *manager_at_the_quota(void) {
+    struct moat_manager *made = NULL;
+    struct moat_options options;
+    moat_options_init(&options);
+    options.quota_bytes = 3 << 20;
+    CHECK(moat_manager_create(&options, &made) == MOAT_OK, "%s", moat_last_error_text());
+    return made;
+}
+
+static void begin(struct moat_manager *with) {
+    manager = with;
+    CHECK(moat_heap_create(manager, 0, &heap) == MOAT_OK, "%s", moat_last_error_text());
+}
+
+static void end(void) {
+    struct moat_stats stats;
+    moat_heap_destroy(heap);
+    CHECK(moat_stats_read(manager, &stats) == MOAT_OK && stats.regions_live == 0, "left over");
+    moat_manager_destroy(manager);
+}
+
 int main(int argc, char **argv) {
     rounds = core_scale(argc, argv, 25);
     for (unsigned mechanism = 0; mechanism < CORE_MECHANISMS; mechanism++) {
-        manager = core_manager(mechanism);
-        CHECK(moat_heap_create(manager, 0, &heap) == MOAT_OK, "%s", moat_last_error_text());
+        begin(core_manager(mechanism));
         core_run(THREADS, swap);
         empty_shelf();
         check_empty();
@@ -147,10 +188,12 @@ int main(int argc, char **argv) {
         core_run(THREADS, disturb);
         empty_shelf();
         check_empty();
-        moat_heap_destroy(heap);
-        struct moat_stats stats;
-        CHECK(moat_stats_read(manager, &stats) == MOAT_OK && stats.regions_live == 0, "left over");
-        moat_manager_destroy(manager);
+        end();
     }
+    begin(manager_at_the_quota());
+    core_run(THREADS, swap_at_the_quota);
+    empty_shelf();
+    check_empty();
+    end();
     return 0;
 }
