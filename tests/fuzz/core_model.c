@@ -8,6 +8,7 @@
  * given addresses come to touch and to overlap, and at addresses that nothing can be right for.
  */
 #define _GNU_SOURCE
+#include "support/residency.h"
 #include "support/verify.h"
 
 #include <sys/mman.h>
@@ -297,6 +298,14 @@ static void query_anywhere(void) {
         verify_fail("query of %#lx: base %p", (unsigned long)address, info.base);
 }
 
+static void stay_or_go(unsigned owner) {
+    unsigned which = take(1);
+    uintptr_t address = take_address();
+    size_t size = take_size_in_region(address);
+    residency_try(&model, managers[owner], owner, which, address, size);
+    check_range(address, size);
+}
+
 static void operate(void) {
     unsigned choice = take(1);
     unsigned owner = choice & 1;
@@ -328,6 +337,9 @@ static void operate(void) {
         break;
     case 12:
         query_anywhere();
+        break;
+    case 13:
+        stay_or_go(owner);
         break;
     default:
         fill();

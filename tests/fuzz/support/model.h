@@ -22,6 +22,7 @@ struct model_page {
     uint16_t protection; /* 0: not committed */
     uint8_t content;     /* 0: reads as zero; else the pattern it is filled with */
     bool unsure;         /* reset: reads as zero or as before, until written */
+    bool locked;         /* in memory */
 };
 
 struct model_region {
