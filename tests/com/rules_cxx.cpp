@@ -147,6 +147,35 @@ void use_from_cxx() {
     check("last Release", 0, static_cast<intmax_t>(manager->Release()));
 }
 
+void use_heap_from_cxx() {
+    IHostMemoryManager *manager = create_manager();
+    IHostMalloc *heap = nullptr;
+    IUnknown *unknown = nullptr, *again = nullptr;
+    void *block = nullptr, *debug = nullptr;
+    char file[] = "rules_cxx.cpp";
+
+    check("CreateMalloc", S_OK,
+          manager->CreateMalloc(MALLOC_THREADSAFE | MALLOC_EXECUTABLE, &heap));
+    check("heap: QueryInterface", S_OK,
+          heap->QueryInterface(IID_IUnknown, reinterpret_cast<void **>(&unknown)));
+    check("heap: QueryInterface of what that gave", S_OK,
+          unknown->QueryInterface(IID_IHostMalloc, reinterpret_cast<void **>(&again)));
+    check("heap: identity", 1, unknown == heap && again == heap);
+    check("heap: E_POINTER", E_POINTER, heap->QueryInterface(IID_IHostMalloc, nullptr));
+    check("heap: is no manager", E_NOINTERFACE,
+          heap->QueryInterface(IID_IHostMemoryManager, reinterpret_cast<void **>(&again)));
+    check("heap: Release", 1, static_cast<intmax_t>(unknown->Release()) - 1);
+    check("heap: Release of two", 1, static_cast<intmax_t>(heap->Release()));
+    check("heap keeps its manager", 1, static_cast<intmax_t>(manager->Release()));
+    check("Alloc", S_OK, heap->Alloc(100, eTaskCritical, &block));
+    check("DebugAlloc", S_OK, heap->DebugAlloc(100, eAppDomainCritical, file, __LINE__, &debug));
+    static_cast<char *>(block)[99] = static_cast<char *>(debug)[99] = 1;
+    check("Free", S_OK, heap->Free(block));
+    check("Free again", HOST_E_INVALIDOPERATION, heap->Free(block));
+    check("Free of NULL", S_OK, heap->Free(nullptr));
+    check("heap: last Release, with a live block", 0, static_cast<intmax_t>(heap->Release()));
+}
+
 } // namespace
 
 int main() {
@@ -158,5 +187,6 @@ int main() {
     check_slots("IHostMalloc", &heap, 6);
     check_slots("IHostMemoryManager", &manager, 13);
     use_from_cxx();
+    use_heap_from_cxx();
     return check_end();
 }
