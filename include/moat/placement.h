@@ -30,7 +30,7 @@ struct moat_address_limits {
  *
  *   size         bytes, > 0; rounded up to a page
  *   protection   as moat_reserve
- *   flags        MOAT_RESERVE_*
+ *   flags        MOAT_RESERVE_*, but not MOAT_RESERVE_LARGE_PAGES
  *   limits       NULL is as all zero, and then this is moat_reserve without an address
  *   base         receives the start of the region; NULL after a failure
  *

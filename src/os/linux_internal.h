@@ -32,6 +32,12 @@ int moat_linux_maps_open(void);
 int moat_linux_query_ask(int maps, uintptr_t address, struct moat_os_mapping *mapping);
 int moat_linux_query_read(int maps, uintptr_t address, struct moat_os_mapping *mapping);
 
+/* Visit every mapping that the text names, from the start of the file and in ascending order, until
+ * a visit answers false. 0 or errno; ENOSYS: the text is empty. Changes errno. */
+int moat_linux_maps_each(int maps,
+                         bool (*visit)(const struct moat_os_mapping *mapping, void *context),
+                         void *context);
+
 /* Shape an answer: the mapping that the kernel named, or the hole before it. `mapping` holds what
  * was found at or after `address`; with `mapped` false, nothing was. */
 void moat_linux_query_finish(uintptr_t address, struct moat_os_mapping *mapping);

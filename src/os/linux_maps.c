@@ -138,6 +138,28 @@ int moat_linux_query_read(int maps, uintptr_t address, struct moat_os_mapping *m
     return 0;
 }
 
+int moat_linux_maps_each(int maps,
+                         bool (*visit)(const struct moat_os_mapping *mapping, void *context),
+                         void *context) {
+    struct reader reader;
+    struct moat_os_mapping mapping;
+    bool began = false;
+    uint64_t count = 0;
+    reader.file = maps;
+    reader.error = 0;
+    reader.length = reader.next = 0;
+    while (take_mapping(&reader, &mapping, &began)) {
+        count++;
+        if (!visit(&mapping, context))
+            return 0;
+    }
+    if (reader.error != 0)
+        return reader.error;
+    if (began)
+        return EIO;
+    return count == 0 ? ENOSYS : 0;
+}
+
 uint64_t moat_os_map_count(void) {
     int saved = errno;
     struct reader reader;

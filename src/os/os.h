@@ -113,6 +113,21 @@ int moat_os_dump_include(void *start, size_t size);
  * ENOSYS: no way to ask (no /proc). Else the error of opening or reading it, as EMFILE. */
 int moat_os_query(uintptr_t address, struct moat_os_mapping *mapping);
 
+/* What room is wanted for. */
+struct moat_os_room {
+    uintptr_t lowest; /* the least base */
+    uintptr_t limit;  /* one past the last byte of [base, base + size) */
+    size_t size;
+    size_t held;      /* bytes from the base on that have to be unmapped; at least `size` */
+    size_t margin;    /* bytes that have to be unmapped before and behind those */
+    size_t alignment; /* of the base: a power of two */
+};
+
+/* The highest base where there is such room, at this moment; not within what the stack of the first
+ * thread may grow into. ENOMEM: there is none. ENOSYS: no way to know (no /proc). Else the error of
+ * opening or reading it. Looks at every mapping there is. */
+int moat_os_find_room(const struct moat_os_room *room, uintptr_t *base);
+
 /* Number of mappings of this process right now; 0 if unknown. For error texts: reads /proc. */
 uint64_t moat_os_map_count(void);
 

@@ -33,6 +33,23 @@ static int put_away(struct moat_space *space) {
     return error;
 }
 
+/* Enter a mapping that was just made for the region at `base`; on failure it is given back. */
+static enum moat_status settle(const struct moat_place_wish *wish, uintptr_t start, size_t size,
+                               uintptr_t base, struct moat_place *place) {
+    struct moat_space *space = stand_alone(wish, start, start + size, base);
+    int error = space ? 0 : ENOMEM;
+    if (!error && wish->backend->accessible)
+        error = put_away(space);
+    if (error) {
+        if (space)
+            moat_books_give(space, moat_space_books_size(start, start + size, false));
+        (void)wish->backend->take_back((void *)start, size);
+        return moat_powers_refusal(error, MOAT_NO_MEMORY);
+    }
+    *place = (struct moat_place){space, base, wish->size, false};
+    return MOAT_OK;
+}
+
 /* A granule of margin on either side keeps the base aligned and neighbours away. */
 static enum moat_status place_alone(const struct moat_place_wish *wish, struct moat_place *place) {
     size_t size = moat_round_up(wish->size, MOAT_GRANULE) + 2 * MOAT_GRANULE;
@@ -40,25 +57,83 @@ static enum moat_status place_alone(const struct moat_place_wish *wish, struct m
     int error = wish->backend->supply(size, MOAT_GRANULE, &start);
     if (error)
         return moat_powers_refusal(error, MOAT_NO_MEMORY);
+    return settle(wish, (uintptr_t)start, size, (uintptr_t)start + MOAT_GRANULE, place);
+}
 
-    uintptr_t base = (uintptr_t)start + MOAT_GRANULE;
-    struct moat_space *space = stand_alone(wish, (uintptr_t)start, (uintptr_t)start + size, base);
-    error = space ? 0 : ENOMEM;
-    if (!error && wish->backend->accessible)
-        error = put_away(space);
-    if (error) {
-        if (space)
-            moat_books_give(space, moat_space_books_size(space->start, space->end, false));
-        (void)wish->backend->take_back(start, size);
+/* The margin before an aligned base is what aligns it; all but a granule of it is given back. */
+static enum moat_status place_aligned(const struct moat_place_wish *wish,
+                                      struct moat_place *place) {
+    size_t size = moat_round_up(wish->size, MOAT_GRANULE) + wish->alignment + MOAT_GRANULE;
+    size_t excess = wish->alignment - MOAT_GRANULE;
+    void *start;
+
+    if (wish->alignment > MOAT_OS_USER_END)
+        return MOAT_NO_MEMORY;
+    int error = moat_os_reserve(size, wish->alignment, &start);
+    if (error)
         return moat_powers_refusal(error, MOAT_NO_MEMORY);
+    uintptr_t base = (uintptr_t)start + wish->alignment;
+    /* Refused, the margin is as large as that. */
+    if (moat_os_unreserve(start, excess))
+        excess = 0;
+    return settle(wish, (uintptr_t)start + excess, size - excess, base, place);
+}
+
+/* A place may be gone before it is taken. */
+#define ROOM_TRIES 100
+
+static bool bounded(const struct moat_place_wish *wish) {
+    return wish->lowest != 0 || wish->limit != 0;
+}
+
+/* Take the highest room there is; ENOMEM if there is none. */
+static int take_room(const struct moat_os_room *room, uintptr_t *base) {
+    int error = EEXIST;
+    for (unsigned tries = 0; error == EEXIST && tries < ROOM_TRIES; tries++) {
+        error = moat_os_find_room(room, base);
+        if (!error)
+            error =
+                moat_os_reserve_at((void *)(*base - room->margin), room->held + 2 * room->margin);
     }
-    *place = (struct moat_place){space, base, wish->size, false};
-    return MOAT_OK;
+    return error == EEXIST ? ENOMEM : error;
+}
+
+static enum moat_status place_high(const struct moat_place_wish *wish, struct moat_place *place) {
+    struct moat_os_room room = {
+        .lowest = wish->lowest,
+        .limit = wish->limit ? wish->limit : MOAT_OS_USER_END,
+        .size = wish->size,
+        .held = moat_round_up(wish->size, MOAT_GRANULE),
+        .margin = MOAT_GRANULE,
+        .alignment = wish->alignment ? wish->alignment : MOAT_GRANULE,
+    };
+    uintptr_t base;
+
+    int error = take_room(&room, &base);
+    if (error == ENOMEM && bounded(wish)) {
+        room.margin = 0;
+        error = take_room(&room, &base);
+    }
+    if (error == ENOMEM)
+        return MOAT_NO_MEMORY;
+    if (error)
+        return MOAT_NOT_SUPPORTED;
+    enum moat_status status =
+        settle(wish, base - room.margin, room.held + 2 * room.margin, base, place);
+    if (!status)
+        place->yielded = room.margin == 0;
+    return status;
 }
 
 enum moat_status moat_place_anywhere(const struct moat_place_wish *wish, struct moat_place *place) {
     if (wish->size > MOAT_OS_USER_END - 2 * MOAT_GRANULE)
         return MOAT_NO_MEMORY;
+    if (bounded(wish))
+        return place_high(wish, place);
+    if (wish->top_down && !wish->backend->accessible && !place_high(wish, place))
+        return MOAT_OK;
+    if (wish->alignment > MOAT_GRANULE)
+        return place_aligned(wish, place);
     if (!wish->alone && !wish->backend->accessible && wish->size <= MOAT_ARENA_REGION_MAX) {
         enum moat_status status = moat_arena_place(wish->markers, wish->size, place);
         if (status != MOAT_NO_MEMORY)
@@ -80,13 +155,7 @@ enum moat_status moat_place_at(const struct moat_place_wish *wish, uintptr_t bas
         *conflict = base;
         return error == EEXIST ? MOAT_INVALID_ADDRESS : moat_powers_refusal(error, MOAT_NO_MEMORY);
     }
-    struct moat_space *space = stand_alone(wish, base, end, base);
-    if (!space) {
-        (void)moat_os_unreserve((void *)base, end - base);
-        return MOAT_NO_MEMORY;
-    }
-    *place = (struct moat_place){space, base, wish->size, false};
-    return MOAT_OK;
+    return settle(wish, base, end - base, base, place);
 }
 
 int moat_place_vacate(const struct moat_place *place, uint32_t rest) {

@@ -30,14 +30,21 @@ struct moat_place {
 struct moat_place_wish {
     size_t size; /* whole pages */
     bool markers;
-    bool alone; /* not in an arena, with a mapping of its own */
+    bool alone;          /* not in an arena, with a mapping of its own */
+    bool top_down;       /* the highest place, where that can be told */
+    uintptr_t lowest;    /* the least base; 0: any */
+    uintptr_t limit;     /* one past the last page; 0: any */
+    uintptr_t alignment; /* of the base, a power of two; 0: a granule */
     const struct moat_backend_ops *backend;
 };
 
 /*
- * Find room for a region, with a page that traps on either side of it.
+ * Find room for a region, with a page that traps on either side of it; without those pages only
+ * where there are bounds and no other room within them. With bounds, an alignment or top_down it
+ * stands alone; the backend is then the kernel's, or top_down is ignored.
  *
  * Returns   MOAT_OK, MOAT_NO_MEMORY, MOAT_MAP_LIMIT
+ *           MOAT_NOT_SUPPORTED   with bounds: the kernel does not tell what is mapped
  */
 enum moat_status moat_place_anywhere(const struct moat_place_wish *wish, struct moat_place *place);
 

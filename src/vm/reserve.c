@@ -34,12 +34,34 @@ static bool is_placeholder(const struct moat_reserve_terms *terms) {
     return (terms->kind & MOAT_REGION_PLACEHOLDER) != 0;
 }
 
+/* NULL: nothing is wrong with them. */
+static const char *find_fault(const struct moat_address_limits *limits, uintptr_t address) {
+    uintptr_t last = MOAT_OS_USER_END - 1;
+
+    if (!limits || (limits->lowest | limits->highest | limits->alignment) == 0)
+        return NULL;
+    if (address)
+        return "limits are for places that Moat chooses";
+    if (!moat_is_aligned(limits->lowest, MOAT_GRANULE) || limits->lowest > last)
+        return "the lowest address is not a multiple of 64 KiB in user space";
+    if (limits->highest && (!moat_is_aligned(limits->highest + 1, MOAT_PAGE) ||
+                            limits->highest > last || limits->highest <= limits->lowest))
+        return "the highest address is not the last of a page of user space above the lowest";
+    if (limits->alignment &&
+        (!moat_is_power_of_two(limits->alignment) || limits->alignment < MOAT_GRANULE))
+        return "the alignment is not a power of two from 64 KiB on";
+    return NULL;
+}
+
 /* Read the arguments as Win32 does: the start goes down to a granule, the end up to a page. */
 static enum moat_status read_request(void *address, size_t size, struct request *request) {
     const struct moat_reserve_terms *terms = request->terms;
     uintptr_t given = (uintptr_t)address;
+    const char *fault = find_fault(terms->limits, given);
     struct moat_range range;
 
+    if (fault)
+        return moat_fail(MOAT_INVALID_ARGUMENT, CALL, given, fault);
     if (!moat_protection_valid(terms->protection))
         return moat_fail(MOAT_INVALID_ARGUMENT, CALL, given, "no such protection");
     if (terms->flags & ~FLAGS)
@@ -124,6 +146,14 @@ static enum moat_status find_place(const struct request *request, struct moat_pl
         .backend = manager->backend,
     };
 
+    const struct moat_address_limits *limits = request->terms->limits;
+    if (limits) {
+        wish.lowest = limits->lowest;
+        wish.limit = limits->highest ? limits->highest + 1 : 0;
+        wish.alignment = limits->alignment;
+        wish.alone |= (limits->lowest | limits->highest | limits->alignment) != 0;
+    }
+    wish.top_down = (request->terms->flags & MOAT_RESERVE_TOP_DOWN) != 0;
     if (wish.backend->accessible && (request->base || wish.alone || request->size > MIMALLOC_MAX))
         wish.backend = moat_backend_os();
     enum moat_status status =
@@ -132,7 +162,10 @@ static enum moat_status find_place(const struct request *request, struct moat_pl
         (void)moat_fail(status, CALL, request->base,
                         status == MOAT_MAP_LIMIT
                             ? "the mapping limit is reached; raise vm.max_map_count"
-                            : "no address space is left; check RLIMIT_AS (ulimit -v)");
+                            : "no address space is left; check RLIMIT_AS (ulimit -v), and limits "
+                              "that were asked for");
+    if (status == MOAT_NOT_SUPPORTED)
+        (void)moat_fail(status, CALL, 0, "what is mapped cannot be told without /proc/self/maps");
     return status;
 }
 
@@ -212,6 +245,14 @@ enum moat_status moat_reserve_as(struct moat_manager *manager, void *address, si
     *base = (void *)place.base;
     count(manager, &place, commit);
     return MOAT_OK;
+}
+
+enum moat_status moat_reserve_within(struct moat_manager *manager, size_t size, uint32_t protection,
+                                     uint32_t flags, const struct moat_address_limits *limits,
+                                     void **base) {
+    const struct moat_reserve_terms terms = {
+        .protection = protection, .flags = flags, .limits = limits};
+    return moat_reserve_as(manager, NULL, size, &terms, base);
 }
 
 enum moat_status moat_reserve(struct moat_manager *manager, void *address, size_t size,
