@@ -76,7 +76,7 @@ struct moat_page_info {
     enum moat_page_kind kind;
     uint32_t protection;              /* MOAT_PAGE_*; 0 when reserved, NOACCESS when free */
     uint32_t allocation_protection;   /* as given when the region was reserved */
-    const struct moat_manager *owner; /* NULL for memory that no manager reserved */
+    const struct moat_manager *owner; /* NULL: no manager reserved it, or was told of it */
 };
 
 /* What a manager has done and holds; every counter since its creation, read without a lock and so

@@ -19,6 +19,8 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define BLOCK ((size_t)2 << 20)
 
@@ -333,5 +335,44 @@ Test(vm_space, an_arena_that_comes_back_in_between) {
     cr_assert_eq(moat_reserve(the_manager, the_place, GRANULE, RW, 0, &base), MOAT_OK);
     cr_assert_eq(moat_release(the_manager, base), MOAT_OK);
     cr_assert_eq(moat_trim(NULL, 0, NULL), MOAT_OK);
+    moat_manager_destroy(the_manager);
+}
+
+static int child_state;
+
+/* A child that is forked now has a move that never ends. */
+static void fork_a_child(void) {
+    char *taken = mapped();
+    struct moat_page_info info;
+    void *base;
+    pid_t child = fork();
+
+    cr_assert_geq(child, 0);
+    if (child > 0) {
+        cr_assert_eq(waitpid(child, &child_state, 0), child);
+        munmap(taken, 2 * PAGE);
+        return;
+    }
+    char *granule = (char *)((uintptr_t)taken & ~(uintptr_t)(GRANULE - 1));
+    if (moat_reserve(the_manager, granule, GRANULE, RW, 0, &base) != MOAT_INVALID_ADDRESS)
+        _exit(1); /* and not that something was unfinished, after waiting for it */
+    if (moat_query(the_place, &info) != MOAT_OK)
+        _exit(2);
+    if (moat_reserve(the_manager, NULL, GRANULE, RW, MOAT_RESERVE_COMMIT, &base) != MOAT_OK)
+        _exit(3);
+    memset(base, 'c', GRANULE);
+    if (moat_arena_of((uintptr_t)base) == NULL || moat_release(the_manager, base) != MOAT_OK)
+        _exit(4);
+    _exit(moat_trim(NULL, 0, NULL) == MOAT_OK ? 0 : 5);
+}
+
+Test(vm_space, a_child_that_is_forked_in_the_middle) {
+    the_manager = create(MOAT_TRAP_AUTO);
+    the_place = use(the_manager);
+    before_unmapping = fork_a_child;
+    child_state = -1;
+    cr_assert_eq(moat_trim(NULL, 0, NULL), MOAT_OK);
+    cr_assert_eq(child_state, 0);
+    check_fresh(the_manager, the_place);
     moat_manager_destroy(the_manager);
 }
