@@ -18,8 +18,8 @@
  *   fault    clean pages are mapped read-only, and the handler of <moat/fault.h> lets the first
  *            write through. It must be installed before the first such region is reserved, and stay
  *            so. System calls that are to write into a clean page fail with EFAULT. Every stretch
- *            of written pages costs a mapping: at the mapping limit neighbours of a written page
- *            that are clean are reported as well
+ *            of written pages costs a mapping: at the mapping limit all pages of the region are
+ *            called written. The array that moat_watch_get fills must not lie in the region
  *
  * Exact either way while other threads write: a write that comes before or during a call that
  * resets is reported by that call, or else by the next one.
@@ -66,6 +66,7 @@ struct moat_manager;
  *                                   region that is watched, of this manager
  *           MOAT_LEAVES_REGION      the range runs past the end of the region
  *           MOAT_NO_MEMORY          the kernel had no memory, or no descriptors after a fork
+ *           MOAT_NOT_SUPPORTED      it does not record any more: a filter of system calls was set
  *           MOAT_TIMEOUT, MOAT_ABANDONED   another call on these pages stayed unfinished
  *           MOAT_UNAVAILABLE, MOAT_CORRUPT
  * After a failure *count is as it was, and so are the records; `pages` holds anything. Where the
@@ -84,8 +85,8 @@ MOAT_API MOAT_CHECKED enum moat_status moat_watch_get(struct moat_manager *manag
  *   manager, address, size   as moat_watch_get
  *
  * Returns   MOAT_OK
- *           MOAT_INVALID_ARGUMENT, MOAT_LEAVES_REGION, MOAT_NO_MEMORY, MOAT_TIMEOUT,
- *           MOAT_ABANDONED, MOAT_UNAVAILABLE, MOAT_CORRUPT   as moat_watch_get
+ *           MOAT_INVALID_ARGUMENT, MOAT_LEAVES_REGION, MOAT_NO_MEMORY, MOAT_NOT_SUPPORTED,
+ *           MOAT_TIMEOUT, MOAT_ABANDONED, MOAT_UNAVAILABLE, MOAT_CORRUPT   as moat_watch_get
  * After MOAT_NO_MEMORY some pages are reset and others are not; after another failure none is.
  * Threads   any, at once
  * Since     0.2

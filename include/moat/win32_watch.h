@@ -37,6 +37,7 @@ extern "C" {
  *             ERROR_NOACCESS            lpAddresses is NULL
  *             ERROR_INVALID_PARAMETER   the range is not in one reservation with write watch
  *             ERROR_NOT_ENOUGH_MEMORY   the kernel had none for the answer
+ *             ERROR_NOT_SUPPORTED       it does not record any more: a filter of system calls
  *             ERROR_TIMEOUT             the pages stayed busy past the manager's deadline
  * After a failure nothing has changed.
  *

@@ -84,6 +84,8 @@ static enum moat_status search(struct moat_manager *manager, const char *what, u
                     ? moat_clean_collect(&ref, range.start, range.end, search)
                     : moat_watch_collect(&ref, range.start, range.end, search);
     moat_region_leave(&ref, stripes);
+    if (error == ENOSYS)
+        return moat_fail(MOAT_NOT_SUPPORTED, what, range.start, no_kernel);
     return error ? moat_fail_pages(error, MOAT_NO_MEMORY, what, &range) : MOAT_OK;
 }
 
