@@ -34,7 +34,7 @@
 #include <moat/heap.h>
 
 #define MOAT_HEAP_SHARDS 16u
-#define MOAT_HEAP_HINTS  1024u
+#define MOAT_HEAP_HINTS  4096u
 
 /* Where the threads of one processor allocate a class. */
 struct moat_heap_lane {
