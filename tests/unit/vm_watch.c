@@ -215,6 +215,24 @@ Test(vm_watch, a_huge_reservation_is_cheap) {
     each_way(huge);
 }
 
+/* Whether the flags of the mapping that holds an address have this one. */
+static bool has_flag(const void *address, const char *flag) {
+    FILE *maps = fopen("/proc/self/smaps", "r");
+    unsigned long start, end, at = (unsigned long)(uintptr_t)address;
+    bool inside = false, found = false;
+    char line[512];
+
+    cr_assert_not_null(maps);
+    while (fgets(line, sizeof(line), maps)) {
+        if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+            inside = at >= start && at < end;
+        else if (inside && strncmp(line, "VmFlags:", 8) == 0)
+            found = strstr(line, flag) != NULL;
+    }
+    fclose(maps);
+    return found;
+}
+
 /* A region at an address of the caller's: in an arena, beside neighbours that are not watched, and
  * outside; what comes to lie there next is not watched. */
 static void placed(struct moat_manager *manager) {
@@ -231,6 +249,7 @@ static void placed(struct moat_manager *manager) {
         void *again;
         cr_assert_eq(moat_reserve(manager, base, GRANULE, RW, MOAT_RESERVE_COMMIT, &again),
                      MOAT_OK);
+        cr_assert_not(has_flag(again, " uw"), "recorded still");
         memset(again, 1, GRANULE);
         size_t count = 1;
         void *page;
@@ -331,24 +350,6 @@ Test(vm_watch, a_system_call_that_writes_is_reported) {
     cr_assert_eq(read(zero, base + 2 * PAGE, 1), 1);
     cr_assert(only_written(base, 4 * PAGE, base + 2 * PAGE));
     close(zero);
-}
-
-/* Whether the flags of the mapping that holds an address have this one. */
-static bool has_flag(const void *address, const char *flag) {
-    FILE *maps = fopen("/proc/self/smaps", "r");
-    unsigned long start, end, at = (unsigned long)(uintptr_t)address;
-    bool inside = false, found = false;
-    char line[512];
-
-    cr_assert_not_null(maps);
-    while (fgets(line, sizeof(line), maps)) {
-        if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
-            inside = at >= start && at < end;
-        else if (inside && strncmp(line, "VmFlags:", 8) == 0)
-            found = strstr(line, flag) != NULL;
-    }
-    fclose(maps);
-    return found;
 }
 
 /* Fails when a huge page can be made, which is written as one. */
