@@ -14,15 +14,9 @@
 #include <moat/space.h>
 
 #include <criterion/criterion.h>
-#include <pthread.h>
-#include <sched.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define GIB ((size_t)1 << 30)
 
@@ -328,55 +322,6 @@ Test(vm_trim, who_found_it_before_goes_elsewhere) {
     cr_assert_eq(moat_arena_place_at(arena, base, GRANULE, &place, &conflict), MOAT_OK);
 }
 
-static size_t address_space(void) {
-    size_t pages = 0;
-    FILE *statm = fopen("/proc/self/statm", "re");
-    cr_assert(statm && fscanf(statm, "%zu", &pages) == 1);
-    fclose(statm);
-    return pages * PAGE;
-}
-
-static void *map(size_t size) {
-    void *memory = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return memory == MAP_FAILED ? NULL : memory;
-}
-
-static atomic_bool trimming, started;
-
-static void *keep_trimming(void *unused) {
-    (void)unused;
-    atomic_store(&started, true);
-    while (atomic_load(&trimming))
-        (void)trim_all();
-    return NULL;
-}
-
-/* With no address space but that of the arena, a reserve that comes while it goes waits for it. */
-Test(vm_trim, a_reserve_is_not_refused_for_a_trim) {
-    struct moat_manager *manager = manager_with("timeout=60000");
-    pthread_t trimmer;
-    struct rlimit limit;
-    void *base;
-
-    atomic_store(&trimming, true);
-    unsigned char *first = reserved(manager, GRANULE, false);
-    cr_assert_eq(pthread_create(&trimmer, NULL, keep_trimming, NULL), 0);
-    while (!atomic_load(&started))
-        sched_yield();
-    cr_assert_eq(getrlimit(RLIMIT_AS, &limit), 0);
-    limit.rlim_cur = address_space() + GIB / 16; /* for whom the test is run under */
-    cr_assert_eq(setrlimit(RLIMIT_AS, &limit), 0);
-    cr_assert_eq(moat_release(manager, first), MOAT_OK);
-    for (int turn = 0; turn < 3000; turn++) {
-        /* Too large for what is left beside the arena, or beside a smaller one. */
-        cr_assert_eq(moat_reserve(manager, NULL, GIB / 5, RW, 0, &base), MOAT_OK, "turn %d: %s",
-                     turn, moat_last_error_text());
-        cr_assert_eq(moat_release(manager, base), MOAT_OK);
-    }
-    atomic_store(&trimming, false);
-    pthread_join(trimmer, NULL);
-}
-
 /* Whether what is at an address is kept out of core dumps. */
 static bool not_dumped(uintptr_t address) {
     FILE *smaps = fopen("/proc/self/smaps", "re");
@@ -410,42 +355,5 @@ Test(vm_trim, it_comes_again_as_it_was) {
         (void)trim(NULL, 0);
         region = reserved(manager, GRANULE, true);
         cr_assert_eq(arena_of(region), arena);
-    }
-}
-
-/* What the runtime does: a map fails, it says what it needs, and tries once more. */
-Test(vm_trim, under_a_limit_of_address_space) {
-    for (int rung = 0; rung < RUNGS; rung++) {
-        struct moat_manager *manager = manager_with(rungs[rung]);
-        void *bases[3];
-        struct rlimit before, limit;
-
-        (void)use(manager, bases);
-        cr_assert_eq(getrlimit(RLIMIT_AS, &before), 0);
-        limit = (struct rlimit){address_space() + GIB / 2, before.rlim_max};
-        cr_assert_eq(setrlimit(RLIMIT_AS, &limit), 0);
-        size_t given = 1;
-        cr_assert_null(map(GIB));
-        cr_assert_eq(moat_trim(NULL, GIB, &given), MOAT_NO_MEMORY);
-        release(manager, bases);
-        for (int round = 0; round < 5; round++) {
-            cr_assert_null(map(GIB));
-            cr_assert_geq(trim(NULL, GIB), GIB / 2);
-            void *memory = map(GIB);
-            cr_assert_not_null(memory);
-            /* What is left does for Moat all the same. */
-            (void)use(manager, bases);
-            release(manager, bases);
-            munmap(memory, GIB);
-            unsigned char *region = reserved(manager, 2 * BLOCK, true);
-            cr_assert_eq(moat_release(manager, region), MOAT_OK);
-            cr_assert_null(map(GIB + GIB / 2));
-            (void)trim_all();
-            (void)use(manager, bases);
-            release(manager, bases);
-        }
-        cr_assert_eq(setrlimit(RLIMIT_AS, &before), 0);
-        moat_manager_destroy(manager);
-        (void)trim_all();
     }
 }
