@@ -91,10 +91,10 @@ MOAT_API int moat_guard_fault(void *addr);
  * answered false after at most 1000 repeats in a row. Where the machine does not tell what was
  * tried, the loser of a race for one guard is answered true only on pages that allow everything.
  *
- * Waits for a call of another thread on the same stripe of the region, and for another thread's
- * lock of the region (<moat/lock.h>), at most for the timeout of its manager. A handler that
- * interrupted Moat while it worked on the very stripe that its own access needs is answered false
- * at once.
+ * Waits for a call of another thread on the same stripe of the region, at most for the timeout of
+ * its manager; not for a lock of the region (<moat/lock.h>), which keeps out calls and no accesses.
+ * A handler that interrupted Moat while it worked on the very stripe that its own access needs is
+ * answered false at once.
  *
  * Threads   any, at once; async-signal-safe; keeps errno, last error and error text
  * Since     0.2

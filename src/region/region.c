@@ -295,7 +295,7 @@ static uint32_t stripes_of(uintptr_t start, uintptr_t end) {
 
 static enum moat_status take_stripes(const struct moat_region_ref *ref, uint32_t stripes,
                                      struct moat_queue *queue) {
-    struct moat_lock_wait lock = {0};
+    struct moat_lock_wait lock = {.ours = queue->patience->past_lock};
     enum moat_status status = MOAT_OK;
     uint32_t seen;
 

@@ -27,6 +27,7 @@ struct moat_patience {
     uint64_t deadline;        /* 0: no wait has begun */
     struct moat_waits *waits; /* NULL: nobody calls this one off */
     uint32_t cancels;         /* as it was when the call began */
+    bool past_lock;           /* an access rather than a call: a lock does not keep it out */
 };
 
 /* Patience of this length for a call that begins now. */

@@ -122,8 +122,8 @@ static bool give_up_cleanness(const struct moat_region_ref *ref) {
 
     if (moat_region_mine(ref, ref->base, end))
         return false;
-    struct moat_patience patience = moat_manager_patience(ref->owner);
-    if (moat_region_enter(ref, ref->base, end, &patience, &stripes))
+    struct moat_patience patience = {.past_lock = true};
+    if (moat_manager_enter(ref, ref->base, end, &patience, &stripes))
         return false;
     bool all = moat_clean_give_up(ref->space, ref->base, end);
     moat_region_leave(ref, stripes);
@@ -133,7 +133,7 @@ static bool give_up_cleanness(const struct moat_region_ref *ref) {
 
 bool moat_fault_judge(const struct moat_os_fault *found, struct moat_fault *fault) {
     uintptr_t page = moat_round_down(found->address, MOAT_PAGE);
-    struct moat_patience patience = {0};
+    struct moat_patience patience = {.past_lock = true}; /* calls wait for locks; accesses do not */
     struct moat_region_ref ref;
     enum moat_status status;
     uint32_t stripes;

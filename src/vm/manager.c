@@ -151,8 +151,11 @@ struct moat_patience moat_manager_patience(struct moat_manager *manager) {
 enum moat_status moat_manager_enter(const struct moat_region_ref *ref, uintptr_t start,
                                     uintptr_t end, struct moat_patience *patience,
                                     uint32_t *stripes) {
-    if (!patience->waits)
+    if (!patience->waits) {
+        bool past_lock = patience->past_lock;
         *patience = moat_manager_patience(ref->owner);
+        patience->past_lock = past_lock;
+    }
     return moat_region_enter(ref, start, end, patience, stripes);
 }
 

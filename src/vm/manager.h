@@ -80,7 +80,7 @@ bool moat_manager_available(const struct moat_manager *manager);
 struct moat_patience moat_manager_patience(struct moat_manager *manager);
 
 /* moat_region_enter for calls on regions of any manager: they wait as the owner's own calls do. The
- * patience is all zero before the first try. */
+ * patience is all zero, but for past_lock, before the first try. */
 enum moat_status moat_manager_enter(const struct moat_region_ref *ref, uintptr_t start,
                                     uintptr_t end, struct moat_patience *patience,
                                     uint32_t *stripes);
