@@ -44,7 +44,7 @@ struct moat_manager;
  *           MOAT_UNAVAILABLE
  * After a failure nothing has changed.
  * Cost      a question to the kernel for each mapping in the range. Each query of foreign memory,
- *           and each call here, looks at all ranges there are or ever were at once: some 2 ns each
+ *           and each call here, looks at all ranges there are or ever were at once: some 6 ns each
  * Threads   any, at once
  * Since     0.2
  * Contract  IHostMemoryManager::AcquiredVirtualAddressSpace
