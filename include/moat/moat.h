@@ -14,8 +14,15 @@
  * that was destroyed, or never was one, is not found out.
  *
  * Threads: every call may run in any thread at any time. A call waits only for another call on the
- * same 2 MiB stripe of the same region, or for a release of that region, and at most `timeout_ms`.
- * Signals: moat_query is async-signal-safe; nothing else is.
+ * same 2 MiB stripe of the same region, for a release of that region, or for another thread's lock
+ * of it (lock.h), and at most `timeout_ms`. Where MOAT_TIMEOUT is listed below, MOAT_ABANDONED is
+ * what a wait ends with that was called off.
+ * Signals: moat_query is async-signal-safe; nothing else is, unless it says so.
+ *
+ * Corruption: a call that finds that the books and the kernel contradict themselves (a record was
+ * overwritten, pages of a region were unmapped by somebody else) reports it on standard error and
+ * ends with MOAT_CORRUPT; from then on every call in the process but those that read counters,
+ * options and error texts ends with MOAT_UNAVAILABLE, and changes nothing.
  */
 #ifndef MOAT_MOAT_H
 #define MOAT_MOAT_H
@@ -32,7 +39,7 @@ extern "C" {
 #endif
 
 #define MOAT_VERSION_MAJOR 0
-#define MOAT_VERSION_MINOR 1
+#define MOAT_VERSION_MINOR 2
 #define MOAT_VERSION_PATCH 0
 
 #define MOAT_PAGE_SIZE   ((size_t)4096)
@@ -163,7 +170,8 @@ MOAT_API MOAT_CHECKED enum moat_status moat_manager_default(struct moat_manager 
  *           MOAT_NO_LARGE_PAGES     large pages, and all are in use
  *           MOAT_INVALID_ADDRESS    a page of the granules of that range is not free
  *           MOAT_NO_MEMORY          no room, or none for the books
- *           MOAT_COMMIT_LIMIT, MOAT_MAP_LIMIT   the kernel refused to commit
+ *           MOAT_COMMIT_LIMIT       the kernel refused to commit, or the quota did (quota.h)
+ *           MOAT_MAP_LIMIT          the kernel will not split another mapping
  *           MOAT_TIMEOUT            a competing reserve or release stayed unfinished
  *           MOAT_NOT_SUPPORTED      MOAT_RESERVE_WRITE_WATCH, and nothing here records writes
  *           MOAT_NO_ACCESS          base is NULL
@@ -245,6 +253,7 @@ MOAT_API MOAT_CHECKED enum moat_status moat_decommit(struct moat_manager *manage
  * Returns   MOAT_OK
  *           MOAT_NOT_OURS    address is in no region of this manager, or not in its first page
  *           MOAT_MAP_LIMIT, MOAT_NO_MEMORY   as moat_decommit: still owned, may be tried again
+ *           MOAT_NOT_OWNER   another thread holds the lock of the region: at once
  *           MOAT_TIMEOUT     calls on its pages, or another release, stayed unfinished
  * Since     0.1
  * Contract  VirtualFree, MEM_RELEASE

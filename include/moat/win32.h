@@ -5,6 +5,9 @@
  * On Windows this is <windows.h>. Elsewhere it declares the same names with the same types and
  * meanings over one manager of the whole process, created on first use (moat_manager_default).
  *
+ * Every function may fail with ERROR_INTERNAL_ERROR once corruption was found in the process; where
+ * ERROR_TIMEOUT is listed, a wait that is called off ends with ERROR_ABANDONED_WAIT_0 (lock.h).
+ *
  * Last error: a call that fails sets the thread's last error; a call that succeeds leaves it alone.
  * Output pointers: NULL is answered with ERROR_NOACCESS; a pointer that is wrong in another way
  * faults in the caller, where Windows would answer ERROR_NOACCESS as well.
@@ -146,7 +149,7 @@ MOAT_LAYOUT(sizeof(void *) != 8 || offsetof(SYSTEM_INFO, dwAllocationGranularity
  *             ERROR_INVALID_ADDRESS      to reserve: a page in the way; to commit or reset: not
  *                                        inside one reservation
  *             ERROR_NOT_ENOUGH_MEMORY    no room
- *             ERROR_COMMITMENT_LIMIT     the kernel refused to back the pages
+ *             ERROR_COMMITMENT_LIMIT     the kernel refused to back the pages, or the quota is used up
  *             ERROR_PRIVILEGE_NOT_HELD   MEM_LARGE_PAGES, and no large pages are set aside here
  *             ERROR_NO_SYSTEM_RESOURCES  MEM_LARGE_PAGES, and all of them are in use
  *             ERROR_GEN_FAILURE          MEM_RESET_UNDO: some pages have lost their content, or
@@ -187,6 +190,7 @@ MOAT_API LPVOID WINAPI VirtualAlloc(LPVOID lpAddress, SIZE_T dwSize, DWORD flAll
  *                                       operation, since there are no placeholders so far
  *             ERROR_NOT_ENOUGH_MEMORY   the kernel would not make the pages trap: the reservation
  *                                       is still owned, pages that trap already are decommitted
+ *             ERROR_NOT_OWNER           MEM_RELEASE while another thread holds the region's lock
  *             ERROR_TIMEOUT             the pages stayed busy past the manager's deadline
  * After any other failure nothing has changed.
  *
