@@ -149,7 +149,7 @@ MOAT_LAYOUT(sizeof(void *) != 8 || offsetof(SYSTEM_INFO, dwAllocationGranularity
  *             ERROR_INVALID_ADDRESS      to reserve: a page in the way; to commit or reset: not
  *                                        inside one reservation
  *             ERROR_NOT_ENOUGH_MEMORY    no room
- *             ERROR_COMMITMENT_LIMIT     the kernel refused to back the pages, or the quota is used up
+ *             ERROR_COMMITMENT_LIMIT     the kernel refused to back the pages, or the quota did
  *             ERROR_PRIVILEGE_NOT_HELD   MEM_LARGE_PAGES, and no large pages are set aside here
  *             ERROR_NO_SYSTEM_RESOURCES  MEM_LARGE_PAGES, and all of them are in use
  *             ERROR_GEN_FAILURE          MEM_RESET_UNDO: some pages have lost their content, or
