@@ -165,23 +165,6 @@ static void body(unsigned number) {
     }
 }
 
-/* Threads that write one page while another makes it clean: whoever comes second finds the write
- * let through already, again and again, which must not be taken for a fault that never ends. */
-static void write_one_page(unsigned number) {
-    const unsigned writes = 40000;
-
-    if (number == 0)
-        atomic_store(&writers_left, 2);
-    core_meet();
-    if (number < 2) {
-        for (unsigned i = 0; i < writes; i++)
-            atomic_fetch_add(number_of(0), 1);
-        atomic_fetch_sub(&writers_left, 1);
-    }
-    while (number == 2 && atomic_load(&writers_left))
-        CHECK(moat_watch_reset(manager, base, PAGE) == MOAT_OK, "%s", moat_last_error_text());
-}
-
 /* Threads that are the first to want records, at once. */
 static void reserve_first(unsigned number) {
     void *region;
@@ -213,7 +196,6 @@ static void run_way(const char *name, enum moat_watch way) {
         for (size_t page = 0; page < PAGES; page++)
             atomic_store(&kept[page], 0);
         core_run(THREADS, body);
-        core_run(3, write_one_page);
         printf("watch=%s: nothing was lost\n", name);
     }
     moat_manager_destroy(manager);

@@ -10,8 +10,6 @@
 #include "support/touch.h"
 #include "support/watched.h"
 
-#include <moat/fault.h>
-
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -378,57 +376,4 @@ Test(vm_watch, records_are_not_lost_before_a_mapping_of_somebody_elses) {
     cr_assert_eq(written(base, 20 * PAGE, RESET, &first), 6);
     cr_assert_eq(first, base);
     cr_assert_eq(written(base, 20 * PAGE, 0, NULL), 0);
-}
-
-/* --- By faults --- */
-
-Test(vm_watch, faults_record_only_where_somebody_handles_them) {
-    struct moat_manager *manager = manager_with("watch=fault");
-    void *base;
-
-    cr_assert_eq(moat_reserve(manager, NULL, PAGE, RW, MOAT_RESERVE_WRITE_WATCH, &base),
-                 MOAT_NOT_SUPPORTED);
-    cr_assert(strstr(moat_last_error_text(), "moat_fault_handler_install"));
-    cr_assert_null(base);
-    cr_assert_eq(moat_fault_handler_install(NULL, NULL), MOAT_OK);
-    cr_assert_eq(moat_reserve(manager, NULL, PAGE, RW, MOAT_RESERVE_WRITE_WATCH, &base), MOAT_OK);
-    cr_assert_eq(moat_fault_handler_remove(), MOAT_OK);
-}
-
-static volatile unsigned guards; /* changed by a handler */
-
-static void count_guard(const struct moat_fault *fault, void *context) {
-    (void)context;
-    if (fault->kind == MOAT_FAULT_GUARD_PAGE)
-        guards++;
-}
-
-/* Fails when a first write drops no guard, tells the host of a write that is none of its business,
- * or when a refused write is noted. */
-static void guarded(struct moat_manager *manager) {
-    unsigned char *base = watched(manager, 8 * PAGE, true);
-
-    enum moat_status removed = moat_fault_handler_remove();
-    cr_assert(removed == MOAT_OK || removed == MOAT_INVALID_ARGUMENT);
-    cr_assert_eq(moat_fault_handler_install(count_guard, NULL), MOAT_OK);
-    guards = 0;
-    *(volatile unsigned char *)(base + PAGE) = 1;
-    cr_assert_eq(guards, 0);
-    (void)protect(base, 8 * PAGE, RW | MOAT_PAGE_GUARD);
-    cr_assert(only_written(base, 8 * PAGE, base + PAGE), "a guard changes no record");
-    (void)*(volatile unsigned char *)(base + 2 * PAGE);
-    cr_assert_eq(guards, 1);
-    cr_assert(only_written(base, 8 * PAGE, base + PAGE), "read through a guard");
-    *(volatile unsigned char *)(base + 3 * PAGE) = 1;
-    cr_assert_eq(guards, 2);
-    cr_assert_eq(written(base, 8 * PAGE, 0, NULL), 2, "written through a guard");
-    *(volatile unsigned char *)(base + 2 * PAGE) = 1;
-    cr_assert_eq(guards, 2);
-    cr_assert_eq(written(base, 8 * PAGE, RESET, NULL), 3);
-    cr_assert_eq(info_of(base + PAGE).protection, RW | MOAT_PAGE_GUARD);
-    cr_assert_eq(moat_fault_handler_remove(), MOAT_OK);
-}
-
-Test(vm_watch, a_guard_fires_before_a_write_is_noted) {
-    each_way(guarded);
 }

@@ -96,7 +96,7 @@ static void wait_for(pid_t child, const char *what) {
     cr_assert_eq(WEXITSTATUS(status), 0, "%s: check %d", what, WEXITSTATUS(status));
 }
 
-Test(vm_watch_fork, a_child_reports_for_itself_and_leaves_its_parent_alone) {
+Test(vm_watch_fork, a_child_reports_for_itself_and_leaves_its_parent_alone, .timeout = 120) {
     for (unsigned i = 0; i < WATCHES; i++) {
         bool knows = strstr(watches[i], "fault") != NULL;
         set_scene(watches[i]);
@@ -127,7 +127,7 @@ Test(vm_watch_fork, a_child_reports_for_itself_and_leaves_its_parent_alone) {
 
 /* A child that no handler of the C library was told of, and in a namespace where it may have any
  * process id, the parent's too. */
-Test(vm_watch_fork, a_child_made_by_the_bare_system_call_notices) {
+Test(vm_watch_fork, a_child_made_by_the_bare_system_call_notices, .timeout = 120) {
     set_scene("watch=kernel");
     for (unsigned i = 0; i < 2; i++) {
         unsigned long flags = SIGCHLD | (i ? (unsigned long)(CLONE_NEWUSER | CLONE_NEWPID) : 0);
@@ -151,7 +151,7 @@ static void *get_in_thread(void *unused) {
 }
 
 /* Threads of a child that notice at once. */
-Test(vm_watch_fork, threads_of_a_child_open_one_pair) {
+Test(vm_watch_fork, threads_of_a_child_open_one_pair, .timeout = 120) {
     set_scene("watch=kernel");
     for (unsigned round = 0; round < 20; round++) {
         pid_t child = fork();
@@ -180,7 +180,7 @@ static void lose_descriptors(bool reuse) {
             close(file);
 }
 
-Test(vm_watch_fork, lost_descriptors_are_opened_anew) {
+Test(vm_watch_fork, lost_descriptors_are_opened_anew, .timeout = 120) {
     for (int reuse = 0; reuse < 2; reuse++) {
         set_scene("watch=kernel");
         pid_t child = fork();
@@ -211,7 +211,7 @@ Test(vm_watch_fork, lost_descriptors_are_opened_anew) {
 }
 
 /* Only the descriptor of the scans: nothing is forgotten. */
-Test(vm_watch_fork, a_lost_pagemap_loses_no_record) {
+Test(vm_watch_fork, a_lost_pagemap_loses_no_record, .timeout = 120) {
     set_scene("watch=kernel");
     pid_t child = fork();
     if (child == 0) {
