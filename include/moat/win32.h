@@ -17,12 +17,14 @@
 #ifndef MOAT_WIN32_H
 #define MOAT_WIN32_H
 
+#include <moat/win32_alloc2.h>
 #include <moat/win32_memory.h>
 #include <moat/win32_types.h>
 #include <moat/win32_watch.h>
 
 /* Parts of the family that came later, for sources that ask by the preprocessor. */
-#define MOAT_HAVE_WRITEWATCH 1
+#define MOAT_HAVE_WRITEWATCH    1
+#define MOAT_HAVE_VIRTUALALLOC2 1
 
 #ifndef _WIN32
 
@@ -174,8 +176,12 @@ MOAT_API LPVOID WINAPI VirtualAlloc(LPVOID lpAddress, SIZE_T dwSize, DWORD flAll
  *
  *   lpAddress    MEM_DECOMMIT: in a reservation; MEM_RELEASE: in its first page. Never read
  *   dwSize       MEM_DECOMMIT: bytes, the range is rounded out to pages; 0 with an address in the
- *                first page means all. MEM_RELEASE: 0
- *   dwFreeType   exactly MEM_DECOMMIT or MEM_RELEASE
+ *                first page means all. MEM_RELEASE: 0, but for placeholders
+ *   dwFreeType   exactly MEM_DECOMMIT or MEM_RELEASE; or MEM_RELEASE with one of
+ *                MEM_PRESERVE_PLACEHOLDER: make a placeholder of what replaced one, lpAddress and
+ *                dwSize being all of it, or of a proper part of a larger one
+ *                MEM_COALESCE_PLACEHOLDERS: join the placeholders, two or more, that are exactly
+ *                this range; dwSize is in bytes and rounded out to pages for both
  *
  * When this returns TRUE every access to those pages traps. Only memory from VirtualAlloc of this
  * header is accepted: not what a hosting manager or the native API reserved elsewhere.
@@ -183,11 +189,11 @@ MOAT_API LPVOID WINAPI VirtualAlloc(LPVOID lpAddress, SIZE_T dwSize, DWORD flAll
  * Returns   TRUE
  *           FALSE, with the last error
  *             ERROR_INVALID_PARAMETER   another type, whatever the address; MEM_RELEASE with a
- *                                       size; a decommit that runs past its reservation; an address
- *                                       above user space
+ *                                       size, or for placeholders without; a decommit that runs
+ *                                       past its reservation; an address above user space
  *             ERROR_INVALID_ADDRESS     an address in no reservation (NULL, or released before);
- *                                       not the first page where that is asked for; a placeholder
- *                                       operation, since there are no placeholders so far
+ *                                       not the first page where that is asked for; to decommit,
+ *                                       a placeholder; not the placeholders that are asked for
  *             ERROR_NOT_ENOUGH_MEMORY   the kernel would not make the pages trap: the reservation
  *                                       is still owned, pages that trap already are decommitted
  *             ERROR_NOT_OWNER           MEM_RELEASE while another thread holds the region's lock

@@ -9,6 +9,7 @@
 #include "os/os.h"
 #include "vm/range.h"
 
+#include <moat/placeholder.h>
 #include <moat/residency.h>
 #include <moat/win32.h>
 
@@ -45,11 +46,6 @@ enum moat_status moat_win32_alloc(struct moat_manager *manager, void *address, s
     }
 }
 
-static bool is_ours(const struct moat_manager *manager, const void *address) {
-    struct moat_page_info info;
-    return moat_query(address, &info) == MOAT_OK && info.owner == manager;
-}
-
 enum moat_status moat_win32_free(struct moat_manager *manager, void *address, size_t size,
                                  uint32_t type) {
     struct moat_win32_request request;
@@ -63,9 +59,10 @@ enum moat_status moat_win32_free(struct moat_manager *manager, void *address, si
         return moat_decommit(manager, address, size);
     case MOAT_WIN32_RELEASE:
         return moat_release(manager, address);
-    case MOAT_WIN32_PLACEHOLDER:
-        return refuse(is_ours(manager, address) ? MOAT_INVALID_ADDRESS : MOAT_NOT_OURS,
-                      "VirtualFree", address, "no placeholder starts there");
+    case MOAT_WIN32_PRESERVE:
+        return moat_placeholder_preserve(manager, address, size);
+    case MOAT_WIN32_COALESCE:
+        return moat_placeholder_coalesce(manager, address, size);
     default:
         return refuse(MOAT_INVALID_ARGUMENT, "VirtualFree", address, "no such type");
     }

@@ -67,7 +67,8 @@ enum moat_status moat_win32_decode_free(size_t size, uint32_t type,
     case MEM_RELEASE | MEM_PRESERVE_PLACEHOLDER:
         if (size == 0)
             return MOAT_INVALID_ARGUMENT;
-        decoded.action = MOAT_WIN32_PLACEHOLDER;
+        decoded.action =
+            type & MEM_PRESERVE_PLACEHOLDER ? MOAT_WIN32_PRESERVE : MOAT_WIN32_COALESCE;
         break;
     default:
         return MOAT_INVALID_ARGUMENT;

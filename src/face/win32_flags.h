@@ -22,7 +22,8 @@ enum moat_win32_action {
     MOAT_WIN32_RESET_UNDO,
     MOAT_WIN32_DECOMMIT,
     MOAT_WIN32_RELEASE,
-    MOAT_WIN32_PLACEHOLDER, /* well formed, and there is no placeholder to do it to */
+    MOAT_WIN32_PRESERVE, /* make a placeholder of it */
+    MOAT_WIN32_COALESCE, /* make one placeholder of it */
 };
 
 struct moat_win32_request {

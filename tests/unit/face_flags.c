@@ -155,7 +155,8 @@ Test(face_flags, every_combination_of_free_types_decodes_as_windows_does) {
             else if (type == MEM_RELEASE && size == 0)
                 expected = MOAT_WIN32_RELEASE;
             else if ((type == (MEM_RELEASE | 0x1) || type == (MEM_RELEASE | 0x2)) && size != 0)
-                expected = MOAT_WIN32_PLACEHOLDER;
+                expected =
+                    type & MEM_PRESERVE_PLACEHOLDER ? MOAT_WIN32_PRESERVE : MOAT_WIN32_COALESCE;
 
             enum moat_status status = decode_free(size, type, &action);
             cr_assert_eq(status, expected == MOAT_WIN32_RESERVE ? MOAT_INVALID_ARGUMENT : MOAT_OK,

@@ -14,12 +14,6 @@ static void flags(void) {
     row("unsupported_physical_err", ERROR_INVALID_PARAMETER,
         alloc_error(NULL, GRANULE, MEM_RESERVE | MEM_PHYSICAL, PAGE_READWRITE));
 
-    row("unsupported_placeholder_split_err", ERROR_INVALID_ADDRESS,
-        free_error(base, PAGE, MEM_RELEASE | MEM_PRESERVE_PLACEHOLDER));
-    row("unsupported_placeholder_coalesce_err", ERROR_INVALID_ADDRESS,
-        free_error(base, PAGE, MEM_RELEASE | MEM_COALESCE_PLACEHOLDERS));
-    row("unsupported_placeholder_free_address_err", ERROR_INVALID_ADDRESS,
-        free_error(hole(GRANULE), PAGE, MEM_RELEASE | MEM_PRESERVE_PLACEHOLDER));
     row("unsupported_changes_nothing", PAGE, run_of(base));
     release(base);
 }
