@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include "support/regions.h"
+#include "support/touch.h"
 #include "support/watched.h"
 
 #include <moat/fault.h>
@@ -35,6 +36,18 @@ Test(vm_watch_fault, faults_record_only_where_somebody_handles_them) {
     cr_assert_eq(moat_fault_handler_install(NULL, NULL), MOAT_OK);
     cr_assert_eq(moat_reserve(manager, NULL, PAGE, RW, MOAT_RESERVE_WRITE_WATCH, &base), MOAT_OK);
     cr_assert_eq(moat_fault_handler_remove(), MOAT_OK);
+}
+
+/* Fails when a page is called written that the kernel refused to write. */
+Test(vm_watch_fault, a_system_call_cannot_write_to_a_clean_page) {
+    struct moat_manager *manager = watching("watch=fault");
+    unsigned char *base = watched(manager, 2 * PAGE, true);
+
+    cr_assert_not(touch_writes(base));
+    cr_assert_eq(written(base, 2 * PAGE, 0, NULL), 0);
+    *(volatile unsigned char *)base = 1;
+    cr_assert(touch_writes(base));
+    cr_assert(only_written(base, 2 * PAGE, base));
 }
 
 static volatile unsigned guards; /* changed by a handler */
