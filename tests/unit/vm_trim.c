@@ -28,13 +28,6 @@ static size_t trim(const void *address, size_t size) {
     return given;
 }
 
-static size_t trim_all(void) {
-    size_t given = 1;
-    enum moat_status status = moat_trim(NULL, 0, &given);
-    cr_assert_eq(status, given ? MOAT_OK : MOAT_NO_MEMORY);
-    return given;
-}
-
 static struct moat_space *arena_of(const void *address) {
     return moat_arena_of((uintptr_t)address);
 }
