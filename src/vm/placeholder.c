@@ -32,6 +32,18 @@ static enum moat_status check(struct moat_manager *manager, const char *what, vo
     return MOAT_OK;
 }
 
+/* The same for a call that frees: whose memory it is comes before whether the range makes sense. */
+static enum moat_status check_free(struct moat_manager *manager, const char *what, void *address,
+                                   size_t size, struct moat_range *range) {
+    struct moat_region_ref ref;
+    uintptr_t at = (uintptr_t)address;
+
+    if (manager && !moat_latched() &&
+        (!moat_region_find(at, &ref) || ref.owner != manager || !moat_region_plain(&ref)))
+        return moat_refuse_free(manager, what, at);
+    return check(manager, what, address, size, range);
+}
+
 static bool is_placeholder(const struct moat_region_ref *ref) {
     return (ref->flags & MOAT_REGION_PLACEHOLDER) != 0;
 }
@@ -248,7 +260,7 @@ enum moat_status moat_placeholder_preserve(struct moat_manager *manager, void *a
     struct moat_region_ref ref;
     struct moat_range range;
 
-    enum moat_status status = check(manager, call_preserve, address, size, &range);
+    enum moat_status status = check_free(manager, call_preserve, address, size, &range);
     if (status)
         return status;
     patience = moat_manager_patience(manager);
@@ -382,15 +394,12 @@ static enum moat_status join_closed(struct moat_manager *manager, const struct m
 
 enum moat_status moat_placeholder_coalesce(struct moat_manager *manager, void *address,
                                            size_t size) {
-    struct moat_region_ref ref;
     struct moat_range range;
     size_t count;
 
-    enum moat_status status = check(manager, call_coalesce, address, size, &range);
+    enum moat_status status = check_free(manager, call_coalesce, address, size, &range);
     if (status)
         return status;
-    if (!moat_region_find(range.start, &ref) || ref.owner != manager || !moat_region_plain(&ref))
-        return moat_refuse_free(manager, call_coalesce, range.start);
     status = close_all(manager, &range, &count);
     if (status)
         return status;
