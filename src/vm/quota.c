@@ -38,6 +38,9 @@ enum moat_status moat_quota_charge(struct moat_manager *manager, size_t bytes, c
     /* relaxed: only the number matters, as everywhere here. */
     uint64_t charged = atomic_load_explicit(&manager->charged, memory_order_relaxed);
 
+    /* Others, or this thread when it was more critical, may have charged beyond the limit. */
+    if (bytes == 0)
+        return MOAT_OK;
     do {
         if (charged > limit || bytes > limit - charged)
             return refuse(manager, bytes, charged, what, address);

@@ -49,6 +49,21 @@ Test(vm_quota, only_pages_that_become_committed_are_charged) {
     moat_manager_destroy(manager);
 }
 
+/* A request that is less critical than those before it has used up more than its share. */
+Test(vm_quota, what_charges_nothing_is_not_refused) {
+    struct moat_manager *manager = manager_with("quota=256K,reserve=128K");
+    unsigned char *base = reserved(manager, QUOTA, false);
+    uint32_t old;
+
+    (void)moat_set_critical_level(MOAT_PROCESS_CRITICAL);
+    cr_assert_eq(commit(manager, base, 0, 64), MOAT_OK);
+    (void)moat_set_critical_level(MOAT_TASK_CRITICAL);
+    cr_assert_eq(commit(manager, base, 0, 64), MOAT_OK, "recommit");
+    cr_assert_eq(moat_protect(manager, base, PAGE, MOAT_PAGE_READONLY, &old), MOAT_OK);
+    cr_assert_eq(stats_of(manager).quota_refusals, 0);
+    moat_manager_destroy(manager);
+}
+
 Test(vm_quota, reserving_is_free_and_releasing_gives_everything_back) {
     struct moat_manager *manager = manager_with("quota=256K");
     void *base;
