@@ -119,6 +119,15 @@ static enum moat_status read_range(const char *what, const void *address, size_t
     return MOAT_OK;
 }
 
+/* No region holds the range, and it is not what was asked for. Win32 knows no address above its
+ * user space, but Linux may have put a stack there. */
+static enum moat_status fail_foreign(enum moat_status status, const char *what,
+                                     const struct moat_range *range, const char *why) {
+    if (range->end > MOAT_OS_USER_END)
+        return moat_fail(MOAT_INVALID_ARGUMENT, what, range->start, "the range leaves user space");
+    return moat_fail(status, what, range->start, why);
+}
+
 enum moat_status moat_lock_pages(struct moat_manager *manager, void *address, size_t size) {
     struct moat_region_ref ref;
     struct moat_range range;
@@ -130,8 +139,8 @@ enum moat_status moat_lock_pages(struct moat_manager *manager, void *address, si
     status = enter(manager, call_lock, MOAT_NO_ACCESS, &range, &ref, &stripes);
     if (status == MOAT_NOT_OURS) {
         if (manager || !all_mapped(&range, true))
-            return moat_fail(MOAT_NO_ACCESS, call_lock, range.start,
-                             "a page is not committed, or belongs to Moat itself");
+            return fail_foreign(MOAT_NO_ACCESS, call_lock, &range,
+                                "a page is not committed, or belongs to Moat itself");
         int error = lock_range(&range);
         return error ? fail_lock(error, &range) : MOAT_OK;
     }
@@ -177,8 +186,8 @@ enum moat_status moat_unlock_pages(struct moat_manager *manager, void *address, 
     status = enter(manager, call_unlock, MOAT_NOT_LOCKED, &range, &ref, &stripes);
     if (status == MOAT_NOT_OURS) {
         if (manager || !all_mapped(&range, false))
-            return moat_fail(MOAT_NOT_LOCKED, call_unlock, range.start,
-                             "a page is not mapped, or belongs to Moat itself");
+            return fail_foreign(MOAT_NOT_LOCKED, call_unlock, &range,
+                                "a page is not mapped, or belongs to Moat itself");
         int error = moat_os_unlock((void *)range.start, range.end - range.start);
         return error ? moat_fail_kernel(error, MOAT_NO_MEMORY, call_unlock, range.start) : MOAT_OK;
     }

@@ -81,6 +81,7 @@ Test(vm_lock_pages, what_cannot_be_locked) {
     struct moat_manager *manager = manager_with("trap=auto");
     struct moat_manager *other = manager_with("trap=auto");
     unsigned char *base = reserved(manager, 8 * PAGE, true);
+    void *above = (void *)UINT64_C(0x7FFFFFFF0000);
     cr_assert_eq(moat_decommit(manager, base + 2 * PAGE, PAGE), MOAT_OK);
     commit(manager, base + 4 * PAGE, PAGE, NONE);
     cr_assert_eq(moat_lock_pages(NULL, base, 3 * PAGE), MOAT_NO_ACCESS, "not committed");
@@ -90,6 +91,8 @@ Test(vm_lock_pages, what_cannot_be_locked) {
     cr_assert_eq(moat_lock_pages(other, base, PAGE), MOAT_NO_ACCESS, "another manager's");
     cr_assert_eq(moat_lock_pages(manager, base, 0), MOAT_INVALID_ARGUMENT);
     cr_assert_eq(moat_lock_pages(manager, base, SIZE_MAX), MOAT_INVALID_ARGUMENT);
+    cr_assert_eq(moat_lock_pages(manager, above, PAGE), MOAT_INVALID_ARGUMENT, "no user space");
+    cr_assert_eq(moat_unlock_pages(manager, above, PAGE), MOAT_INVALID_ARGUMENT, "no user space");
     cr_assert_neq(moat_last_error_text()[0], '\0');
     cr_assert_eq(locked(base, 16 * PAGE), 0);
     cr_assert_eq(moat_unlock_pages(NULL, base, PAGE), MOAT_NOT_LOCKED);
