@@ -17,15 +17,12 @@ static void set_closed(struct moat_space *space, uintptr_t start, uintptr_t end)
         atomic_store_explicit(&space->opened[block], 0, memory_order_relaxed);
 }
 
-/* In an open block, pages that are not dirty carry a marker. */
-static bool is_marked(const struct moat_run *run) {
-    return run->open && !(run->state & MOAT_PAGE_DIRTY);
-}
-
-/* The first step: a marker over pages with rights becomes a marker over pages without. */
+/* The first step: a marker over pages with rights becomes a marker over pages without. Dirty pages
+ * have no rights anyway. */
 static int take_rights(struct moat_space *space, const struct moat_run *run) {
+    if (run->state & MOAT_PAGE_DIRTY)
+        return 0;
     int error = moat_os_protect((void *)run->start, run->end - run->start, MOAT_OS_NONE);
-
     if (error)
         (void)moat_trap_follow(space, run->start, run->end, MOAT_OS_NONE, MOAT_CODE_NOACCESS);
     else
@@ -33,54 +30,51 @@ static int take_rights(struct moat_space *space, const struct moat_run *run) {
     return error;
 }
 
-/* The second: no marker either. A refused call may have reached a part, so that no page of an open
- * block can be said to carry one any more. */
+/* The second: no marker either. Dirty pages may have one, from a rung that was refused half-way. */
 static int take_markers(struct moat_space *space, const struct moat_run *run) {
-    int error = moat_os_guard_remove((void *)run->start, run->end - run->start);
-
-    if (error)
-        moat_pages_set(space, run->start, run->end, MOAT_PAGE_DIRTY | MOAT_CODE_NOACCESS);
-    return error;
+    (void)space;
+    return moat_os_guard_remove((void *)run->start, run->end - run->start);
 }
 
-static int each_marked(struct moat_space *space, uintptr_t end,
-                       int (*step)(struct moat_space *space, const struct moat_run *run)) {
+/* After a second step that was refused, no page of an open block can be said to carry a marker. */
+static int call_dirty(struct moat_space *space, const struct moat_run *run) {
+    moat_pages_set(space, run->start, run->end, run->state | MOAT_PAGE_DIRTY);
+    return 0;
+}
+
+static int each_open(struct moat_space *space,
+                     int (*step)(struct moat_space *space, const struct moat_run *run)) {
     struct moat_run run;
     int error = 0;
 
-    for (uintptr_t at = space->usable_start; at < end && !error; at = run.end) {
-        run = moat_pages_run(space, at, end);
-        if (is_marked(&run))
+    for (uintptr_t at = space->usable_start; at < space->usable_end && !error; at = run.end) {
+        run = moat_pages_run(space, at, space->usable_end);
+        MOAT_ASSERT(!(run.state & MOAT_PAGE_COMMITTED));
+        if (run.open)
             error = step(space, &run);
     }
     return error;
 }
 
-static int call_dirty(struct moat_space *space, const struct moat_run *run) {
-    moat_pages_set(space, run->start, run->end, MOAT_PAGE_DIRTY | MOAT_CODE_NOACCESS);
+/* What a page of a closed block is, once its rights and its marker are gone. */
+static int forget_rights(struct moat_space *space, const struct moat_run *run) {
+    uint8_t kept = run->state & (MOAT_PAGE_DIRTY | MOAT_PAGE_POISONED);
+    moat_pages_set(space, run->start, run->end, kept);
     return 0;
 }
 
 int moat_parts_close(struct moat_space *space) {
-    uintptr_t end = space->usable_end;
-    struct moat_run run;
-    int error = each_marked(space, end, take_rights);
+    int error = each_open(space, take_rights);
 
     if (error)
         return error;
-    error = each_marked(space, end, take_markers);
+    error = each_open(space, take_markers);
     if (error) {
-        (void)each_marked(space, end, call_dirty);
+        (void)each_open(space, call_dirty);
         return error;
     }
-    for (uintptr_t at = space->usable_start; at < end; at = run.end) {
-        run = moat_pages_run(space, at, end);
-        MOAT_ASSERT(!(run.state & MOAT_PAGE_COMMITTED));
-        if (run.open)
-            moat_pages_set(space, run.start, run.end,
-                           run.state & (MOAT_PAGE_DIRTY | MOAT_PAGE_POISONED));
-    }
-    set_closed(space, space->usable_start, end);
+    (void)each_open(space, forget_rights);
+    set_closed(space, space->usable_start, space->usable_end);
     return 0;
 }
 
