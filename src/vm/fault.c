@@ -163,7 +163,8 @@ bool moat_fault_judge(const struct moat_os_fault *found, struct moat_fault *faul
 }
 
 int moat_guard_fault(void *addr) {
-    struct moat_os_fault found = {.address = (uintptr_t)addr};
+    /* Not a write, nor an access that may be one: it would let a clean page be written. */
+    struct moat_os_fault found = {.address = (uintptr_t)addr, .access = MOAT_OS_READ};
     struct moat_fault fault;
     return moat_fault_judge(&found, &fault) && fault.kind == MOAT_FAULT_GUARD_PAGE;
 }

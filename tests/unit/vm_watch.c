@@ -10,6 +10,8 @@
 #include "support/touch.h"
 #include "support/watched.h"
 
+#include <moat/fault.h>
+
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -128,6 +130,23 @@ static void resets_of_content(struct moat_manager *manager) {
 
 Test(vm_watch, a_write_after_a_reset_of_content_is_reported) {
     each_way(resets_of_content);
+}
+
+static void asks_for_guards(struct moat_manager *manager) {
+    unsigned char *base = watched(manager, 4 * PAGE, true);
+    uint32_t old;
+
+    cr_assert_eq(moat_guard_fault(base), 0);
+    cr_assert_eq(moat_protect(manager, base + PAGE, PAGE, RW | MOAT_PAGE_GUARD, &old), MOAT_OK);
+    cr_assert_eq(moat_guard_fault(base + PAGE), 1);
+    cr_assert_eq(moat_guard_fault(base + PAGE), 0);
+    cr_assert_eq(written(base, 4 * PAGE, 0, NULL), 0, "nothing was written");
+    base[PAGE] = 1;
+    cr_assert(only_written(base, 4 * PAGE, base + PAGE));
+}
+
+Test(vm_watch, a_guard_that_is_asked_for_is_no_write) {
+    each_way(asks_for_guards);
 }
 
 /* A range is taken as whole pages, however short; what lies beside it is left alone. */
