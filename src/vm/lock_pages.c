@@ -31,6 +31,9 @@ static enum moat_status enter(struct moat_manager *manager, const char *what,
     do {
         if (!moat_region_find(range->start, ref))
             return MOAT_NOT_OURS;
+        if (range->end > MOAT_OS_USER_END)
+            return moat_fail(MOAT_INVALID_ARGUMENT, what, range->start,
+                             "the range leaves user space");
         if (manager && ref->owner != manager)
             return moat_fail(otherwise, what, range->start, "in a region of another manager");
         if (!moat_range_fits(range, ref))

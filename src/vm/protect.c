@@ -58,6 +58,9 @@ enum moat_status moat_protect(struct moat_manager *manager, void *address, size_
     do {
         if (!moat_region_find(range.start, &ref))
             return protect_foreign(&range, protection, old);
+        if (range.end > MOAT_OS_USER_END)
+            return moat_fail(MOAT_INVALID_ARGUMENT, "protect", given,
+                             "the range leaves user space");
         if (!moat_region_plain(&ref))
             return moat_fail(MOAT_INVALID_ADDRESS, "protect", given, "in memory of a heap");
         if (manager && ref.owner != manager)

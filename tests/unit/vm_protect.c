@@ -6,6 +6,8 @@
 #include "support/regions.h"
 #include "support/touch.h"
 
+#include <moat/residency.h>
+
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
@@ -232,4 +234,21 @@ Test(vm_protect, most_of_the_address_space_is_refused_at_once) {
     clock_gettime(CLOCK_MONOTONIC, &after);
     cr_assert_leq(after.tv_sec - before.tv_sec, 1, "a second or less");
     cr_assert(page_is(statics, true, true));
+}
+
+Test(vm_protect, a_range_from_a_region_beyond_user_space_is_a_wrong_argument) {
+    struct moat_manager *mine = manager_with("trap=auto");
+    struct moat_manager *other = manager_with("trap=auto");
+    void *base;
+    uint32_t old;
+
+    cr_assert_eq(moat_reserve(mine, (void *)UINT64_C(0x7FFFFFF00000), 4 * PAGE, MOAT_PAGE_READWRITE,
+                              MOAT_RESERVE_COMMIT, &base),
+                 MOAT_OK, "%s", moat_last_error_text());
+    cr_assert_eq(moat_protect(mine, base, 16 * BLOCK, MOAT_PAGE_READONLY, &old),
+                 MOAT_INVALID_ARGUMENT);
+    cr_assert_eq(moat_protect(other, base, 16 * BLOCK, MOAT_PAGE_READONLY, &old),
+                 MOAT_INVALID_ARGUMENT);
+    cr_assert_eq(moat_lock_pages(mine, base, 16 * BLOCK), MOAT_INVALID_ARGUMENT);
+    cr_assert_eq(moat_unlock_pages(mine, base, 16 * BLOCK), MOAT_INVALID_ARGUMENT);
 }
