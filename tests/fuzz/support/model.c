@@ -7,6 +7,7 @@
 enum {
     BASIC = 0x77 & ~0x08,
     MODIFIERS = MOAT_PAGE_GUARD | MOAT_PAGE_NOCACHE | MOAT_PAGE_WRITECOMBINE,
+    RESERVE_FLAGS = MOAT_RESERVE_COMMIT | MOAT_RESERVE_TOP_DOWN | MOAT_RESERVE_WRITE_WATCH,
 };
 
 static bool one_bit(uint32_t bits) {
@@ -21,13 +22,9 @@ bool model_protection_valid(uint32_t protection) {
     return modifier == 0 || (one_bit(modifier) && basic != MOAT_PAGE_NOACCESS);
 }
 
-static uintptr_t region_end(const struct model_region *region) {
-    return region->base + region->page_count * MODEL_PAGE;
-}
-
 struct model_region *model_find(struct model *model, uintptr_t address) {
     for (size_t i = 0; i < model->region_count; i++)
-        if (address >= model->regions[i].base && address < region_end(&model->regions[i]))
+        if (address >= model->regions[i].base && address < model_end(&model->regions[i]))
             return &model->regions[i];
     return NULL;
 }
@@ -37,20 +34,61 @@ uintptr_t model_next(const struct model *model, uintptr_t address) {
     for (size_t i = 0; i < model->region_count; i++)
         if (model->regions[i].base > address && model->regions[i].base < next)
             next = model->regions[i].base;
+    for (size_t i = 0; i < model->mapping_count; i++)
+        if (model->mappings[i].base > address && model->mappings[i].base < next)
+            next = model->mappings[i].base;
     return next;
 }
 
-static uintptr_t up(uintptr_t value, uintptr_t unit) {
-    return (value + unit - 1) / unit * unit;
-}
-
-/* Pages of [address, address + size); false if that is empty, wraps or leaves user space. */
-static bool range_of(uintptr_t address, size_t size, uintptr_t *start, uintptr_t *end) {
+bool model_range(uintptr_t address, size_t size, uintptr_t *start, uintptr_t *end) {
     if (size == 0 || address >= MODEL_USER_END || size > MODEL_USER_END - address)
         return false;
-    *start = address / MODEL_PAGE * MODEL_PAGE;
-    *end = up(address + size, MODEL_PAGE);
+    *start = model_round_down(address, MODEL_PAGE);
+    *end = model_round_up(address + size, MODEL_PAGE);
     return true;
+}
+
+bool model_find_run(struct model *model, unsigned owner, uintptr_t address, size_t size,
+                    struct model_run *run) {
+    uintptr_t start, end;
+
+    if (!model_range(address, size, &start, &end))
+        return false;
+    run->region = model_find(model, start);
+    if (!run->region || (owner < MODEL_OWNERS && run->region->owner != owner) ||
+        end > model_end(run->region))
+        return false;
+    run->first = &run->region->pages[(start - run->region->base) / MODEL_PAGE];
+    run->count = (end - start) / MODEL_PAGE;
+    return true;
+}
+
+/* --- Reserve --- */
+
+bool model_quota_allows(const struct model *model, unsigned owner, size_t bytes) {
+    uint64_t limit = model->quota[owner];
+
+    if (limit == 0 || bytes == 0)
+        return true;
+    if (model->level == MOAT_TASK_CRITICAL)
+        limit -= model->reserve[owner];
+    else if (model->level == MOAT_APPDOMAIN_CRITICAL)
+        limit -= model->reserve[owner] / 2;
+    return model->stats[owner].bytes_committed + bytes <= limit;
+}
+
+/* Whether a page of [start, end) is taken. Regions have their granules to themselves. */
+static bool is_taken(const struct model *model, uintptr_t start, uintptr_t end) {
+    for (size_t i = 0; i < model->region_count; i++)
+        if (start < model_round_up(model_end(&model->regions[i]), MODEL_GRANULE) &&
+            end > model_round_down(model->regions[i].base, MODEL_GRANULE))
+            return true;
+    for (size_t i = 0; i < model->mapping_count; i++) {
+        const struct model_mapping *mapping = &model->mappings[i];
+        if (start < mapping->base + mapping->page_count * MODEL_PAGE && end > mapping->base)
+            return true;
+    }
+    return false;
 }
 
 enum moat_status model_reserve(const struct model *model, uintptr_t address, size_t size,
@@ -58,35 +96,33 @@ enum moat_status model_reserve(const struct model *model, uintptr_t address, siz
                                size_t *page_count) {
     uintptr_t start, end;
 
-    if (!model_protection_valid(protection) ||
-        (flags & ~(MOAT_RESERVE_COMMIT | MOAT_RESERVE_TOP_DOWN)) != 0)
+    if (!model_protection_valid(protection) || (flags & ~(uint32_t)RESERVE_FLAGS) != 0)
         return MOAT_INVALID_ARGUMENT;
-    if (!range_of(address ? address : MODEL_GRANULE, size, &start, &end))
+    if (!model_range(address ? address : MODEL_GRANULE, size, &start, &end))
         return MOAT_INVALID_ARGUMENT;
     if (!address) {
         *page_count = (end - start) / MODEL_PAGE;
         return *page_count > MODEL_USER_END / MODEL_PAGE / 2 ? MOAT_NO_MEMORY : MOAT_OK;
     }
-    *base = address / MODEL_GRANULE * MODEL_GRANULE;
+    *base = model_round_down(address, MODEL_GRANULE);
     *page_count = (end - *base) / MODEL_PAGE;
     if (*base == 0)
         return MOAT_INVALID_ARGUMENT;
-    for (size_t i = 0; i < model->region_count; i++)
-        if (*base < up(region_end(&model->regions[i]), MODEL_GRANULE) &&
-            up(end, MODEL_GRANULE) > model->regions[i].base)
-            return MOAT_INVALID_ADDRESS;
-    return MOAT_OK;
+    return is_taken(model, *base, model_round_up(end, MODEL_GRANULE)) ? MOAT_INVALID_ADDRESS
+                                                                      : MOAT_OK;
 }
 
-void model_add(struct model *model, unsigned owner, uintptr_t base, size_t page_count,
-               uint32_t protection, bool committed) {
+struct model_region *model_add(struct model *model, unsigned owner, uintptr_t base,
+                               size_t page_count, uint32_t protection, uint32_t flags) {
     struct model_region *region = &model->regions[model->region_count++];
     struct moat_stats *stats = &model->stats[owner];
+    bool committed = (flags & MOAT_RESERVE_COMMIT) != 0;
 
     *region = (struct model_region){.base = base,
                                     .page_count = page_count,
                                     .owner = owner,
                                     .protection = protection,
+                                    .watched = (flags & MOAT_RESERVE_WRITE_WATCH) != 0,
                                     .pages = calloc(page_count, sizeof(struct model_page))};
     if (!region->pages)
         abort();
@@ -97,53 +133,62 @@ void model_add(struct model *model, unsigned owner, uintptr_t base, size_t page_
     stats->bytes_reserved += page_count * MODEL_PAGE;
     if (committed)
         stats->bytes_committed += page_count * MODEL_PAGE;
+    return region;
 }
+
+/* --- Commit and reset --- */
 
 /* The pages of one region that a commit or reset is about. */
 static enum moat_status committable(struct model *model, unsigned owner, uintptr_t address,
-                                    size_t size, uint32_t protection, struct model_page **first,
-                                    size_t *count) {
+                                    size_t size, uint32_t protection, struct model_run *run) {
     uintptr_t start, end;
 
-    if (!model_protection_valid(protection) || !range_of(address, size, &start, &end))
+    if (!model_protection_valid(protection) || !model_range(address, size, &start, &end))
         return MOAT_INVALID_ARGUMENT;
-    struct model_region *region = model_find(model, start);
-    if (!region || region->owner != owner || end > region_end(region))
+    if (!model_find_run(model, owner, address, size, run) || run->region->kind == MODEL_PLACEHOLDER)
         return MOAT_INVALID_ADDRESS;
-    *first = &region->pages[(start - region->base) / MODEL_PAGE];
-    *count = (end - start) / MODEL_PAGE;
     return MOAT_OK;
 }
 
 enum moat_status model_commit(struct model *model, unsigned owner, uintptr_t address, size_t size,
                               uint32_t protection) {
-    struct model_page *page;
-    size_t count;
-    enum moat_status status = committable(model, owner, address, size, protection, &page, &count);
+    struct model_run run;
+    enum moat_status status = committable(model, owner, address, size, protection, &run);
+    size_t fresh = 0;
 
     if (status)
         return status;
-    for (; count > 0; count--, page++) {
-        if (page->protection == 0) {
-            *page = (struct model_page){0};
-            model->stats[owner].bytes_committed += MODEL_PAGE;
-        }
-        page->protection = (uint16_t)protection;
+    for (size_t i = 0; i < run.count; i++)
+        fresh += run.first[i].protection == 0;
+    if (!model_quota_allows(model, owner, fresh * MODEL_PAGE)) {
+        model->stats[owner].quota_refusals++;
+        return MOAT_COMMIT_LIMIT;
     }
+    for (size_t i = 0; i < run.count; i++) {
+        if (run.first[i].protection == 0)
+            run.first[i] = (struct model_page){0};
+        run.first[i].protection = (uint16_t)protection;
+    }
+    model->stats[owner].bytes_committed += fresh * MODEL_PAGE;
     model->stats[owner].commits++;
     return MOAT_OK;
 }
 
 enum moat_status model_reset(struct model *model, unsigned owner, uintptr_t address, size_t size,
                              uint32_t protection) {
-    struct model_page *page;
-    size_t count;
-    enum moat_status status = committable(model, owner, address, size, protection, &page, &count);
+    struct model_run run;
+    enum moat_status status = committable(model, owner, address, size, protection, &run);
 
-    for (; !status && count > 0; count--, page++)
-        page->unsure = page->protection != 0;
+    for (size_t i = 0; !status && i < run.count; i++) {
+        if (run.first[i].protection == 0)
+            continue;
+        run.first[i].unsure = true;
+        run.first[i].written = MODEL_PERHAPS_WRITTEN;
+    }
     return status;
 }
+
+/* --- Decommit and release --- */
 
 enum moat_status model_decommit(struct model *model, unsigned owner, uintptr_t address,
                                 size_t size) {
@@ -154,14 +199,16 @@ enum moat_status model_decommit(struct model *model, unsigned owner, uintptr_t a
         model->stats[owner].refused++;
         return MOAT_NOT_OURS;
     }
-    uintptr_t start = address / MODEL_PAGE * MODEL_PAGE;
-    uintptr_t end = up(address + size, MODEL_PAGE);
+    if (region->kind == MODEL_PLACEHOLDER)
+        return MOAT_INVALID_ADDRESS;
+    uintptr_t start = model_round_down(address, MODEL_PAGE);
+    uintptr_t end = model_round_up(address + size, MODEL_PAGE);
     if (size == 0) {
         if (start != region->base)
             return MOAT_INVALID_ADDRESS;
-        end = region_end(region);
+        end = model_end(region);
     }
-    if (end > region_end(region))
+    if (end > model_end(region))
         return MOAT_LEAVES_REGION;
     for (uintptr_t at = start; at < end; at += MODEL_PAGE) {
         struct model_page *page = &region->pages[(at - region->base) / MODEL_PAGE];
@@ -196,6 +243,16 @@ enum moat_status model_release(struct model *model, unsigned owner, uintptr_t ad
     return MOAT_OK;
 }
 
+void model_drop_owner(struct model *model, unsigned owner) {
+    for (size_t i = model->region_count; i-- > 0;)
+        if (model->regions[i].owner == owner)
+            drop(model, &model->regions[i]);
+    model_disown_all(model, owner);
+    model->stats[owner] = (struct moat_stats){0};
+}
+
+/* --- Protect and query --- */
+
 /* NOCACHE belongs to the reservation: what a page was given of it does not count. */
 static uint32_t seen(const struct model_region *region, const struct model_page *page) {
     uint32_t protection = page->protection & ~MOAT_PAGE_NOCACHE;
@@ -207,24 +264,24 @@ static uint32_t seen(const struct model_region *region, const struct model_page 
 enum moat_status model_protect(struct model *model, unsigned owner, uintptr_t address, size_t size,
                                uint32_t protection, uint32_t *old) {
     uintptr_t start, end;
+    struct model_run run;
 
     if (!model_protection_valid(protection))
         return MOAT_INVALID_ARGUMENT;
     if (!old)
         return MOAT_NO_ACCESS;
-    if (!range_of(address, size, &start, &end))
+    if (!model_range(address, size, &start, &end))
         return MOAT_INVALID_ARGUMENT;
-    struct model_region *region = model_find(model, start);
-    if (!region || (owner < MODEL_OWNERS && region->owner != owner) || end > region_end(region))
+    if (!model_find(model, start))
+        return model_protect_mapped(model, start, end, protection, old);
+    if (!model_find_run(model, owner, address, size, &run))
         return MOAT_INVALID_ADDRESS;
-    struct model_page *first = &region->pages[(start - region->base) / MODEL_PAGE];
-    size_t count = (end - start) / MODEL_PAGE;
-    for (size_t i = 0; i < count; i++)
-        if (!first[i].protection)
+    for (size_t i = 0; i < run.count; i++)
+        if (!run.first[i].protection)
             return MOAT_INVALID_ADDRESS;
-    *old = seen(region, first);
-    for (size_t i = 0; i < count; i++)
-        first[i].protection = (uint16_t)protection;
+    *old = seen(run.region, run.first);
+    for (size_t i = 0; i < run.count; i++)
+        run.first[i].protection = (uint16_t)protection;
     return MOAT_OK;
 }
 
@@ -260,9 +317,8 @@ bool model_writable(const struct model_page *page) {
            (page->protection & (MOAT_PAGE_READWRITE | MOAT_PAGE_EXECUTE_READWRITE)) != 0;
 }
 
-void model_drop_owner(struct model *model, unsigned owner) {
-    for (size_t i = model->region_count; i-- > 0;)
-        if (model->regions[i].owner == owner)
-            drop(model, &model->regions[i]);
-    model->stats[owner] = (struct moat_stats){0};
+void model_wrote(struct model_page *page) {
+    page->unsure = false;
+    page->touched = true;
+    page->written = MODEL_WRITTEN;
 }

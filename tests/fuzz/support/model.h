@@ -1,59 +1,128 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * model: what regions are, told as naively as possible: a list of regions, each an array of pages.
+ * model: what Moat should answer, kept as one array of pages a region.
  *
- * Every call predicts the status of its namesake in moat.h and, on success, does to the model what
- * that one does to memory. Addresses that no region holds are taken to be free.
+ * It does not choose addresses: where Moat places a region by itself, the model is told. Only live
+ * regions are known, and what the fuzzer mapped itself: pages of which neither is true are free.
  */
 #ifndef MOAT_TESTS_FUZZ_MODEL_H
 #define MOAT_TESTS_FUZZ_MODEL_H
 
 #include <moat/moat.h>
+#include <moat/quota.h>
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum { MODEL_PAGE = 4096, MODEL_GRANULE = 65536, MODEL_REGIONS_MAX = 24, MODEL_OWNERS = 2 };
+enum {
+    MODEL_PAGE = 4096,
+    MODEL_GRANULE = 65536,
+    MODEL_REGIONS_MAX = 24,
+    MODEL_OWNERS = 2,
+    MODEL_MAPPINGS_MAX = 6,
+    MODEL_MAPPING_PAGES_MAX = 48,
+    MODEL_TOLD_MAX = 24,
+};
 
 #define MODEL_USER_END ((uintptr_t)0x7FFFFFFF0000)
+
+/* Whether a page was written since it was reset; some calls may count as a write or not. */
+enum model_written { MODEL_CLEAN, MODEL_WRITTEN, MODEL_PERHAPS_WRITTEN };
 
 struct model_page {
     uint16_t protection; /* 0: not committed */
     uint8_t content;     /* 0: reads as zero; else the pattern it is filled with */
+    uint8_t written;     /* enum model_written */
     bool unsure;         /* reset: reads as zero or as before, until written */
+    bool touched;        /* written since it was committed or discarded */
     bool locked;         /* in memory */
 };
+
+enum model_kind { MODEL_PLAIN, MODEL_PLACEHOLDER, MODEL_REPLACED };
 
 struct model_region {
     uintptr_t base;
     size_t page_count;
     unsigned owner;
     uint32_t protection;
+    enum model_kind kind;
+    bool watched;
+    unsigned lock_depth; /* of this thread, which is the only one */
     struct model_page *pages;
+};
+
+/* A shared mapping of the fuzzer's own. */
+struct model_mapping {
+    uintptr_t base;
+    size_t page_count;
+    uint32_t protections[MODEL_MAPPING_PAGES_MAX]; /* as the kernel can express them */
+};
+
+/* A range that was adopted. Later ones hide earlier ones, and are behind them in the array. */
+struct model_told {
+    uintptr_t start;
+    uintptr_t end;
+    unsigned owner;
 };
 
 struct model {
     struct model_region regions[MODEL_REGIONS_MAX];
     size_t region_count;
+    struct model_mapping mappings[MODEL_MAPPINGS_MAX];
+    size_t mapping_count;
+    struct model_told told[MODEL_TOLD_MAX];
+    size_t told_count;
     struct moat_stats stats[MODEL_OWNERS];
+    uint64_t quota[MODEL_OWNERS]; /* 0: none */
+    uint64_t reserve[MODEL_OWNERS];
+    enum moat_critical_level level;
 };
+
+/* A run of pages of one region. */
+struct model_run {
+    struct model_region *region;
+    struct model_page *first;
+    size_t count;
+};
+
+static inline uintptr_t model_round_down(uintptr_t value, uintptr_t unit) {
+    return value / unit * unit;
+}
+
+static inline uintptr_t model_round_up(uintptr_t value, uintptr_t unit) {
+    return (value + unit - 1) / unit * unit;
+}
+
+static inline uintptr_t model_end(const struct model_region *region) {
+    return region->base + region->page_count * MODEL_PAGE;
+}
 
 bool model_protection_valid(uint32_t protection);
 
+/* Pages of [address, address + size); false if that is empty, wraps or leaves user space. */
+bool model_range(uintptr_t address, size_t size, uintptr_t *start, uintptr_t *end);
+
 struct model_region *model_find(struct model *model, uintptr_t address);
 
-/* The least base of a region above `address`, or UINTPTR_MAX. */
+/* The pages of a range that lies in one region of this owner; MODEL_OWNERS: of any. */
+bool model_find_run(struct model *model, unsigned owner, uintptr_t address, size_t size,
+                    struct model_run *run);
+
+/* The least start of a region or mapping above `address`, or UINTPTR_MAX. */
 uintptr_t model_next(const struct model *model, uintptr_t address);
 
-/* Whether a free page is one that a query shows as free and that can be reserved. */
+/* Whether so much more may be committed, at the level that is in force. */
+bool model_quota_allows(const struct model *model, unsigned owner, size_t bytes);
+
+/* Whether a reserve finds its place; what it commits is another matter. */
 enum moat_status model_reserve(const struct model *model, uintptr_t address, size_t size,
                                uint32_t protection, uint32_t flags, uintptr_t *base,
                                size_t *page_count);
 
-/* Enter a region that was reserved. */
-void model_add(struct model *model, unsigned owner, uintptr_t base, size_t page_count,
-               uint32_t protection, bool committed);
+/* Enter a region that was reserved, with these MOAT_RESERVE_* flags. */
+struct model_region *model_add(struct model *model, unsigned owner, uintptr_t base,
+                               size_t page_count, uint32_t protection, uint32_t flags);
 
 enum moat_status model_commit(struct model *model, unsigned owner, uintptr_t address, size_t size,
                               uint32_t protection);
@@ -63,7 +132,7 @@ enum moat_status model_decommit(struct model *model, unsigned owner, uintptr_t a
                                 size_t size);
 enum moat_status model_release(struct model *model, unsigned owner, uintptr_t address);
 
-/* `owner` may be MODEL_OWNERS: any. */
+/* `owner` may be MODEL_OWNERS: any. Mappings are changed as well. */
 enum moat_status model_protect(struct model *model, unsigned owner, uintptr_t address, size_t size,
                                uint32_t protection, uint32_t *old);
 
@@ -73,7 +142,37 @@ void model_query(const struct model_region *region, uintptr_t address, struct mo
 bool model_readable(const struct model_page *page);
 bool model_writable(const struct model_page *page);
 
-/* Forget all regions of an owner, and its statistics. */
+/* A page was written: all that this changes but the content. */
+void model_wrote(struct model_page *page);
+
+/* Forget all regions of an owner, what it was told of, and its statistics. */
 void model_drop_owner(struct model *model, unsigned owner);
+
+/* --- Placeholders (model_placeholder.c) --- */
+
+enum moat_status model_replace(struct model *model, unsigned owner, uintptr_t address, size_t size,
+                               uint32_t protection, uint32_t flags);
+enum moat_status model_preserve(struct model *model, unsigned owner, uintptr_t address,
+                                size_t size);
+enum moat_status model_coalesce(struct model *model, unsigned owner, uintptr_t address,
+                                size_t size);
+
+/* --- Address space of others (model_space.c) --- */
+
+struct model_mapping *model_find_mapping(struct model *model, uintptr_t address);
+void model_map(struct model *model, uintptr_t base, size_t page_count);
+void model_unmap(struct model *model, struct model_mapping *mapping);
+
+/* As model_protect, for pages that no region holds. */
+enum moat_status model_protect_mapped(struct model *model, uintptr_t start, uintptr_t end,
+                                      uint32_t protection, uint32_t *old);
+
+/* What a query of an address in a mapping answers; *owner is MODEL_OWNERS if nobody's. */
+void model_query_mapped(const struct model *model, const struct model_mapping *mapping,
+                        uintptr_t address, struct moat_page_info *info, unsigned *owner);
+
+enum moat_status model_adopt(struct model *model, unsigned owner, uintptr_t address, size_t size);
+enum moat_status model_disown(struct model *model, unsigned owner, uintptr_t address);
+void model_disown_all(struct model *model, unsigned owner);
 
 #endif

@@ -78,10 +78,11 @@ static bool none(uintptr_t start, size_t count, bool write, uintptr_t *page) {
     return true;
 }
 
-bool probe_expect(uintptr_t start, size_t count, bool readable, bool writable, uintptr_t *page) {
+bool probe_expect(uintptr_t start, size_t count, bool readable, enum probe_write write,
+                  uintptr_t *page) {
     if (!readable)
         return none(start, count, false, page);
-    size_t good = leading(start, count, writable);
+    size_t good = leading(start, count, write == PROBE_ALLOWED);
     *page = start + good * PAGE;
-    return good == count && (writable || none(start, count, true, page));
+    return good == count && (write != PROBE_REFUSED || none(start, count, true, page));
 }

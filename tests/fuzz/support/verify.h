@@ -24,6 +24,12 @@ void verify_queries(struct model *model, struct moat_manager *const *owners, uin
 /* The counters of a manager are those of the model. */
 void verify_stats(const struct model *model, unsigned owner, const struct moat_manager *manager);
 
+/* The kernel has locked as much memory as the model says. */
+void verify_locked(const struct model *model);
+
+/* Whether a readable page holds this pattern. */
+bool verify_holds(uintptr_t page, uint8_t content);
+
 /* Fill a writable page with a pattern that no other page has. */
 void verify_fill(uintptr_t page, uint8_t content);
 

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * world: two managers, the model of what they do, and the stretches of addresses that are watched
+ * page by page.
+ *
+ * Everything that is mapped in a window is known to the model. Elsewhere regions are known, and
+ * what lies beside them is not.
+ */
+#ifndef MOAT_TESTS_FUZZ_WORLD_H
+#define MOAT_TESTS_FUZZ_WORLD_H
+
+#include "model.h"
+
+enum { WORLD_WINDOWS = 2 };
+
+struct world_window {
+    uintptr_t start;
+    uintptr_t end;
+};
+
+struct world {
+    struct model model;
+    struct moat_manager *managers[MODEL_OWNERS];
+    struct world_window windows[WORLD_WINDOWS];
+    struct world_window limited; /* where regions are placed within limits; no window */
+    bool in_arena;               /* the first window lies in an arena; else in none */
+};
+
+extern struct world world;
+
+/* Make the managers and open the windows, as the input says. */
+void world_begin(void);
+
+/* Destroy the managers one by one, and see that nothing of theirs is left. */
+void world_end(void);
+
+bool world_in_window(uintptr_t address);
+
+/* An address in a live region, in a window, in a mapping, or one that is never right. */
+uintptr_t world_address(void);
+
+/* Bytes from an address on; to the end of the region more often than chance would have it. */
+size_t world_size(uintptr_t address);
+
+/* The call ended as it should have. */
+void world_expect(enum moat_status is, enum moat_status should);
+
+/* Queries of both windows, and the counters: after each call. */
+void world_check(void);
+
+/* The region at an address, and the pages of the range. */
+void world_check_range(uintptr_t address, size_t size);
+
+/* Everything. */
+void world_check_all(void);
+
+#endif
