@@ -245,10 +245,10 @@ Test(vm_protect, a_range_from_a_region_beyond_user_space_is_a_wrong_argument) {
     cr_assert_eq(moat_reserve(mine, (void *)UINT64_C(0x7FFFFFF00000), 4 * PAGE, MOAT_PAGE_READWRITE,
                               MOAT_RESERVE_COMMIT, &base),
                  MOAT_OK, "%s", moat_last_error_text());
-    cr_assert_eq(moat_protect(mine, base, 16 * BLOCK, MOAT_PAGE_READONLY, &old),
+    cr_assert_eq(moat_protect(mine, base, 248 * PAGE, MOAT_PAGE_READONLY, &old),
                  MOAT_INVALID_ARGUMENT);
-    cr_assert_eq(moat_protect(other, base, 16 * BLOCK, MOAT_PAGE_READONLY, &old),
+    cr_assert_eq(moat_protect(other, base, 248 * PAGE, MOAT_PAGE_READONLY, &old),
                  MOAT_INVALID_ARGUMENT);
-    cr_assert_eq(moat_lock_pages(mine, base, 16 * BLOCK), MOAT_INVALID_ARGUMENT);
-    cr_assert_eq(moat_unlock_pages(mine, base, 16 * BLOCK), MOAT_INVALID_ARGUMENT);
+    cr_assert_eq(moat_lock_pages(mine, base, 248 * PAGE), MOAT_INVALID_ARGUMENT);
+    cr_assert_eq(moat_unlock_pages(mine, base, 248 * PAGE), MOAT_INVALID_ARGUMENT);
 }
