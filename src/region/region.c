@@ -277,7 +277,13 @@ uint32_t moat_region_count_ever(void) {
 }
 
 bool moat_region_nth(uint32_t handle, struct moat_region_ref *ref) {
-    return copy(&moat_registry()->records[handle], handle, ref);
+    if (!copy(&moat_registry()->records[handle], handle, ref))
+        return false;
+    if (sound(ref))
+        return true;
+    if (!moat_latched()) /* who walks by later has found nothing */
+        moat_latch("the record of a region makes no sense", ref->base);
+    return false;
 }
 
 /* One bit a block, folded into the stripes there are. */

@@ -14,6 +14,7 @@
 #include "region/lock.h"
 #include "region/powers.h"
 #include "vm/adopt.h"
+#include "vm/range.h"
 #include "vm/reserve.h"
 
 #include <moat/lock.h>
@@ -97,8 +98,9 @@ void moat_manager_each(const struct moat_manager *manager,
             visit(&ref, context);
 }
 
+/* Once corruption was found nothing is given back by the word of any record. */
 static void release_one(const struct moat_region_ref *ref, void *survived) {
-    if (moat_release_any(ref))
+    if (moat_latched() || moat_release_any(ref))
         *(bool *)survived = true;
 }
 
@@ -112,9 +114,9 @@ void moat_manager_destroy(struct moat_manager *manager) {
     moat_waits_drain(&manager->waits);
     moat_adopted_forget(manager);
     moat_manager_each(manager, release_one, &survived);
-    /* A region that the kernel would not take keeps its pages and its owner: no later manager may
-     * come to lie where this one did and be taken for it. */
-    if (!survived)
+    /* A region that is not taken back keeps its pages and its owner: no later manager may come to
+     * lie where this one did and be taken for it. */
+    if (!survived && !moat_latched())
         moat_books_give(manager, sizeof(*manager));
 }
 

@@ -10,6 +10,7 @@
 
 #include <moat/lock.h>
 #include <moat/mscoree.h>
+#include <moat/space.h>
 #include <moat/win32.h>
 
 #include <criterion/criterion.h>
@@ -120,6 +121,31 @@ Test(vm_latch, a_table_that_names_another_record_is_found) {
     atomic_store(&ref.region->span_end, (uintptr_t)other + 16 * PAGE);
     cr_assert_eq(moat_release(manager, base), MOAT_CORRUPT);
     expect_nothing_is_done();
+}
+
+/* The record says that the region is larger than all that is mapped: given back by its word, the
+ * program itself would go. */
+Test(vm_latch, the_end_of_a_manager_leaves_regions_alone) {
+    scene("");
+    other[0] = 42;
+    corrupt_record();
+    cr_assert_eq(moat_release(manager, base), MOAT_CORRUPT);
+    moat_manager_destroy(manager);
+    cr_assert_eq(other[0], 42);
+    cr_assert_eq(moat_trim(NULL, 0, NULL), MOAT_UNAVAILABLE, "it was found only once");
+}
+
+Test(vm_latch, a_record_that_makes_no_sense_is_found_by_the_end_of_its_manager) {
+    struct moat_manager *second = manager_with("");
+    void *start;
+    scene("");
+    other[0] = 42;
+    corrupt_record();
+    moat_manager_destroy(manager);
+    cr_assert_eq(other[0], 42, "what comes after it is left alone too");
+    cr_assert_neq(moat_reserve(second, NULL, PAGE, MOAT_PAGE_READWRITE, 0, &start), MOAT_OK);
+    cr_assert_eq(moat_reserve(second, NULL, PAGE, MOAT_PAGE_READWRITE, 0, &start),
+                 MOAT_UNAVAILABLE);
 }
 
 Test(vm_latch, the_hosting_interface_says_fail_once_and_unavailable_ever_after) {
