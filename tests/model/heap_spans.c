@@ -83,7 +83,8 @@ static void two_spans(void) {
 }
 static void two_spans_none_kept(void) {
     clear(4, REGIONS);
-    kept_elsewhere = heap.kept = KEPT_MAX;
+    kept_elsewhere = KEPT_MAX;
+    heap.kept = kept_elsewhere;
 }
 static void two_spans_release_fails(void) {
     two_spans_none_kept();
@@ -165,7 +166,9 @@ static void check_header(const struct moat_span *span, uint64_t *kept) {
     unsigned hollow = on_stack(&heap.stocks[0].hollow, span);
     bool current = heap.shards[0].lanes[0].span == (uint64_t)(uintptr_t)span;
 
-    switch (span->phase) {
+    uint64_t phase = span->phase;
+
+    switch (phase) {
     case MOAT_SPAN_BUSY:
         if (!current || ready + hollow != 0)
             explore_fail("a busy span is not in its lane");
