@@ -51,7 +51,7 @@ enum moat_status moat_region_wait_locked(const struct moat_region_ref *ref,
 
 enum moat_status moat_region_lock(const struct moat_region_ref *ref,
                                   struct moat_patience *patience) {
-    struct moat_queue queue = {patience, false};
+    struct moat_queue queue = {patience, 0};
     struct moat_lock_wait lock = {0};
     enum moat_status status = MOAT_OK;
     uint32_t seen;

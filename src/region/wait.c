@@ -24,24 +24,37 @@ bool moat_patience_left(struct moat_patience *patience) {
     return now < patience->deadline;
 }
 
-/* The half of a life word that sleepers watch. */
-static const void *low_word(const _Atomic uint64_t *life) {
+/* The half of a word that sleepers watch. */
+static const void *low_half(const _Atomic uint64_t *word) {
     const union {
         uint32_t value;
         unsigned char first_byte;
     } one = {.value = 1};
-    const uint32_t *halves = (const void *)life;
+    const uint32_t *halves = (const void *)word;
     return one.first_byte ? &halves[0] : &halves[1];
+}
+
+/* How many of that process's threads wait; those of another have not come along over a fork. */
+static uint32_t count_of(uint64_t waiting, uint32_t process) {
+    return waiting >> 32 == process ? (uint32_t)waiting : 0;
 }
 
 static void join(struct moat_queue *queue) {
     struct moat_waits *waits = queue->patience->waits;
+    uint32_t process;
     if (queue->joined || !waits)
         return;
+    process = moat_os_process();
     /* relaxed: the word is read by who has called the waits off and is about to end the manager;
      * who joins after that was told not to begin. */
-    atomic_fetch_add_explicit(&waits->waiting, 1, memory_order_relaxed);
-    queue->joined = true;
+    uint64_t before = atomic_load_explicit(&waits->waiting, memory_order_relaxed);
+    uint64_t after;
+    do
+        after = (uint64_t)process << 32 | (count_of(before, process) + 1);
+    /* relaxed: as above. */
+    while (!atomic_compare_exchange_weak_explicit(&waits->waiting, &before, after,
+                                                  memory_order_relaxed, memory_order_relaxed));
+    queue->joined = process;
 }
 
 enum moat_status moat_queue_wait(struct moat_queue *queue, const _Atomic uint64_t *life,
@@ -55,23 +68,26 @@ enum moat_status moat_queue_wait(struct moat_queue *queue, const _Atomic uint64_
         return MOAT_ABANDONED;
     if (!moat_patience_left(patience))
         return MOAT_TIMEOUT;
-    (void)moat_os_wait(low_word(life), seen, patience->deadline);
+    (void)moat_os_wait(low_half(life), seen, patience->deadline);
     return MOAT_OK;
 }
 
 enum moat_status moat_queue_leave(struct moat_queue *queue, enum moat_status status) {
     struct moat_waits *waits = queue->patience->waits;
-    if (!queue->joined)
+    uint32_t process = queue->joined;
+    queue->joined = 0;
+    /* A handler that interrupted the wait may have forked: the child was never counted. */
+    if (process == 0 || process != moat_os_process())
         return status;
-    queue->joined = false;
     /* R(queue) */
-    if (atomic_fetch_sub_explicit(&waits->waiting, 1, memory_order_release) == 1)
-        moat_os_wake(&waits->waiting);
+    uint64_t before = atomic_fetch_sub_explicit(&waits->waiting, 1, memory_order_release);
+    if (count_of(before, process) == 1)
+        moat_os_wake(low_half(&waits->waiting));
     return status;
 }
 
 void moat_life_wake(const _Atomic uint64_t *life) {
-    moat_os_wake(low_word(life));
+    moat_os_wake(low_half(life));
 }
 
 void moat_waits_cancel(struct moat_waits *waits) {
@@ -80,8 +96,10 @@ void moat_waits_cancel(struct moat_waits *waits) {
 }
 
 void moat_waits_drain(struct moat_waits *waits) {
-    uint32_t waiting;
+    uint32_t process = moat_os_process();
+    uint32_t count;
     /* A(queue) */
-    while ((waiting = atomic_load_explicit(&waits->waiting, memory_order_acquire)) != 0)
-        (void)moat_os_wait(&waits->waiting, waiting, UINT64_MAX);
+    while ((count = count_of(atomic_load_explicit(&waits->waiting, memory_order_acquire),
+                             process)) != 0)
+        (void)moat_os_wait(low_half(&waits->waiting), count, UINT64_MAX);
 }

@@ -18,7 +18,7 @@
 /* The waits of one manager's calls. */
 struct moat_waits {
     _Atomic uint32_t cancels; /* how often they were called off */
-    _Atomic uint32_t waiting; /* threads that may sleep */
+    _Atomic uint64_t waiting; /* process << 32 | threads of it that may sleep */
 };
 
 /* How long a call may wait in all; the clock is read when the first wait begins. */
@@ -39,7 +39,7 @@ bool moat_patience_left(struct moat_patience *patience);
 /* A call's place among those who wait; one a call, on the stack. Join is for the first wait. */
 struct moat_queue {
     struct moat_patience *patience;
-    bool joined;
+    uint32_t joined; /* in which process; 0: not at all */
 };
 
 /*
@@ -61,7 +61,8 @@ void moat_life_wake(const _Atomic uint64_t *life);
 /* Call off the waits that go on. Whoever sleeps has to be nudged and woken after this. */
 void moat_waits_cancel(struct moat_waits *waits);
 
-/* Wait until nobody waits; calls that begin to wait meanwhile are waited for as well. */
+/* Wait until nobody waits; calls that begin to wait meanwhile are waited for as well. A forked
+ * child has none of its parent's threads and waits for none of them. */
 void moat_waits_drain(struct moat_waits *waits);
 
 #endif

@@ -265,6 +265,29 @@ Test(vm_lock, a_forked_child_holds_what_its_thread_held) {
     moat_manager_destroy(manager);
 }
 
+Test(vm_lock, a_forked_child_does_not_wait_for_waits_of_its_parent) {
+    struct attempt it;
+    int status;
+    scene("timeout=600000");
+    cr_assert_eq(make(LOCK), MOAT_OK);
+    pthread_t thread = begin(&it, COMMIT);
+    while (!atomic_load(&it.begun))
+        pause_ms(1);
+    pause_ms(50);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(300); /* a destroy that hangs */
+        moat_manager_destroy(manager);
+        _exit(info_of(base).owner ? 1 : 0);
+    }
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child's destroy hung or failed");
+    cr_assert_eq(make(UNLOCK), MOAT_OK);
+    pthread_join(thread, NULL);
+    cr_assert_eq(it.status, MOAT_OK, "%s", it.text);
+    moat_manager_destroy(manager);
+}
+
 Test(vm_lock, what_is_not_a_region_of_this_manager_is_not_locked) {
     struct moat_manager *other;
     int local;
