@@ -59,7 +59,7 @@ extern "C" {
 
 /* How to reserve. */
 #define MOAT_RESERVE_COMMIT      0x1u /* commit the whole region as well */
-#define MOAT_RESERVE_TOP_DOWN    0x2u /* a hint: prefer high addresses */
+#define MOAT_RESERVE_TOP_DOWN    0x2u /* where room is highest: <moat/placement.h> */
 #define MOAT_RESERVE_WRITE_WATCH 0x4u /* record writes to its pages: <moat/watch.h> */
 #define MOAT_RESERVE_LARGE_PAGES 0x8u /* with COMMIT: pages of 2 MiB, see moat_reserve */
 

@@ -133,9 +133,9 @@ MOAT_LAYOUT(sizeof(void *) != 8 || offsetof(SYSTEM_INFO, dwAllocationGranularity
  *                      the start rounded down to 64 KiB; to commit or reset, an address of one
  *                      reservation, rounded down to a page
  *   dwSize             bytes, > 0; the end lpAddress + dwSize is rounded up to a page
- *   flAllocationType   MEM_RESERVE, MEM_COMMIT or both, with MEM_TOP_DOWN as a hint to place; with
- *                      MEM_RESERVE also MEM_WRITE_WATCH, for GetWriteWatch; or MEM_RESET or
- *                      MEM_RESET_UNDO alone
+ *   flAllocationType   MEM_RESERVE, MEM_COMMIT or both; with MEM_RESERVE also MEM_WRITE_WATCH, for
+ *                      GetWriteWatch, and MEM_TOP_DOWN, for the highest room there is, which takes
+ *                      longer to find (<moat/placement.h>); or MEM_RESET or MEM_RESET_UNDO alone
  *   flProtect          exactly one of PAGE_NOACCESS, READONLY, READWRITE, EXECUTE, EXECUTE_READ and
  *                      EXECUTE_READWRITE, and with any but the first at most one of PAGE_GUARD,
  *                      NOCACHE and WRITECOMBINE; must be valid for MEM_RESET and MEM_RESET_UNDO

@@ -32,6 +32,10 @@ int moat_linux_maps_open(void);
 int moat_linux_query_ask(int maps, uintptr_t address, struct moat_os_mapping *mapping);
 int moat_linux_query_read(int maps, uintptr_t address, struct moat_os_mapping *mapping);
 
+/* As query_ask, but always a mapping: the one that covers the address or the next one; `mapped` is
+ * false if there is none. Changes errno. */
+int moat_linux_query_next(int maps, uintptr_t address, struct moat_os_mapping *mapping);
+
 /* Visit every mapping that the text names, from the start of the file and in ascending order, until
  * a visit answers false. 0 or errno; ENOSYS: the text is empty. Changes errno. */
 int moat_linux_maps_each(int maps,

@@ -64,7 +64,7 @@ void moat_linux_query_finish(uintptr_t address, struct moat_os_mapping *mapping)
     };
 }
 
-int moat_linux_query_ask(int maps, uintptr_t address, struct moat_os_mapping *mapping) {
+int moat_linux_query_next(int maps, uintptr_t address, struct moat_os_mapping *mapping) {
     struct map_question question;
     memset(&question, 0, sizeof question);
     question.size = sizeof question;
@@ -87,8 +87,14 @@ int moat_linux_query_ask(int maps, uintptr_t address, struct moat_os_mapping *ma
         mapping->inode = question.inode;
         mapping->offset = question.offset;
     }
-    moat_linux_query_finish(address, mapping);
     return 0;
+}
+
+int moat_linux_query_ask(int maps, uintptr_t address, struct moat_os_mapping *mapping) {
+    int error = moat_linux_query_next(maps, address, mapping);
+    if (error == 0)
+        moat_linux_query_finish(address, mapping);
+    return error;
 }
 
 int moat_os_query(uintptr_t address, struct moat_os_mapping *mapping) {

@@ -3,7 +3,7 @@
  * linux_room: where is the highest hole that something fits in?
  *
  * The kernel itself places from the top down as well, but takes no limits. So its list of mappings
- * is read from the bottom up, and the last hole that fits is the one. What it says may be outdated
+ * is read in ascending order, and the last hole that fits is the one. What it says may be outdated
  * when it is used: the caller maps without replacing anything, and asks again.
  */
 #define _GNU_SOURCE
@@ -19,6 +19,8 @@
 #define STACK_MAX ((uintptr_t)64 << 30)
 #define STACK_GAP ((uintptr_t)1 << 20) /* the kernel's, below the stack */
 #define FIRST     ((uintptr_t)0x10000) /* Win32 knows no address below, and Linux maps none */
+
+#define SPAN_SHIFT_FIRST 34u /* more than lies between the stack and what the kernel places */
 
 struct search {
     const struct moat_os_room *room;
@@ -71,46 +73,67 @@ static bool look_before(const struct moat_os_mapping *mapping, void *context) {
     return search->hole < search->room->limit;
 }
 
-/* Ask for one mapping after the other. */
-static int ask_each(int maps, struct search *search) {
+/* Ask for one mapping after the other, from an address on. */
+static int ask_each(int maps, uintptr_t from, struct search *search) {
     struct moat_os_mapping mapping;
-    uintptr_t at = search->hole;
+    uintptr_t at = from;
+
+    search->hole = from;
     while (at < MOAT_OS_USER_END) {
-        int error = moat_linux_query_ask(maps, at, &mapping);
+        int error = moat_linux_query_next(maps, at, &mapping);
         if (error != 0)
             return error;
-        if (mapping.mapped && !look_before(&mapping, search))
+        if (!mapping.mapped || !look_before(&mapping, search))
             break;
         at = mapping.end;
     }
+    if (search->hole < MOAT_OS_USER_END)
+        look_at_hole(search, search->hole, MOAT_OS_USER_END);
     return 0;
+}
+
+/* Room is mostly found high up, so what lies low is looked at only if there is none above. */
+static int ask_from_above(int maps, uintptr_t lowest, struct search *search) {
+    uintptr_t limit = search->room->limit;
+    int error = 0;
+
+    for (unsigned shift = SPAN_SHIFT_FIRST; error == 0 && search->base == 0; shift += 4) {
+        uintptr_t span = (uintptr_t)1 << shift;
+        uintptr_t from = limit > span ? moat_round_down(limit - span, MOAT_LINUX_PAGE) : 0;
+        bool last = from <= lowest;
+        error = ask_each(maps, last ? lowest : from, search);
+        if (last)
+            break;
+    }
+    return error;
+}
+
+static int read_all(int maps, uintptr_t lowest, struct search *search) {
+    search->base = 0;
+    search->hole = lowest;
+    int error = moat_linux_maps_each(maps, look_before, search);
+    if (error == 0 && search->hole < MOAT_OS_USER_END)
+        look_at_hole(search, search->hole, MOAT_OS_USER_END);
+    return error;
 }
 
 int moat_os_find_room(const struct moat_os_room *room, uintptr_t *base) {
     int saved = errno;
     uintptr_t below = room->lowest > room->margin ? room->lowest - room->margin : 0;
-    struct search search = {
-        .room = room,
-        .hole = moat_round_down(below, MOAT_LINUX_PAGE),
-        .stack = (uintptr_t)getauxval(AT_RANDOM),
-    };
+    uintptr_t lowest = moat_round_down(below, MOAT_LINUX_PAGE);
+    struct search search = {.room = room, .stack = (uintptr_t)getauxval(AT_RANDOM)};
     int maps = moat_linux_maps_open();
-    if (maps < 0) {
-        errno = saved;
-        return -maps;
+    int error = -maps;
+
+    if (maps >= 0) {
+        error = ask_from_above(maps, lowest, &search);
+        if (error != 0)
+            error = read_all(maps, lowest, &search);
+        close(maps);
     }
-    int error = ask_each(maps, &search);
-    if (error != 0) {
-        search.base = 0;
-        search.hole = 0;
-        error = moat_linux_maps_each(maps, look_before, &search);
-    }
-    close(maps);
     errno = saved;
     if (error != 0)
         return error;
-    if (search.hole < MOAT_OS_USER_END)
-        look_at_hole(&search, search.hole, MOAT_OS_USER_END);
     *base = search.base;
     return search.base != 0 ? 0 : ENOMEM;
 }

@@ -77,6 +77,13 @@ enum moat_status moat_lock(struct moat_manager *manager, const void *address) {
                          "the thread library could not note that this thread's end matters");
     struct moat_patience patience = moat_manager_patience(manager);
     status = moat_region_lock(&ref, &patience);
+    /* Another region may stand there now, as when a placeholder was cut. */
+    while (status == MOAT_NOT_OURS && moat_region_mutable(&ref)) {
+        status = find(manager, "lock", at, &ref);
+        if (status)
+            return status;
+        status = moat_region_lock(&ref, &patience);
+    }
     if (status == MOAT_NOT_OURS)
         return moat_fail(status, "lock", at, "the region was released meanwhile");
     if (status)
