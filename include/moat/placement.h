@@ -34,8 +34,8 @@ struct moat_address_limits {
  *   limits       NULL is as all zero, and then this is moat_reserve without an address
  *   base         receives the start of the region; NULL after a failure
  *
- * With `lowest` or `highest`, or MOAT_RESERVE_TOP_DOWN, the highest room there is taken. It is found
- * by a walk over the mappings of the process, from some GiB below the limit on and from further down
+ * With `lowest` or `highest`, or MOAT_RESERVE_TOP_DOWN, the highest room is taken. It is found by a
+ * walk over the mappings of the process, from some GiB below the limit on, and from further down
  * only if there is none: some ten microseconds, and about one more for each mapping there. Such a
  * region has a mapping of its own. Where only room without guards is left within the limits, that
  * is taken, and counted in guards_yielded. What Moat holds for its small regions counts as taken,
