@@ -27,7 +27,9 @@ extern "C" {
 
 #ifndef _WIN32
 
-/* Results. HRESULT is signed: failures are negative. */
+/* Results. HRESULT is signed: failures are negative. What Moat never answers is here for sources
+ * that name it: S_FALSE, E_NOTIMPL, E_UNEXPECTED, E_ACCESSDENIED, HOST_E_DEADLOCK and _INTERRUPTED
+ * (of synchronisation objects) and HOST_E_EXITPROCESS_* (of the runtime, on its way out). */
 /* clang-format off */
 #define S_OK           ((HRESULT)0x00000000)
 #define S_FALSE        ((HRESULT)0x00000001)
@@ -43,10 +45,10 @@ extern "C" {
 #define HOST_E_DEADLOCK                  ((HRESULT)0x80131020)
 #define HOST_E_INTERRUPTED               ((HRESULT)0x80131021)
 #define HOST_E_INVALIDOPERATION          ((HRESULT)0x80131022) /* not this manager's memory */
-#define HOST_E_CLRNOTAVAILABLE           ((HRESULT)0x80131023)
-#define HOST_E_TIMEOUT                   ((HRESULT)0x80131024)
-#define HOST_E_NOT_OWNER                 ((HRESULT)0x80131025)
-#define HOST_E_ABANDONED                 ((HRESULT)0x80131026)
+#define HOST_E_CLRNOTAVAILABLE           ((HRESULT)0x80131023) /* unloaded, or corruption found */
+#define HOST_E_TIMEOUT                   ((HRESULT)0x80131024) /* waited as long as `timeout` */
+#define HOST_E_NOT_OWNER                 ((HRESULT)0x80131025) /* locked by another thread */
+#define HOST_E_ABANDONED                 ((HRESULT)0x80131026) /* the wait was called off */
 #define HOST_E_EXITPROCESS_THREADABORT   ((HRESULT)0x80131027)
 #define HOST_E_EXITPROCESS_ADUNLOAD      ((HRESULT)0x80131028)
 #define HOST_E_EXITPROCESS_TIMEOUT       ((HRESULT)0x80131029)
@@ -108,13 +110,16 @@ typedef enum {
 
 /* What a failed allocation would cost the runtime. */
 typedef enum {
-    eTaskCritical = 0,
-    eAppDomainCritical = 1,
-    eProcessCritical = 2
+    eTaskCritical = 0,      /* the task that asked, which is aborted */
+    eAppDomainCritical = 1, /* an application domain */
+    eProcessCritical = 2    /* the whole runtime */
 } EMemoryCriticalLevel;
 
 /* Bits of dwMallocType of CreateMalloc. */
-typedef enum { MALLOC_THREADSAFE = 0x1, MALLOC_EXECUTABLE = 0x2 } MALLOC_TYPE;
+typedef enum {
+    MALLOC_THREADSAFE = 0x1, /* called from several threads at once */
+    MALLOC_EXECUTABLE = 0x2  /* blocks may be executed */
+} MALLOC_TYPE;
 
 extern MOAT_API const IID IID_IHostMemoryManager;
 extern MOAT_API const IID IID_IHostMalloc;
@@ -291,13 +296,18 @@ MOAT_LAYOUT(sizeof(EMemoryAvailable) == 4 && sizeof(EMemoryCriticalLevel) == 4, 
 /*
  * Create a memory manager for a host to hand to the CLR, over a moat_manager of its own.
  *
- *   options   NULL for the defaults; MOAT_OPTIONS of the environment is applied on top
+ *   options   from moat_options_init (<moat/options.h>), copied; NULL for the defaults.
+ *             MOAT_OPTIONS of the environment is applied on top
  *   out       receives the manager with one reference; NULL after a failure
  *
- * The methods, beyond the documented contract of IHostMemoryManager:
- *   - Success is exactly S_OK. A failure also sets the thread's Win32 last error, whose code is the
- *     one win32.h documents; bad arguments are E_INVALIDARG, no memory of any kind E_OUTOFMEMORY,
- *     and codes without a documented result HRESULT_FROM_WIN32.
+ * The methods, beyond the documented contract; HOSTING.md has each result of each with its cause.
+ * Sizes are bytes. VirtualAlloc, VirtualFree, VirtualQuery and VirtualProtect take what those of
+ * <moat/win32.h> take, to the same effect.
+ *   - Results: success is exactly S_OK. A failure also sets the thread's Win32 last error, to the
+ *     code that win32.h documents; bad arguments are E_INVALIDARG, no memory of any kind is
+ *     E_OUTOFMEMORY, and a code without a documented result is HRESULT_FROM_WIN32. Pointers to
+ *     write through are not NULL, else E_POINTER; what they point to is NULL or 0 after a failure,
+ *     but for the buffer of VirtualQuery and *pflOldProtect, which stay as they were.
  *   - HOST_E_CLRNOTAVAILABLE comes from every method below, once its pointers are checked, while
  *     the host has declared the runtime unable to run or unloaded (moat_set_runtime_state), and for
  *     good after a call answered E_FAIL: that one found corruption, as the report on standard error
@@ -306,46 +316,57 @@ MOAT_LAYOUT(sizeof(EMemoryAvailable) == 4 && sizeof(EMemoryCriticalLevel) == 4, 
  *     VirtualFree and VirtualProtect wait while another thread works on the same pages or holds the
  *     lock of the region (moat_lock), for the manager's timeout, and until waits are called off or
  *     that thread ends; VirtualFree that releases a region which another thread has locked is
- *     HOST_E_NOT_OWNER at once. All of these are in <moat/lock.h>.
- *   - VirtualAlloc: *ppMem is NULL after a failure; ppMem NULL is E_POINTER. The critical level
- *     says how much of the commit quota is open to the call (<moat/quota.h>); one that is none of
- *     the three is E_INVALIDARG.
+ *     HOST_E_NOT_OWNER at once. VirtualAlloc that reserves waits for a reserve or release of the
+ *     same place, and is HOST_E_TIMEOUT at most. All of these are in <moat/lock.h>.
+ *   - VirtualAlloc: the critical level says how much of the commit quota is open to the call
+ *     (<moat/quota.h>); one that is none of the three is E_INVALIDARG. MEM_LARGE_PAGES where none
+ *     are set aside is HRESULT_FROM_WIN32(1314). MEM_RESET_UNDO is HRESULT_FROM_WIN32(31) when
+ *     content is lost, and E_POINTER when a page has no access.
  *   - VirtualFree accepts only what this very manager reserved: anything else, NULL and memory of
- *     another manager included, is HOST_E_INVALIDOPERATION. Invalid types and sizes come first.
- *   - VirtualQuery and VirtualProtect answer for the whole process. *pResult is always set, to 0
- *     after a failure; pResult NULL is E_POINTER.
- *   - GetMemoryLoad tells of the machine, the control groups and the quota of this manager as
- *     moat_memory_load_read does (<moat/pressure.h>), at most a second old. A NULL pointer is
- *     E_POINTER, and without /proc and sysinfo it is HRESULT_FROM_WIN32(50); both numbers are 0
- *     then.
+ *     another manager or of a heap included, is HOST_E_INVALIDOPERATION. Invalid types and sizes
+ *     come first.
+ *   - VirtualQuery fills in a MEMORY_BASIC_INFORMATION; *pResult is always set.
+ *   - VirtualQuery and VirtualProtect answer for the whole process; but memory of heaps and Moat's
+ *     own is not to be protected: HRESULT_FROM_WIN32(487).
+ *   - GetMemoryLoad: *pMemoryLoad is what is in use, 0 to 100 percent, *pAvailableBytes what is
+ *     left, by the machine, the control groups and the quota of this manager, at most a second old
+ *     (moat_memory_load_read of <moat/pressure.h>).
  *   - RegisterMemoryNotificationCallback: one callback a manager, called by a thread of Moat's own
  *     with the level found first, unless neutral, and with each new one; what it returns is
  *     ignored. It is referenced until another is registered, NULL is (which is S_OK), or the
  *     manager is released; each of these waits for a call in progress, but when made by the
- *     callback itself. HRESULT_FROM_WIN32(50) as above, E_OUTOFMEMORY without a thread.
- *   - CreateMalloc: any bits of MALLOC_TYPE, others are E_INVALIDARG; *ppMalloc is NULL after a
- *     failure. Every IHostMalloc may be called from all threads at once, MALLOC_THREADSAFE or not.
- *     It is a heap of its own as in <moat/heap.h>, holds a reference on the manager, and its last
- *     Release frees what is live (after listing it, with leaks=report). Alloc and DebugAlloc set
- *     *ppMem to NULL after a failure; of 0 bytes they give a block of its own; blocks start on
- *     multiples of 16; a level that is none of the three is E_INVALIDARG. Free of NULL is S_OK, of
- *     all else that is no live block of this very object HOST_E_INVALIDOPERATION: nothing is read.
+ *     callback itself. After a failure the one before stays.
+ *   - CreateMalloc: any bits of MALLOC_TYPE, others are E_INVALIDARG. Every IHostMalloc may be
+ *     called from all threads at once, MALLOC_THREADSAFE or not. It is a heap of its own as in
+ *     <moat/heap.h>, holds a reference on the manager, and its last Release frees what is live
+ *     (after listing it, with leaks=report). Alloc and DebugAlloc of 0 bytes give a block of its
+ *     own; blocks start on multiples of 16 and are not zeroed; a level that is none of the three is
+ *     E_INVALIDARG. pszFileName is copied; NULL is as Alloc. Free of NULL is S_OK, of all else that
+ *     is no live block of this very object HOST_E_INVALIDOPERATION: nothing is read.
  *   - AcquiredVirtualAddressSpace: VirtualQuery then answers with the start of that range, for the
  *     rest as the kernel says; VirtualProtect stays in it (487), VirtualFree refuses it. What is
- *     not mapped, or part of a region, is HRESULT_FROM_WIN32(487). ReleasedVirtualAddressSpace ends
- *     that; a start it was not told of is HOST_E_INVALIDOPERATION. Neither maps or unmaps anything.
+ *     not mapped, or part of a region, is HRESULT_FROM_WIN32(487); a start that is no multiple of a
+ *     page, or below 64 KiB, E_INVALIDARG. ReleasedVirtualAddressSpace ends that; a start it was
+ *     not told of is HOST_E_INVALIDOPERATION. Neither maps or unmaps anything.
  *   - NeedsVirtualAddressSpace gives back what Moat holds and does not use until so much can be
  *     mapped, there or, with NULL, anywhere; with size 0, all of it. S_OK: so much could be mapped,
- *     or something was given back; E_OUTOFMEMORY: there was nothing. <moat/space.h> has all three.
- *   - QueryInterface knows IUnknown and IHostMemoryManager. The last Release releases every region
- *     that the manager still holds; no other call on it may be running or follow.
+ *     or something was given back; E_OUTOFMEMORY: there was nothing; E_INVALIDARG: the range leaves
+ *     user space. <moat/space.h> has all three.
+ *   - HRESULT_FROM_WIN32(50): there is no /proc to ask. VirtualQuery (of what is not Moat's),
+ *     AcquiredVirtualAddressSpace, and, if sysinfo(2) fails too and there is no quota,
+ *     GetMemoryLoad and RegisterMemoryNotificationCallback.
+ *   - QueryInterface knows IUnknown and the interface that it is asked of, else E_NOINTERFACE. The
+ *     last Release of the manager, with those of its heaps done, releases every region that it
+ *     still holds; no other call on it may be running or follow. Once corruption was found it
+ *     leaves them as they are.
+ *   - Signals: VirtualQuery is async-signal-safe, and waits for nobody; no other method is.
  *
  * Returns   S_OK
  *           E_POINTER       out is NULL
  *           E_INVALIDARG    an option is out of range or MOAT_OPTIONS does not parse
  *           E_OUTOFMEMORY   no memory for the manager or its books
  *           other           as the status of moat_manager_create maps (moat_status_describe)
- * After a failure nothing is held.
+ * After a failure nothing is held; moat_last_error_text of <moat/moat.h> says why it failed.
  * Threads   any; the manager's methods too, at once
  * Since     0.1
  * Contract  learn.microsoft.com, .NET Framework unmanaged API, hosting, IHostMemoryManager

@@ -17,7 +17,7 @@ extern "C" {
 
 struct moat_manager;
 
-/* All zero: no limits. */
+/* Where a region may lie. All zero: no limits. */
 struct moat_address_limits {
     uintptr_t lowest;  /* the least base; a multiple of 65536 */
     uintptr_t highest; /* the last byte; one less than a multiple of 4096, below user space's end;
@@ -47,7 +47,8 @@ struct moat_address_limits {
  *           MOAT_INVALID_ARGUMENT   limits that are not as above, or nothing lies between them;
  *                                   else as moat_reserve
  *           MOAT_NO_MEMORY          no room within the limits, or none for the books
- *           MOAT_NOT_SUPPORTED      `lowest` or `highest`, and no /proc to find room by
+ *           MOAT_NOT_SUPPORTED      `lowest` or `highest`, and no /proc to find room by; or
+ *                                   MOAT_RESERVE_WRITE_WATCH, as moat_reserve
  *           MOAT_COMMIT_LIMIT, MOAT_MAP_LIMIT, MOAT_NO_ACCESS   as moat_reserve
  * After a failure nothing has changed.
  * Threads   any, at once
