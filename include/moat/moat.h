@@ -21,8 +21,9 @@
  *
  * Corruption: a call that finds that the books and the kernel contradict themselves (a record was
  * overwritten, pages of a region were unmapped by somebody else) reports it on standard error and
- * ends with MOAT_CORRUPT; from then on every call in the process but those that read counters,
- * options and error texts ends with MOAT_UNAVAILABLE, and changes nothing.
+ * ends with MOAT_CORRUPT; from then on every call in the process that would reserve, change, lock,
+ * free or describe pages, regions or blocks ends with MOAT_UNAVAILABLE, and changes nothing. What
+ * reads counters, options, the memory load and error texts goes on, so that a host can report.
  */
 #ifndef MOAT_MOAT_H
 #define MOAT_MOAT_H
@@ -86,16 +87,16 @@ struct moat_page_info {
     const struct moat_manager *owner; /* NULL: no manager reserved it, or was told of it */
 };
 
-/* What a manager has done and holds; every counter since its creation, read without a lock and so
- * exact only while nothing else runs. */
+/* What a manager holds now, and what it has done since its creation, with the regions of its heaps;
+ * read without a lock and so exact only while nothing else runs. */
 struct moat_stats {
-    uint64_t regions_live;
-    uint64_t bytes_reserved;
-    uint64_t bytes_committed;
-    uint64_t reserves; /* calls that succeeded */
-    uint64_t commits;
-    uint64_t decommits;
-    uint64_t releases;
+    uint64_t regions_live;      /* now; each part of a placeholder is one */
+    uint64_t bytes_reserved;    /* now; guards do not count */
+    uint64_t bytes_committed;   /* now, of those; what a quota bounds */
+    uint64_t reserves;          /* regions there ever were */
+    uint64_t commits;           /* moat_commit that succeeded */
+    uint64_t decommits;         /* moat_decommit that succeeded */
+    uint64_t releases;          /* regions that ended */
     uint64_t refused;           /* frees and decommits of memory that was not ours */
     uint64_t guards_yielded;    /* guards given up to a reservation at exactly that address */
     uint64_t guard_failures;    /* traps the kernel refused, each answered by the next rung */
@@ -104,8 +105,8 @@ struct moat_stats {
     uint64_t backend_fallbacks; /* reservations the mimalloc backend handed to the kernel */
     uint64_t locks_abandoned;   /* region locks whose holder ended without giving them back */
     uint64_t quota_refusals;    /* commits that the quota refused */
-    uint64_t adopted_regions;   /* ranges that others mapped and moat_adopt was told of */
-    uint64_t adopted_bytes;
+    uint64_t adopted_regions;   /* now: ranges that others mapped and moat_adopt was told of */
+    uint64_t adopted_bytes;     /* now, of those */
 };
 
 /*
@@ -129,7 +130,9 @@ MOAT_API MOAT_CHECKED enum moat_status moat_manager_create(const struct moat_opt
 /*
  * Release every region of the manager, then the manager.
  *
- * No other call on this manager may be running or follow.
+ * No other call on this manager may be running or follow, and its heaps (heap.h) are destroyed
+ * before; calls that wait are called off. A region that the kernel does not take back stays as it
+ * is, and so does every region once corruption was found.
  *
  *   manager   NULL is allowed and does nothing
  *
@@ -140,6 +143,10 @@ MOAT_API void moat_manager_destroy(struct moat_manager *manager);
 
 /*
  * The process-wide manager behind win32.h, created on first use with MOAT_OPTIONS.
+ *
+ *   manager   receives it; NULL after a failure
+ *
+ * It is never to be destroyed.
  *
  * Returns   as moat_manager_create; a failure is tried again by the next call
  * Threads   any, at once
@@ -172,7 +179,8 @@ MOAT_API MOAT_CHECKED enum moat_status moat_manager_default(struct moat_manager 
  *           MOAT_NO_MEMORY          no room, or none for the books
  *           MOAT_COMMIT_LIMIT       the kernel refused to commit, or the quota did (quota.h)
  *           MOAT_MAP_LIMIT          the kernel will not split another mapping
- *           MOAT_TIMEOUT            a competing reserve or release stayed unfinished
+ *           MOAT_TIMEOUT            a competing reserve or release stayed unfinished; such a wait
+ *                                   cannot be called off
  *           MOAT_NOT_SUPPORTED      MOAT_RESERVE_WRITE_WATCH, and nothing here records writes
  *           MOAT_NO_ACCESS          base is NULL
  * After a failure nothing has changed.
@@ -269,11 +277,14 @@ MOAT_API MOAT_CHECKED enum moat_status moat_release(struct moat_manager *manager
  *   protection   MOAT_PAGE_*
  *   old          receives the protection of the first page
  *
- * Memory that no manager reserved is changed as mprotect does it; Moat's own books never.
+ * Memory that no manager reserved is changed as mprotect does it, up to 64 mappings in one call.
+ * Modifiers mean nothing there, but that a page with MOAT_PAGE_GUARD has no access, and no first
+ * access opens it. Memory of heaps and Moat's own books are never changed.
  *
  * Returns   MOAT_OK
  *           MOAT_INVALID_ARGUMENT   protection, size, or a range outside user space
- *           MOAT_INVALID_ADDRESS    a page is not committed, or the range leaves the region
+ *           MOAT_INVALID_ADDRESS    a page is not committed, of a heap, or Moat's own; the range
+ *                                   leaves the region, or has more mappings of others than 64
  *           MOAT_NO_ACCESS          old is NULL
  *           MOAT_MAP_LIMIT, MOAT_COMMIT_LIMIT, MOAT_NO_MEMORY, MOAT_TIMEOUT
  * After a failure nothing has changed.
@@ -286,6 +297,9 @@ MOAT_API MOAT_CHECKED enum moat_status moat_protect(struct moat_manager *manager
 
 /*
  * Describe the run of equal pages that starts at the page of `address`, anywhere in the process.
+ *
+ *   address   any address; never read
+ *   info      receives the description
  *
  * Returns   MOAT_OK
  *           MOAT_INVALID_ARGUMENT   address is above user space
@@ -307,13 +321,24 @@ MOAT_API MOAT_CHECKED enum moat_status moat_query(const void *address, struct mo
 MOAT_API MOAT_CHECKED enum moat_status moat_stats_read(const struct moat_manager *manager,
                                                        struct moat_stats *stats);
 
-/* The options in force for a manager. Since 0.1. */
+/*
+ * The options in force for a manager.
+ *
+ *   manager   not NULL
+ *
+ * Returns   valid as long as the manager
+ * Threads   any, at once; async-signal-safe
+ * Since     0.1
+ */
 MOAT_API const struct moat_options *moat_manager_options(const struct moat_manager *manager);
 
 /*
- * A sentence on why the last call of this thread failed: the address, the cause, the limit that was
- * hit and what to do. "" when none failed yet.
+ * A sentence on why a call of this thread failed, the last one that did: the address, the cause,
+ * the limit that was hit and what to do. "" when none failed yet. moat_query and moat_stats_read,
+ * which handlers of signals may call, leave no sentence.
  *
+ * Returns   valid until the next call that fails in this thread, or its end
+ * Threads   any; of the calling thread alone
  * Since     0.1
  */
 MOAT_API const char *moat_last_error_text(void);

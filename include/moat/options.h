@@ -57,19 +57,25 @@ struct moat_options {
     enum moat_trap trap;         /* trap=auto|markers|protect */
     enum moat_backend backend;   /* backend=os|mimalloc */
     enum moat_report report;     /* report=stderr|off */
-    uint32_t timeout_ms;         /* timeout=MS: longest wait for a busy region; 0 waits never */
+    uint32_t timeout_ms;         /* timeout=MS: milliseconds, the longest wait for a busy region;
+                                     0 waits never */
     uint32_t quarantine_regions; /* quarantine=N: releases of one processor before an address is
                                      placed again; 0..4096 */
     uint8_t poison;              /* poison=BYTE: fills pages that stay resident after a decommit */
-    uint64_t quota_bytes;        /* quota=BYTES: most that may be committed at once; 0: no quota */
-    uint64_t reserve_bytes;      /* reserve=BYTES: of those, kept for critical requests: half of it
-                                     for MOAT_APPDOMAIN_CRITICAL, all for MOAT_PROCESS_CRITICAL */
+    uint64_t quota_bytes;        /* quota=BYTES: most that may be committed at once; 0: no quota.
+                                     In text, bytes may end with K, M, G or T: 512M */
+    uint64_t reserve_bytes;      /* reserve=BYTES, at most the quota: of that, kept for critical
+                                     requests: half of it for MOAT_APPDOMAIN_CRITICAL, all for
+                                     MOAT_PROCESS_CRITICAL (<moat/quota.h>) */
     enum moat_watch watch;       /* watch=auto|kernel|fault */
     enum moat_leaks leaks;       /* leaks=silent|report */
 };
 
 /*
- * Fill `options` with the defaults.
+ * Fill `options` with the defaults: the first word of each, timeout=10000, quarantine=64,
+ * poison=0xDB, quota=0, reserve=0.
+ *
+ *   options   not NULL
  *
  * Threads   any; async-signal-safe
  * Since     0.1
@@ -77,14 +83,16 @@ struct moat_options {
 MOAT_API void moat_options_init(struct moat_options *options);
 
 /*
- * Change `options` as `text` says: comma-separated name=value words, as in MOAT_OPTIONS.
+ * Change `options` as `text` says: comma-separated name=value words, as in MOAT_OPTIONS. Numbers
+ * are decimal, or hexadecimal with 0x; of a name given twice the last value counts.
  *
  *   text         NULL or "" changes nothing
  *   error        receives a sentence that names the offending word; may be NULL
  *   error_size   bytes at `error`; the sentence is cut to fit
  *
  * Returns   MOAT_OK
- *           MOAT_INVALID_ARGUMENT   an unknown name or a bad value; `options` is unchanged
+ *           MOAT_INVALID_ARGUMENT   an unknown name or a bad value; `options` is unchanged. That
+ *                                   values go together is checked by moat_manager_create
  *           MOAT_NO_ACCESS          options is NULL
  * Threads   any
  * Since     0.1
@@ -96,7 +104,12 @@ MOAT_API MOAT_CHECKED enum moat_status moat_options_parse(struct moat_options *o
 /*
  * Write `options` in the form moat_options_parse reads: what a benchmark prints as "in force".
  *
+ *   options   not NULL
+ *   text      receives the text, with a NUL at its end; may be NULL if size is 0
+ *   size      bytes at `text`
+ *
  * Returns   the length of the whole text, which was cut if it is not below `size`
+ * Threads   any
  * Since     0.1
  */
 MOAT_API size_t moat_options_print(const struct moat_options *options, char *text, size_t size);

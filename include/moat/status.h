@@ -21,18 +21,18 @@ enum moat_status {
     MOAT_OK = 0,
     MOAT_INVALID_ARGUMENT, /* a flag, protection, size or option that no state could make right   */
     MOAT_INVALID_ADDRESS,  /* the wrong place, or pages in the wrong state                        */
-    MOAT_NOT_OURS,         /* free of an address in no region of this manager, or not its base    */
-    MOAT_LEAVES_REGION,    /* a decommit range that runs past the region it starts in             */
-    MOAT_NO_ACCESS,        /* an output pointer is NULL                                           */
+    MOAT_NOT_OURS,         /* freed or locked, and not, or no longer, of this manager or heap     */
+    MOAT_LEAVES_REGION,    /* a range that runs past the region it starts in: decommit, watch     */
+    MOAT_NO_ACCESS,        /* a pointer is NULL, or pages have no access                          */
     MOAT_BAD_LENGTH,       /* a query buffer too short for what is to be written                  */
     MOAT_NO_MEMORY,        /* no address range, or no memory for one                              */
     MOAT_COMMIT_LIMIT,     /* the kernel or a quota refused to back the pages                     */
     MOAT_MAP_LIMIT,        /* vm.max_map_count: the kernel will not split another mapping         */
     MOAT_NOT_SUPPORTED,    /* a power this build, kernel or machine does not have                 */
-    MOAT_NO_PRIVILEGE,     /* large pages without the right to lock memory                        */
+    MOAT_NO_PRIVILEGE,     /* large pages, and the machine's owner has set none aside             */
     MOAT_TIMEOUT,          /* the region or its pages stayed busy past the manager's deadline     */
     MOAT_NOT_OWNER,        /* another thread holds the region lock                                */
-    MOAT_ABANDONED,        /* the wait was cancelled                                              */
+    MOAT_ABANDONED,        /* the wait was called off, or who held the lock ended                 */
     MOAT_UNAVAILABLE,      /* the runtime was declared unloaded, or corruption has latched        */
     MOAT_CORRUPT,          /* the books or the kernel contradict themselves; latches              */
     MOAT_CONTENT_LOST,     /* undoing a reset came too late: some pages read as zero              */

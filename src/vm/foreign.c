@@ -166,7 +166,8 @@ enum moat_status moat_foreign_protect(const struct moat_range *range, uint32_t p
                          "the range runs into, or out of, one that was told of as mapped");
     if (count == 0 || !moat_foreign_only(range))
         return moat_fail(MOAT_INVALID_ADDRESS, "protect", range->start,
-                         "a page is not committed, or belongs to Moat itself");
+                         "a page is not committed, or belongs to Moat itself, or there are more "
+                         "than 64 mappings in the range");
     for (size_t i = 0; i < count && !error; i++) {
         error = protect_part(range, &list[i], access);
         for (size_t undone = i + 1; error && undone-- > 0;)
