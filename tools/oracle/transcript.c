@@ -1,17 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * transcript: random VirtualAlloc, VirtualFree and VirtualProtect calls in one megabyte, printed
- * with their results and a digest of all that VirtualQuery and the bytes then say.
+ * transcript: random calls of the VirtualAlloc family in one megabyte, write watch, page locks and
+ * touched guard pages among them, printed with their results and a digest of all that VirtualQuery
+ * and the bytes then say.
  *
  *   transcript <seed> <count> <base>     <base> in hexadecimal; 0: anywhere
  *
  * Two implementations of the contract print the same. What the contract leaves open, or where Wine
  * is known to differ, is not printed: which of 87 and 487 a refusal is, the content of pages after
- * MEM_RESET, runs of reserved pages, and NOCACHE on pages that are NOACCESS.
+ * MEM_RESET, runs of reserved pages, and NOCACHE on pages that are NOACCESS. Records of write watch
+ * are reset wherever content goes or pages are locked, because Wine keeps them over a decommit; and
+ * pages are locked one by one, never a guard, because Wine's lock knows no reservations, and are
+ * unlocked at once. What Wine 8 does not have at all is left to the contract tests: placeholders,
+ * MEM_RESET_UNDO and DiscardVirtualMemory.
  */
 #ifdef _WIN32
 #include <windows.h>
 #else
+#include <moat/fault.h>
 #include <moat/win32.h>
 #endif
 
@@ -28,6 +34,10 @@ static BYTE *base;
 static uint64_t generator;
 static uint64_t digest;
 static BOOL content_unknown[PAGE_COUNT];
+
+/* Of the guards that went off. */
+static volatile unsigned guard_count;
+static BYTE *volatile guard_address;
 
 /* Marsaglia's xorshift64. */
 static uint32_t draw(uint32_t limit) {
@@ -129,13 +139,102 @@ static void report(const char *call, SIZE_T offset, SIZE_T size, BOOL succeeded,
            result, succeeded ? value : 0);
 }
 
+/* Page by page, so that none is refused for its end; and all the same where nothing is watched. */
+static void forget_writes(SIZE_T offset, SIZE_T size) {
+    for (SIZE_T at = offset / PAGE * PAGE; at < offset + size && at < SIZE; at += PAGE)
+        ResetWriteWatch(base + at, PAGE);
+}
+
 static void alloc(const char *call, SIZE_T offset, SIZE_T size, DWORD type, DWORD protection) {
     BYTE *start = VirtualAlloc(base + offset, size, type, protection);
     report(call, offset, size, start != NULL, (uint64_t)(start - base));
     if (start == NULL || type != MEM_RESET)
         return;
+    forget_writes(offset, size);
     for (SIZE_T at = offset / PAGE; at <= (offset + size - 1) / PAGE && at < PAGE_COUNT; at++)
         content_unknown[at] = TRUE;
+}
+
+/* --- Guards --- */
+
+#ifdef _WIN32
+static LONG CALLBACK hear(EXCEPTION_POINTERS *told) {
+    const EXCEPTION_RECORD *record = told->ExceptionRecord;
+    if (record->ExceptionCode != STATUS_GUARD_PAGE_VIOLATION)
+        return EXCEPTION_CONTINUE_SEARCH;
+    guard_count++;
+    guard_address = (BYTE *)record->ExceptionInformation[1];
+    return EXCEPTION_CONTINUE_EXECUTION;
+}
+
+static BOOL listen_to_guards(void) {
+    return AddVectoredExceptionHandler(1, hear) != NULL;
+}
+#else
+static void hear(const struct moat_fault *told, void *context) {
+    (void)context;
+    guard_count++;
+    guard_address = told->address;
+}
+
+static BOOL listen_to_guards(void) {
+    return moat_fault_handler_install(hear, NULL) == MOAT_OK;
+}
+#endif
+
+/* Read a byte that can be read, perhaps once a guard went off. */
+static void touch(SIZE_T offset) {
+    MEMORY_BASIC_INFORMATION info;
+
+    VirtualQuery(base + offset, &info, sizeof info);
+    printf("touch %#" PRIx64 ": ", (uint64_t)offset);
+    if (info.State != MEM_COMMIT || (info.Protect & PAGE_NOACCESS) != 0) {
+        printf("none");
+        return;
+    }
+    guard_count = 0;
+    guard_address = base;
+    (void)*(volatile BYTE *)(base + offset);
+    printf("%u guards, %#" PRIx64, guard_count, (uint64_t)(guard_address - base));
+}
+
+/* --- Write watch and locks --- */
+
+static void watch(SIZE_T offset, SIZE_T size) {
+    PVOID found[PAGE_COUNT];
+    ULONG_PTR room = draw(2) ? PAGE_COUNT : draw(12), count = room;
+    DWORD flags = draw(3) ? WRITE_WATCH_FLAG_RESET : 0, granularity = 0;
+    BOOL done = GetWriteWatch(flags, base + offset, size, found, &count, &granularity) == 0;
+
+    report("watch", offset, size, done, done ? count : 0);
+    for (ULONG_PTR i = 0; done && i < count; i++)
+        digest_add((uint64_t)((BYTE *)found[i] - base));
+    digest_add(done ? granularity : 0);
+}
+
+static void lock(SIZE_T offset) {
+    MEMORY_BASIC_INFORMATION info;
+
+    VirtualQuery(base + offset, &info, sizeof info);
+    if ((info.State == MEM_COMMIT && (info.Protect & PAGE_GUARD) != 0)) {
+        printf("lock of a guard");
+        return;
+    }
+    BOOL done = VirtualLock(base + offset, 1);
+    report("lock", offset, 1, done, done ? (uint64_t)VirtualUnlock(base + offset, 1) : 0);
+    forget_writes(offset, 1);
+}
+
+/* --- A call --- */
+
+static void reserve(SIZE_T offset, SIZE_T size, DWORD protection) {
+    static const DWORD types[] = {MEM_RESERVE, MEM_RESERVE | MEM_COMMIT,
+                                  MEM_RESERVE | MEM_WRITE_WATCH,
+                                  MEM_RESERVE | MEM_COMMIT | MEM_WRITE_WATCH | MEM_TOP_DOWN};
+    /* Within the megabyte: what lies behind it is not the same everywhere. */
+    if (offset + size > SIZE)
+        size = SIZE - offset;
+    alloc("reserve", offset, size, types[draw(4)], protection);
 }
 
 static void step(void) {
@@ -151,13 +250,10 @@ static void step(void) {
                                         PAGE_READWRITE | PAGE_NOCACHE};
     SIZE_T offset = draw_offset(), size = draw_size();
     DWORD protection = protections[draw(sizeof protections / sizeof *protections)], old = 0;
-    uint32_t call = draw(20);
+    uint32_t call = draw(28);
 
-    if (call < 4) { /* Within the megabyte: what lies behind it is not the same everywhere. */
-        if (offset + size > SIZE)
-            size = SIZE - offset;
-        alloc("reserve", offset, size, call < 2 ? MEM_RESERVE : MEM_RESERVE | MEM_COMMIT,
-              protection);
+    if (call < 4) {
+        reserve(offset, size, protection);
     } else if (call < 10) {
         alloc("commit", offset, size, MEM_COMMIT, protection);
     } else if (call < 12) {
@@ -166,10 +262,21 @@ static void step(void) {
         size = draw(8) == 0 ? 0 : size;
         BOOL done = VirtualFree(base + offset, size, MEM_DECOMMIT);
         report("decommit", offset, size, done, 0);
+        if (done)
+            forget_writes(size ? offset : 0, size ? size : SIZE);
     } else if (call < 15) {
         offset = near_its_base(offset);
         BOOL done = VirtualFree(base + offset, 0, MEM_RELEASE);
         report("release", offset, 0, done, 0);
+    } else if (call < 16) {
+        lock(offset);
+    } else if (call < 18) {
+        touch(offset);
+    } else if (call < 22) {
+        watch(offset, size);
+    } else if (call < 23) {
+        BOOL done = ResetWriteWatch(base + offset, size) == 0;
+        report("watch reset", offset, size, done, 0);
     } else {
         BOOL done = VirtualProtect(base + offset, size, protection, &old);
         report("protect", offset, size, done, comparable(old));
@@ -178,6 +285,8 @@ static void step(void) {
 
 int main(int argc, char **argv) {
     if (argc != 4)
+        return EXIT_FAILURE;
+    if (!listen_to_guards())
         return EXIT_FAILURE;
     generator = strtoull(argv[1], NULL, 10) * UINT64_C(0x9E3779B97F4A7C15) + 1;
     base = (BYTE *)(uintptr_t)strtoull(argv[3], NULL, 16);
