@@ -10,7 +10,9 @@
  *   moat_fault_resolve           for hosts with a handler of their own, called from it first;
  *                                moat_guard_fault is the short form of it
  *
- * Without either, an access to a guard page is an access violation.
+ * Without either, an access to a guard page is an access violation. Guards are for pages of
+ * regions: in memory that no manager reserved, moat_protect takes the access away, and only
+ * another moat_protect gives it back.
  *
  * What does not drop a guard: VirtualQuery, VirtualProtect, MEM_DECOMMIT, and a system call that is
  * given the address (read(2) into a guard page fails with EFAULT and the guard stays armed; on

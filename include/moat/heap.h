@@ -103,7 +103,7 @@ MOAT_API void moat_heap_destroy(struct moat_heap *heap);
  * The content is what was there: zero, or what an earlier block of this heap has left.
  *
  * Returns   MOAT_OK
- *           MOAT_NO_MEMORY, MOAT_COMMIT_LIMIT, MOAT_MAP_LIMIT, MOAT_TIMEOUT
+ *           MOAT_NO_MEMORY, MOAT_COMMIT_LIMIT, MOAT_MAP_LIMIT
  *                            as moat_reserve, though all that the heap kept was given back
  *           MOAT_NO_ACCESS   heap or block is NULL
  * After a failure no block has changed.

@@ -26,11 +26,12 @@ extern "C" {
 
 struct moat_manager;
 
-/* Whether the runtime that a hosting manager serves can be served. */
+/* Whether the runtime that a hosting manager serves can be served. The last two differ only in what
+ * they say to readers of the host; from either it may be declared available again. */
 enum moat_runtime_state {
-    MOAT_RUNTIME_AVAILABLE,
-    MOAT_RUNTIME_UNABLE,   /* for now: it cannot run managed code */
-    MOAT_RUNTIME_UNLOADED, /* for good, or until it is declared available again */
+    MOAT_RUNTIME_AVAILABLE, /* as every manager begins */
+    MOAT_RUNTIME_UNABLE,    /* for now: it cannot run managed code */
+    MOAT_RUNTIME_UNLOADED,  /* it is gone */
 };
 
 /*

@@ -75,7 +75,8 @@ MOAT_API MOAT_CHECKED enum moat_status moat_memory_load_read(const struct moat_m
                                                              struct moat_memory_load *load);
 
 /*
- * Be told when the level changes. One watch a manager: a second replaces the first.
+ * Be told when the level changes. One watch a manager: a second replaces the first. The callback of
+ * IHostMemoryManager::RegisterMemoryNotificationCallback is that watch, too.
  *
  *   manager    its quota is one more limit
  *   callback   is called by a thread of Moat's own, never twice at once for one watch: with the

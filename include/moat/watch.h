@@ -65,7 +65,8 @@ struct moat_manager;
  *           MOAT_INVALID_ARGUMENT   size or *count is 0, an unknown flag, or address is not in a
  *                                   region that is watched, of this manager
  *           MOAT_LEAVES_REGION      the range runs past the end of the region
- *           MOAT_NO_MEMORY          the kernel had no memory, or no descriptors after a fork
+ *           MOAT_NO_MEMORY, MOAT_MAP_LIMIT   the kernel had no memory, no descriptor after a fork,
+ *                                   or would not split another mapping
  *           MOAT_NOT_SUPPORTED      it does not record any more: a filter of system calls was set
  *           MOAT_TIMEOUT, MOAT_ABANDONED   another call on these pages stayed unfinished
  *           MOAT_UNAVAILABLE, MOAT_CORRUPT
@@ -85,9 +86,11 @@ MOAT_API MOAT_CHECKED enum moat_status moat_watch_get(struct moat_manager *manag
  *   manager, address, size   as moat_watch_get
  *
  * Returns   MOAT_OK
- *           MOAT_INVALID_ARGUMENT, MOAT_LEAVES_REGION, MOAT_NO_MEMORY, MOAT_NOT_SUPPORTED,
- *           MOAT_TIMEOUT, MOAT_ABANDONED, MOAT_UNAVAILABLE, MOAT_CORRUPT   as moat_watch_get
- * After MOAT_NO_MEMORY some pages are reset and others are not; after another failure none is.
+ *           MOAT_INVALID_ARGUMENT, MOAT_LEAVES_REGION, MOAT_NO_MEMORY, MOAT_MAP_LIMIT,
+ *           MOAT_NOT_SUPPORTED, MOAT_TIMEOUT, MOAT_ABANDONED, MOAT_UNAVAILABLE, MOAT_CORRUPT
+ *                                   as moat_watch_get
+ * After MOAT_NO_MEMORY or MOAT_MAP_LIMIT some pages are reset and others are not; after another
+ * failure none is.
  * Threads   any, at once
  * Since     0.2
  * Contract  ResetWriteWatch

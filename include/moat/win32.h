@@ -7,6 +7,9 @@
  *
  * Every function may fail with ERROR_INTERNAL_ERROR once corruption was found in the process; where
  * ERROR_TIMEOUT is listed, a wait that is called off ends with ERROR_ABANDONED_WAIT_0 (lock.h).
+ * Where MOAT_OPTIONS of the environment is wrong, there is no manager: what needs one fails with
+ * ERROR_INVALID_PARAMETER, or ERROR_NOT_SUPPORTED for what this machine does not have. The reason
+ * of every failure in words is moat_last_error_text of <moat/moat.h>.
  *
  * Last error: a call that fails sets the thread's last error; a call that succeeds leaves it alone.
  * Output pointers: NULL is answered with ERROR_NOACCESS; a pointer that is wrong in another way
@@ -135,14 +138,17 @@ MOAT_LAYOUT(sizeof(void *) != 8 || offsetof(SYSTEM_INFO, dwAllocationGranularity
  *   dwSize             bytes, > 0; the end lpAddress + dwSize is rounded up to a page
  *   flAllocationType   MEM_RESERVE, MEM_COMMIT or both; with MEM_RESERVE also MEM_WRITE_WATCH, for
  *                      GetWriteWatch, and MEM_TOP_DOWN, for the highest room there is, which takes
- *                      longer to find (<moat/placement.h>); or MEM_RESET or MEM_RESET_UNDO alone
+ *                      longer to find (<moat/placement.h>); with both also MEM_LARGE_PAGES, when
+ *                      lpAddress and dwSize are multiples of GetLargePageMinimum() and
+ *                      MEM_WRITE_WATCH is not there; or MEM_RESET or MEM_RESET_UNDO alone
  *   flProtect          exactly one of PAGE_NOACCESS, READONLY, READWRITE, EXECUTE, EXECUTE_READ and
  *                      EXECUTE_READWRITE, and with any but the first at most one of PAGE_GUARD,
  *                      NOCACHE and WRITECOMBINE; must be valid for MEM_RESET and MEM_RESET_UNDO
  *                      too, which ignore it
  *
  * Committing pages that are committed already keeps their content and changes their protection.
- * Pages that become committed read as zero.
+ * Pages that become committed read as zero. After MEM_RESET a page reads as before or as zero until
+ * it is written. What large pages allow is told at moat_reserve of <moat/moat.h>.
  *
  * Returns   the start of the reservation, or the page where the commit or reset starts
  *           NULL, with the last error
@@ -150,7 +156,7 @@ MOAT_LAYOUT(sizeof(void *) != 8 || offsetof(SYSTEM_INFO, dwAllocationGranularity
  *                                        range outside user space or, to reserve, below 64 KiB
  *             ERROR_INVALID_ADDRESS      to reserve: a page in the way; to commit or reset: not
  *                                        inside one reservation
- *             ERROR_NOT_ENOUGH_MEMORY    no room
+ *             ERROR_NOT_ENOUGH_MEMORY    no room, or the kernel would not split another mapping
  *             ERROR_COMMITMENT_LIMIT     the kernel refused to back the pages, or the quota did
  *             ERROR_PRIVILEGE_NOT_HELD   MEM_LARGE_PAGES, and no large pages are set aside here
  *             ERROR_NO_SYSTEM_RESOURCES  MEM_LARGE_PAGES, and all of them are in use
@@ -193,10 +199,12 @@ MOAT_API LPVOID WINAPI VirtualAlloc(LPVOID lpAddress, SIZE_T dwSize, DWORD flAll
  *                                       past its reservation; an address above user space
  *             ERROR_INVALID_ADDRESS     an address in no reservation (NULL, or released before);
  *                                       not the first page where that is asked for; to decommit,
- *                                       a placeholder; not the placeholders that are asked for
+ *                                       a placeholder or large pages; not the placeholders that
+ *                                       are asked for
  *             ERROR_NOT_ENOUGH_MEMORY   the kernel would not make the pages trap: the reservation
  *                                       is still owned, pages that trap already are decommitted
- *             ERROR_NOT_OWNER           MEM_RELEASE while another thread holds the region's lock
+ *             ERROR_NOT_OWNER           MEM_RELEASE while another thread holds the lock of the
+ *                                       reservation (lock.h)
  *             ERROR_TIMEOUT             the pages stayed busy past the manager's deadline
  * After any other failure nothing has changed.
  *
@@ -236,12 +244,16 @@ MOAT_API SIZE_T WINAPI VirtualQuery(LPCVOID lpAddress, PMEMORY_BASIC_INFORMATION
  *   flNewProtect     as flProtect of VirtualAlloc
  *   lpflOldProtect   receives the protection of the first page
  *
+ * In memory that is not Moat's modifiers have no effect, but that a PAGE_GUARD page has no access,
+ * and no first access opens it.
+ *
  * Returns   TRUE
  *           FALSE, with the last error, the first that applies of
  *             ERROR_INVALID_PARAMETER   flNewProtect
  *             ERROR_NOACCESS            lpflOldProtect is NULL
  *             ERROR_INVALID_PARAMETER   dwSize is 0, or the range is outside user space
- *             ERROR_INVALID_ADDRESS     a page is not committed, or in another reservation
+ *             ERROR_INVALID_ADDRESS     a page is not committed, in another reservation, or
+ *                                       Moat's own; more than 64 mappings of others
  *             ERROR_NOT_ENOUGH_MEMORY   the kernel would not split another mapping
  *             ERROR_TIMEOUT             the pages stayed busy past the manager's deadline
  * After a failure nothing has changed.

@@ -84,10 +84,11 @@ MOAT_API BOOL WINAPI VirtualUnlock(LPVOID lpAddress, SIZE_T dwSize);
  *   Size             bytes, a multiple of the page size, > 0
  *
  * Returns   ERROR_SUCCESS             what the pages hold is undefined; here they read as zero
- *           ERROR_INVALID_PARAMETER   not whole pages
+ *           ERROR_INVALID_PARAMETER   not whole pages, Size is 0, or outside user space
  *           ERROR_INVALID_ADDRESS     not in one reservation, or not all committed
- *           ERROR_NOT_ENOUGH_MEMORY, ERROR_TIMEOUT
- * The last error is left alone.
+ *           ERROR_NOT_ENOUGH_MEMORY   the kernel refused: some pages may have lost their content
+ *           ERROR_TIMEOUT
+ * After any other failure nothing has changed. The last error is left alone.
  *
  * Threads   any, at once
  * Since     0.2
@@ -104,7 +105,7 @@ MOAT_API DWORD WINAPI DiscardVirtualMemory(PVOID VirtualAddress, SIZE_T Size);
  *   Priority               one of VmOfferPriority*; without effect
  *
  * Returns   ERROR_SUCCESS, or as DiscardVirtualMemory; ERROR_INVALID_PARAMETER also for another
- *           priority
+ *           priority. The last error is left alone
  * Threads   any, at once
  * Since     0.2
  * Contract  learn.microsoft.com, memoryapi.h, OfferVirtualMemory
@@ -122,6 +123,7 @@ MOAT_API DWORD WINAPI OfferVirtualMemory(PVOID VirtualAddress, SIZE_T Size,
  *                            also where a page was never written since it was committed
  *           ERROR_NOACCESS   a page has no access, and so cannot be looked at
  *           or as DiscardVirtualMemory
+ * The last error is left alone.
  * Threads   any, at once
  * Since     0.2
  * Contract  learn.microsoft.com, memoryapi.h, ReclaimVirtualMemory
