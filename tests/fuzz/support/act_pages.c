@@ -107,6 +107,10 @@ static void commit_or_reset(unsigned owner, bool commit) {
     world_expect(is, should);
     if (!is && (uintptr_t)start != model_round_down(address, MODEL_PAGE))
         verify_fail("the start is %p", start);
+    if (!is && !commit) {
+        world.reset_address = address;
+        world.reset_size = size;
+    }
     world_check_range(address, size);
 }
 

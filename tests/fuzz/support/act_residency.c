@@ -28,7 +28,7 @@ static enum moat_status model_lock_pages(const struct model_run *run) {
     for (size_t i = 0; i < run->count; i++) {
         struct model_page *page = &run->first[i];
         if (page->protection & MOAT_PAGE_GUARD) {
-            page->protection &= (uint16_t)~MOAT_PAGE_GUARD;
+            model_set_protection(page, page->protection & ~MOAT_PAGE_GUARD);
             return MOAT_GUARD_TOUCHED;
         }
         if (!model_readable(page))
@@ -41,8 +41,7 @@ static void note_locked(const struct model_run *run) {
     for (size_t i = 0; i < run->count; i++) {
         struct model_page *page = &run->first[i];
         page->locked = true;
-        if (model_writable(page) && page->written == MODEL_CLEAN)
-            page->written = MODEL_PERHAPS_WRITTEN;
+        model_set_protection(page, page->protection);
     }
 }
 
@@ -136,7 +135,7 @@ void act_discard(unsigned owner) {
         run.first[i].content = 0;
         run.first[i].unsure = false;
         run.first[i].touched = false;
-        perhaps_written(&run.first[i]);
+        run.first[i].written = MODEL_PERHAPS_WRITTEN; /* the kernel forgets the page */
     }
     world_check_range(address, size);
 }
@@ -167,8 +166,9 @@ static enum moat_status look_for_losses(const struct model_run *run, bool *open)
 }
 
 void act_reset_undo(unsigned owner) {
-    uintptr_t address = world_address();
-    size_t size = world_size(address);
+    bool last = world.reset_size && (input_take(1) & 1);
+    uintptr_t address = last ? world.reset_address : world_address();
+    size_t size = last ? world.reset_size : world_size(address);
     uint32_t protection = input_protection();
     void *start = NULL;
     bool open = false;
@@ -202,7 +202,8 @@ void act_reset_undo(unsigned owner) {
 
 /* Have the kernel drop now what it may drop at any time. */
 void act_drop_content(unsigned owner) {
-    uintptr_t address = model_round_down(world_address(), MODEL_PAGE);
+    bool last = world.reset_size && (input_take(1) & 3);
+    uintptr_t address = model_round_down(last ? world.reset_address : world_address(), MODEL_PAGE);
     struct model_region *region = model_find(&world.model, address);
 
     (void)owner;
@@ -226,7 +227,7 @@ void act_guard_fault(unsigned owner) {
     if (moat_guard_fault((void *)address) != armed)
         verify_fail("a guard is%s armed, by the answer", armed ? " not" : "");
     if (armed)
-        page->protection &= (uint16_t)~MOAT_PAGE_GUARD;
+        model_set_protection(page, page->protection & ~MOAT_PAGE_GUARD);
     world_check_range(address, MODEL_PAGE);
 }
 
@@ -240,7 +241,7 @@ void act_touch(unsigned owner) {
     if (!page || !page->protection || (page->protection & MOAT_PAGE_NOACCESS))
         return;
     bool armed = (page->protection & MOAT_PAGE_GUARD) != 0;
-    page->protection &= (uint16_t)~MOAT_PAGE_GUARD;
+    model_set_protection(page, page->protection & ~MOAT_PAGE_GUARD);
     bool write = model_writable(page) && !page->unsure && (input_take(1) & 1);
     uint64_t word = page->content ? model_round_down(address, MODEL_PAGE) | page->content : 0;
     verify_note("%u %s %#lx, %s", owner, write ? "write" : "read", (unsigned long)address,

@@ -167,7 +167,7 @@ enum moat_status model_commit(struct model *model, unsigned owner, uintptr_t add
     for (size_t i = 0; i < run.count; i++) {
         if (run.first[i].protection == 0)
             run.first[i] = (struct model_page){0};
-        run.first[i].protection = (uint16_t)protection;
+        model_set_protection(&run.first[i], protection);
     }
     model->stats[owner].bytes_committed += fresh * MODEL_PAGE;
     model->stats[owner].commits++;
@@ -281,7 +281,7 @@ enum moat_status model_protect(struct model *model, unsigned owner, uintptr_t ad
             return MOAT_INVALID_ADDRESS;
     *old = seen(run.region, run.first);
     for (size_t i = 0; i < run.count; i++)
-        run.first[i].protection = (uint16_t)protection;
+        model_set_protection(&run.first[i], protection);
     return MOAT_OK;
 }
 
@@ -315,6 +315,12 @@ bool model_readable(const struct model_page *page) {
 bool model_writable(const struct model_page *page) {
     return model_readable(page) &&
            (page->protection & (MOAT_PAGE_READWRITE | MOAT_PAGE_EXECUTE_READWRITE)) != 0;
+}
+
+void model_set_protection(struct model_page *page, uint32_t protection) {
+    page->protection = (uint16_t)protection;
+    if (page->locked && model_writable(page) && page->written == MODEL_CLEAN)
+        page->written = MODEL_PERHAPS_WRITTEN;
 }
 
 void model_wrote(struct model_page *page) {

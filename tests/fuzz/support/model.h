@@ -142,6 +142,10 @@ void model_query(const struct model_region *region, uintptr_t address, struct mo
 bool model_readable(const struct model_page *page);
 bool model_writable(const struct model_page *page);
 
+/* Give a committed page another protection. The kernel writes to locked pages that become writable,
+ * so that no later write has to wait. */
+void model_set_protection(struct model_page *page, uint32_t protection);
+
 /* A page was written: all that this changes but the content. */
 void model_wrote(struct model_page *page);
 

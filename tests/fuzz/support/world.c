@@ -38,8 +38,8 @@ static struct moat_manager *create(unsigned owner, unsigned mechanism, unsigned 
     if (mechanism == 2)
         options.backend = MOAT_BACKEND_MIMALLOC;
     if ((choice & 0x18) == 0x18) {
-        options.quota_bytes = (choice >> 5) * MIB + MIB / 2;
-        options.reserve_bytes = choice & 0x20 ? MIB / 2 : 6 * MODEL_PAGE;
+        options.quota_bytes = (choice >> 5) * MIB / 2 + MIB / 4;
+        options.reserve_bytes = choice & 0x20 ? MIB / 4 : 6 * MODEL_PAGE;
     }
     enum moat_status status = moat_manager_create(&options, &manager);
     if (status == MOAT_NOT_SUPPORTED && mechanism == 2) /* no such library here */
@@ -110,6 +110,7 @@ void world_begin(void) {
     world.managers[1] = create(1, mechanisms / MECHANISMS % MECHANISMS, input_take(1));
     (void)moat_set_critical_level(MOAT_TASK_CRITICAL);
     world.model.level = MOAT_TASK_CRITICAL;
+    world.reset_size = 0;
 }
 
 /* --- Aiming --- */

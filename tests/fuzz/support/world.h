@@ -24,6 +24,8 @@ struct world {
     struct world_window windows[WORLD_WINDOWS];
     struct world_window limited; /* where regions are placed within limits; no window */
     bool in_arena;               /* the first window lies in an arena; else in none */
+    uintptr_t reset_address;     /* what was reset last, so that undos and drops meet it */
+    size_t reset_size;
 };
 
 extern struct world world;
