@@ -59,6 +59,22 @@ HRESULT reserve_over(void) {
     return alloc(region, PAGE, MEM_RESERVE, PAGE_READWRITE);
 }
 
+HRESULT alloc_large_pages(void) {
+    const DWORD type = MEM_RESERVE | MEM_COMMIT | MEM_LARGE_PAGES;
+    return alloc(NULL, GetLargePageMinimum() + (2 << 20), type, PAGE_READWRITE);
+}
+
+/* Pages that were never written cannot be told from pages that the kernel has dropped. */
+HRESULT undo_too_late(void) {
+    must(alloc(region, PAGE, MEM_RESET, PAGE_READWRITE) == S_OK, "a reset");
+    return alloc(region, PAGE, MEM_RESET_UNDO, PAGE_READWRITE);
+}
+
+HRESULT undo_without_access(void) {
+    must(alloc(region, PAGE, MEM_COMMIT, PAGE_NOACCESS) == S_OK, "a page without access");
+    return alloc(region, PAGE, MEM_RESET_UNDO, PAGE_READWRITE);
+}
+
 static HRESULT free_memory(void *address, SIZE_T size, DWORD type) {
     return host->lpVtbl->VirtualFree(host, address, size, type);
 }
@@ -169,7 +185,9 @@ HRESULT protect_invalid(void) {
 HRESULT protect_free(void) {
     must(decommit() == S_OK, "a decommit");
     HRESULT result = protect_with(region, PAGE, PAGE_READONLY);
-    return result == WIN32_487 ? protect_with((void *)0x10000, PAGE, PAGE_READONLY) : result;
+    if (result == WIN32_487)
+        result = protect_with((void *)0x10000, PAGE, PAGE_READONLY);
+    return result == WIN32_487 ? protect_with(block, 1, PAGE_READONLY) : result;
 }
 
 HRESULT protect_middle(void) {
@@ -221,6 +239,10 @@ HRESULT needs_too_much(void) {
     return host->lpVtbl->NeedsVirtualAddressSpace(host, NULL, (SIZE_T)1 << 62);
 }
 
+HRESULT needs_outside(void) {
+    return host->lpVtbl->NeedsVirtualAddressSpace(host, mapping, SIZE_MAX / 2);
+}
+
 HRESULT acquired(void) {
     return host->lpVtbl->AcquiredVirtualAddressSpace(host, mapping, PAGE);
 }
@@ -229,6 +251,8 @@ HRESULT acquired_nothing(void) {
     HRESULT result = host->lpVtbl->AcquiredVirtualAddressSpace(host, mapping, 0);
     if (result == E_INVALIDARG)
         result = host->lpVtbl->AcquiredVirtualAddressSpace(host, mapping, SIZE_MAX);
+    if (result == E_INVALIDARG)
+        result = host->lpVtbl->AcquiredVirtualAddressSpace(host, mapping + 1, PAGE);
     return result;
 }
 

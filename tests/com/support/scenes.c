@@ -60,6 +60,25 @@ bool plain(void) {
     return set("timeout=0");
 }
 
+/* The number in a file; 0 if there is none. */
+static unsigned long number_in(const char *path) {
+    unsigned long number = 0;
+    FILE *file = fopen(path, "r");
+    if (file == NULL)
+        return 0;
+    if (fscanf(file, "%lu", &number) != 1)
+        number = 0;
+    fclose(file);
+    return number;
+}
+
+#define LARGE_FOLDER "/sys/kernel/mm/hugepages/hugepages-2048kB/"
+
+bool no_large_pages(void) {
+    return plain() && number_in(LARGE_FOLDER "nr_hugepages") == 0 &&
+           number_in(LARGE_FOLDER "nr_overcommit_hugepages") == 0;
+}
+
 bool unloaded(void) {
     (void)plain();
     must(moat_set_runtime_state(native, MOAT_RUNTIME_UNLOADED) == MOAT_OK, "unloaded");

@@ -12,8 +12,10 @@
 
 #include <stdbool.h>
 
-#define WIN32_487 HRESULT_FROM_WIN32(ERROR_INVALID_ADDRESS)
-#define WIN32_24  HRESULT_FROM_WIN32(ERROR_BAD_LENGTH)
+#define WIN32_487  HRESULT_FROM_WIN32(ERROR_INVALID_ADDRESS)
+#define WIN32_24   HRESULT_FROM_WIN32(ERROR_BAD_LENGTH)
+#define WIN32_31   HRESULT_FROM_WIN32(ERROR_GEN_FAILURE)
+#define WIN32_1314 HRESULT_FROM_WIN32(ERROR_PRIVILEGE_NOT_HELD)
 
 /* A method, a result, and how it comes to it: a scene and a call, or the reason why never. */
 struct cell {
@@ -53,6 +55,7 @@ bool locked_for_long(void);
 bool locked_and_called_off(void);
 bool locked_until_end(void);
 bool quota_full(void);
+bool no_large_pages(void); /* are set aside on this machine */
 bool at_map_limit(void);
 bool no_more_address_space(void); /* no mapping may be made */
 bool no_more_heaps(void);         /* there is memory for */
@@ -67,6 +70,9 @@ HRESULT commit_readonly(void);
 HRESULT alloc_null(void);
 HRESULT alloc_invalid(void);
 HRESULT reserve_over(void);
+HRESULT alloc_large_pages(void);
+HRESULT undo_too_late(void);
+HRESULT undo_without_access(void);
 HRESULT release(void);
 HRESULT release_twice(void);
 HRESULT release_of_another(void);
@@ -90,6 +96,7 @@ HRESULT memory_load_null(void);
 HRESULT register_callback(void);
 HRESULT needs(void);
 HRESULT needs_too_much(void);
+HRESULT needs_outside(void);
 HRESULT acquired(void);
 HRESULT acquired_nothing(void);
 HRESULT acquired_region(void);
