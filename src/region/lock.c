@@ -101,12 +101,30 @@ static void clear(const struct moat_region_ref *ref) {
     set_depth(ref, 0);
 }
 
-void moat_region_abandon(const struct moat_region_ref *ref) {
-    clear(ref);
+static void let_go(const struct moat_region_ref *ref) {
+    set_depth(ref, 0);
     /* R(abandon) */
     atomic_fetch_add_explicit(&moat_region_extra(ref)->abandoned, 1, memory_order_release);
     if (moat_life_unlock(&ref->region->life))
         moat_life_wake(&ref->region->life);
+}
+
+bool moat_region_abandon(const struct moat_region_ref *ref) {
+    uintptr_t own = moat_os_thread_token();
+    /* R(end) */
+    if (!atomic_compare_exchange_strong_explicit(&moat_region_extra(ref)->holder, &own, 0,
+                                                 memory_order_release, memory_order_relaxed))
+        return false;
+    let_go(ref);
+    return true;
+}
+
+void moat_region_take_lock(const struct moat_region_ref *ref) {
+    if (!moat_life_locked(&ref->region->life))
+        return;
+    /* A(end) */
+    (void)atomic_exchange_explicit(&moat_region_extra(ref)->holder, 0, memory_order_acquire);
+    let_go(ref);
 }
 
 void moat_region_nudge(const struct moat_region_ref *ref) {

@@ -8,6 +8,8 @@
  *
  * Edges
  *   abandon   a holder's end is counted, then its lock is undone -> who finds it undone sees that
+ *   end       a thread that ends is counted, then undoes its lock -> who finds it undone, or undoes
+ *             it in its place, sees it counted
  */
 #ifndef MOAT_REGION_LOCK_H
 #define MOAT_REGION_LOCK_H
@@ -31,9 +33,16 @@ enum moat_status moat_region_unlock(const struct moat_region_ref *ref);
 /* Whether the calling thread has it locked. */
 bool moat_region_held(const struct moat_region_ref *ref);
 
-/* Undo whatever lock there is: the calling thread ends with it, or the manager does. Those who wait
- * for the holder give up. */
-void moat_region_abandon(const struct moat_region_ref *ref);
+/*
+ * The calling thread ends: undo its lock. Those who wait for the holder give up.
+ *
+ * Returns   whether it had one that moat_region_take_lock did not come first to
+ */
+bool moat_region_abandon(const struct moat_region_ref *ref);
+
+/* The manager ends: undo whoever's lock there is. A thread that undoes it itself at this moment has
+ * entered, for whoever calls this, what it entered before. */
+void moat_region_take_lock(const struct moat_region_ref *ref);
 
 /* Have everybody who waits for this region look again whether waits were called off. */
 void moat_region_nudge(const struct moat_region_ref *ref);

@@ -39,14 +39,10 @@ static uint32_t count_of(uint64_t waiting, uint32_t process) {
     return waiting >> 32 == process ? (uint32_t)waiting : 0;
 }
 
-static void join(struct moat_queue *queue) {
-    struct moat_waits *waits = queue->patience->waits;
-    uint32_t process;
-    if (queue->joined || !waits)
-        return;
-    process = moat_os_process();
-    /* relaxed: the word is read by who has called the waits off and is about to end the manager;
-     * who joins after that was told not to begin. */
+uint32_t moat_waits_enter(struct moat_waits *waits) {
+    uint32_t process = moat_os_process();
+    /* relaxed: what enters is found by who drains through what it does next; who waits in vain and
+     * joins after the waits were called off was told not to begin. */
     uint64_t before = atomic_load_explicit(&waits->waiting, memory_order_relaxed);
     uint64_t after;
     do
@@ -54,7 +50,23 @@ static void join(struct moat_queue *queue) {
     /* relaxed: as above. */
     while (!atomic_compare_exchange_weak_explicit(&waits->waiting, &before, after,
                                                   memory_order_relaxed, memory_order_relaxed));
-    queue->joined = process;
+    return process;
+}
+
+void moat_waits_leave(struct moat_waits *waits, uint32_t process) {
+    /* A handler that interrupted the wait may have forked: the child was never counted. */
+    if (process != moat_os_process())
+        return;
+    /* R(queue) */
+    uint64_t before = atomic_fetch_sub_explicit(&waits->waiting, 1, memory_order_release);
+    if (count_of(before, process) == 1)
+        moat_os_wake(low_half(&waits->waiting));
+}
+
+static void join(struct moat_queue *queue) {
+    struct moat_waits *waits = queue->patience->waits;
+    if (!queue->joined && waits)
+        queue->joined = moat_waits_enter(waits);
 }
 
 enum moat_status moat_queue_wait(struct moat_queue *queue, const _Atomic uint64_t *life,
@@ -73,16 +85,9 @@ enum moat_status moat_queue_wait(struct moat_queue *queue, const _Atomic uint64_
 }
 
 enum moat_status moat_queue_leave(struct moat_queue *queue, enum moat_status status) {
-    struct moat_waits *waits = queue->patience->waits;
-    uint32_t process = queue->joined;
+    if (queue->joined)
+        moat_waits_leave(queue->patience->waits, queue->joined);
     queue->joined = 0;
-    /* A handler that interrupted the wait may have forked: the child was never counted. */
-    if (process == 0 || process != moat_os_process())
-        return status;
-    /* R(queue) */
-    uint64_t before = atomic_fetch_sub_explicit(&waits->waiting, 1, memory_order_release);
-    if (count_of(before, process) == 1)
-        moat_os_wake(low_half(&waits->waiting));
     return status;
 }
 

@@ -61,6 +61,10 @@ void moat_life_wake(const _Atomic uint64_t *life);
 /* Call off the waits that go on. Whoever sleeps has to be nudged and woken after this. */
 void moat_waits_cancel(struct moat_waits *waits);
 
+/* Be one of those that moat_waits_drain waits for, and be it no more; what enter returned. */
+uint32_t moat_waits_enter(struct moat_waits *waits);
+void moat_waits_leave(struct moat_waits *waits, uint32_t process);
+
 /* Wait until nobody waits; calls that begin to wait meanwhile are waited for as well. A forked
  * child has none of its parent's threads and waits for none of them. */
 void moat_waits_drain(struct moat_waits *waits);

@@ -3,7 +3,6 @@
 #include "vm/free.h"
 
 #include "os/os.h"
-#include "region/lock.h"
 #include "region/parts.h"
 #include "region/trap.h"
 #include "vm/quota.h"
@@ -176,7 +175,6 @@ enum moat_status moat_release_tagged(struct moat_manager *manager, void *address
 }
 
 enum moat_status moat_release_any(const struct moat_region_ref *ref) {
-    moat_region_abandon(ref);
     enum moat_status status = release(ref->owner, ref);
     return status == MOAT_NOT_OURS ? moat_refuse_free(ref->owner, "release", ref->base) : status;
 }

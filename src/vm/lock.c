@@ -20,11 +20,11 @@ static _Thread_local uint32_t locks_held;
 
 static _Thread_local bool end_is_watched;
 
+/* Threads that undo a lock as they end: no manager goes meanwhile. */
+static struct moat_waits ends;
+
 static void report_abandoned(const struct moat_region_ref *ref) {
     char text[192];
-
-    if (ref->owner->options.report == MOAT_REPORT_OFF)
-        return;
     size_t length = moat_format(text, sizeof(text),
                                 "moat: thread %u ended and held the lock of the region at %#lx, "
                                 "%zu bytes; it is unlocked now, calls that waited were given up\n",
@@ -32,13 +32,31 @@ static void report_abandoned(const struct moat_region_ref *ref) {
     moat_os_complain(text, length < sizeof(text) ? length : sizeof(text) - 1);
 }
 
+/* The report comes last: writing it may take any time, and whose region that was may be gone. */
 static void abandon_if_held(const struct moat_region_ref *ref, void *unused) {
+    bool report = false;
+
     (void)unused;
     if (!moat_region_held(ref))
         return;
-    moat_manager_count(ref->owner, MOAT_COUNT_LOCKS_ABANDONED, 1);
-    report_abandoned(ref);
-    moat_region_abandon(ref);
+    uint32_t entered = moat_waits_enter(&ends);
+    if (moat_region_abandon(ref)) {
+        moat_manager_count(ref->owner, MOAT_COUNT_LOCKS_ABANDONED, 1);
+        report = ref->owner->options.report != MOAT_REPORT_OFF;
+    }
+    moat_waits_leave(&ends, entered);
+    if (report)
+        report_abandoned(ref);
+}
+
+static void take_lock(const struct moat_region_ref *ref, void *unused) {
+    (void)unused;
+    moat_region_take_lock(ref);
+}
+
+void moat_manager_take_locks(struct moat_manager *manager) {
+    moat_manager_each(manager, take_lock, NULL);
+    moat_waits_drain(&ends);
 }
 
 static void at_thread_exit(void) {

@@ -112,6 +112,7 @@ void moat_manager_destroy(struct moat_manager *manager) {
     moat_pressure_stop(manager);
     moat_cancel_waits(manager);
     moat_waits_drain(&manager->waits);
+    moat_manager_take_locks(manager);
     moat_adopted_forget(manager);
     moat_manager_each(manager, release_one, &survived);
     /* A region that is not taken back keeps its pages and its owner: no later manager may come to

@@ -73,6 +73,10 @@ void moat_manager_each(const struct moat_manager *manager,
                        void (*visit)(const struct moat_region_ref *ref, void *context),
                        void *context);
 
+/* Undo all locks of the manager's regions, for it is going, and wait for threads that are about to
+ * do so themselves because they end. */
+void moat_manager_take_locks(struct moat_manager *manager);
+
 /* Whether the runtime that the manager serves was not declared unable or unloaded. */
 bool moat_manager_available(const struct moat_manager *manager);
 

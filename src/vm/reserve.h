@@ -22,7 +22,7 @@ enum moat_status moat_reserve_as(struct moat_manager *manager, void *address, si
 /* moat_release for the heap that tagged the region: MOAT_NOT_OURS unless it bears that tag. */
 enum moat_status moat_release_tagged(struct moat_manager *manager, void *address, void *tag);
 
-/* Release a region whatever it is and whoever has it locked: its manager is going. */
+/* Release a region whatever it is: its manager is going, and has undone all locks. */
 enum moat_status moat_release_any(const struct moat_region_ref *ref);
 
 #endif

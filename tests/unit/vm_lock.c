@@ -10,6 +10,7 @@
 #include <moat/moat.h>
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -248,6 +249,37 @@ Test(vm_lock, a_manager_that_goes_takes_locks_and_waits_with_it) {
     cr_assert_eq(it.status, MOAT_ABANDONED);
     cr_assert_eq(info_of(base).owner, NULL, "a locked region outlived its manager");
     /* The lock was this thread's: its end finds nothing to abandon. */
+}
+
+/* The report of a thread that ends is stuck in a pipe that is full, while its manager goes and
+ * another one's region comes to lie where the locked one did. */
+Test(vm_lock, a_thread_that_ends_with_its_manager_takes_no_lock_of_the_next) {
+    pthread_t thread;
+    int stuck[2];
+    char fill[4096] = {0};
+
+    stay_on_one_processor();
+    scene("timeout=600000");
+    cr_assert_eq(pipe2(stuck, O_NONBLOCK), 0);
+    while (write(stuck[1], fill, sizeof fill) > 0)
+        continue;
+    cr_assert_eq(fcntl(stuck[1], F_SETFL, 0), 0);
+    int before = dup(STDERR_FILENO);
+    dup2(stuck[1], STDERR_FILENO);
+    pthread_barrier_init(&locked, NULL, 2);
+    atomic_store(&may_end, true);
+    cr_assert_eq(pthread_create(&thread, NULL, lock_and_end, NULL), 0);
+    pthread_barrier_wait(&locked);
+    pause_ms(100);
+    moat_manager_destroy(manager);
+    scene("timeout=600000");
+    cr_assert_eq(make(LOCK), MOAT_OK);
+    while (read(stuck[0], fill, sizeof fill) > 0)
+        continue;
+    pthread_join(thread, NULL);
+    dup2(before, STDERR_FILENO);
+    cr_assert_eq(make(UNLOCK), MOAT_OK, "the thread has undone a lock that was not its own");
+    moat_manager_destroy(manager);
 }
 
 Test(vm_lock, a_forked_child_holds_what_its_thread_held) {
