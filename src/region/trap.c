@@ -70,13 +70,13 @@ static int protect(struct moat_space *space, const struct moat_run *run) {
     return 0;
 }
 
-/* The only rung of a backend whose pages stay resident: poison, then no access. */
+/* The only rung of a backend whose pages stay resident: poison, then no access. They are made
+ * writable whatever the books say: after an undo that the kernel refused, and whose outcome it
+ * would not tell, the books may be wrong, and here it would be Moat itself that faults. */
 static int poison_and_protect(struct moat_space *space, const struct moat_run *run,
                               uint8_t poison) {
     unsigned before = moat_page_access(run->state, run->open);
-    int error = 0;
-    if (before != (MOAT_OS_READ | MOAT_OS_WRITE))
-        error = moat_os_protect(at(run->start), length(run), MOAT_OS_READ | MOAT_OS_WRITE);
+    int error = moat_os_protect(at(run->start), length(run), MOAT_OS_READ | MOAT_OS_WRITE);
     if (!error)
         error = space->backend->empty(at(run->start), length(run), poison);
     if (!error)

@@ -65,6 +65,23 @@ Test(vm_backend, a_decommit_that_is_refused_keeps_rights_and_books) {
     moat_manager_destroy(manager);
 }
 
+/* The rights of a page stay what a protect has made them, and nobody can find that out. */
+Test(vm_backend, a_decommit_does_not_fault_where_an_undo_was_refused) {
+    struct moat_manager *manager = create(MOAT_BACKEND_MIMALLOC);
+    uint32_t old;
+    void *base;
+
+    ok(moat_reserve(manager, NULL, 2 * PAGE, RW, MOAT_RESERVE_COMMIT, &base));
+    ok(moat_protect(manager, (char *)base + PAGE, PAGE, MOAT_PAGE_NOACCESS, &old));
+    inject_fail_from(INJECT_MPROTECT, 2, ENOMEM);
+    inject_fail_from(INJECT_OPEN, 1, EACCES);
+    cr_assert_neq(moat_protect(manager, base, 2 * PAGE, RO, &old), MOAT_OK);
+    inject_clear();
+    ok(moat_decommit(manager, base, PAGE));
+    ok(moat_release(manager, base));
+    moat_manager_destroy(manager);
+}
+
 /* What it could not give back belongs to nobody, the next manager least of all. */
 Test(vm_backend, a_region_left_behind_has_no_heir) {
     struct moat_manager *manager = create(MOAT_BACKEND_OS);
