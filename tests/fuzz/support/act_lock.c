@@ -12,8 +12,15 @@ static struct model_region *find(unsigned owner, uintptr_t address) {
     return region && region->owner == owner ? region : NULL;
 }
 
+/* The same region again, mostly, so that locks are nested. */
+static uintptr_t choose(void) {
+    if ((input_take(1) & 3) == 0)
+        world.lock_address = world_address();
+    return world.lock_address;
+}
+
 void act_lock(unsigned owner) {
-    uintptr_t address = world_address();
+    uintptr_t address = choose();
     struct model_region *region = find(owner, address);
 
     verify_note("%u lock %#lx", owner, (unsigned long)address);
@@ -24,7 +31,7 @@ void act_lock(unsigned owner) {
 }
 
 void act_unlock(unsigned owner) {
-    uintptr_t address = world_address();
+    uintptr_t address = choose();
     struct model_region *region = find(owner, address);
     enum moat_status should = MOAT_NOT_OURS;
 

@@ -110,6 +110,8 @@ static void commit_or_reset(unsigned owner, bool commit) {
     if (!is && !commit) {
         world.reset_address = address;
         world.reset_size = size;
+        if (input_take(1) & 1)
+            act_drop_content(owner);
     }
     world_check_range(address, size);
 }

@@ -166,7 +166,7 @@ static enum moat_status look_for_losses(const struct model_run *run, bool *open)
 }
 
 void act_reset_undo(unsigned owner) {
-    bool last = world.reset_size && (input_take(1) & 1);
+    bool last = world.reset_size && (input_take(1) & 3);
     uintptr_t address = last ? world.reset_address : world_address();
     size_t size = last ? world.reset_size : world_size(address);
     uint32_t protection = input_protection();

@@ -111,6 +111,7 @@ void world_begin(void) {
     (void)moat_set_critical_level(MOAT_TASK_CRITICAL);
     world.model.level = MOAT_TASK_CRITICAL;
     world.reset_size = 0;
+    world.lock_address = 0;
 }
 
 /* --- Aiming --- */

@@ -26,6 +26,7 @@ struct world {
     bool in_arena;               /* the first window lies in an arena; else in none */
     uintptr_t reset_address;     /* what was reset last, so that undos and drops meet it */
     size_t reset_size;
+    uintptr_t lock_address; /* where a region was locked or unlocked last */
 };
 
 extern struct world world;
