@@ -28,10 +28,10 @@ enum presence { HERE, MOVING, AWAY };
 /* Without markers and with. */
 static _Atomic(struct moat_space *) lists[2][MOAT_ARENAS_MAX];
 
-/* Moves begun << 32 | moves that go on; and the process of the last one: a forked child inherits
- * moves that never end. */
-static _Atomic uint64_t moves;
-static _Atomic uint32_t mover;
+/* Moves begun and moves ended, together; and process << 32 | its moves that go on, because a forked
+ * child inherits moves that never end. */
+static _Atomic uint64_t steps;
+static _Atomic uint64_t moving;
 
 struct moat_space *moat_arenas_at(bool markers, size_t number) {
     if (number >= MOAT_ARENAS_MAX)
@@ -90,30 +90,46 @@ bool moat_arena_meets(uintptr_t start, uintptr_t end) {
     return meeting(start, end) != NULL;
 }
 
+static uint32_t count_of(uint64_t moves, uint32_t process) {
+    return moves >> 32 == process ? (uint32_t)moves : 0;
+}
+
 uint64_t moat_arena_moves(void) {
     /* A(move) */
-    return atomic_load_explicit(&moves, memory_order_acquire);
+    return atomic_load_explicit(&steps, memory_order_acquire);
 }
 
 bool moat_arena_moved(uint64_t since) {
-    uint64_t now = moat_arena_moves();
-    if (now != since)
+    /* A(move) before the steps are read: what has ended by now has made one. */
+    uint64_t now = atomic_load_explicit(&moving, memory_order_acquire);
+    if (moat_arena_moves() != since)
         return true;
-    /* relaxed: a mover that another one has overwritten is of the same process. */
-    uint32_t process = atomic_load_explicit(&mover, memory_order_relaxed);
-    return (uint32_t)now != 0 && process == moat_os_process();
+    return now != 0 && count_of(now, moat_os_process()) != 0;
 }
 
-static void begin_move(void) {
-    /* relaxed: as in moat_arena_moved. */
-    atomic_store_explicit(&mover, moat_os_process(), memory_order_relaxed);
+/* Returns what end_move needs. */
+static uint32_t begin_move(void) {
+    uint32_t process = moat_os_process();
+    /* relaxed: compared when it is swapped. */
+    uint64_t before = atomic_load_explicit(&moving, memory_order_relaxed);
+    uint64_t after;
+    do
+        after = (uint64_t)process << 32 | (count_of(before, process) + 1);
+    /* relaxed: seen by whoever sees the step that follows. */
+    while (!atomic_compare_exchange_weak_explicit(&moving, &before, after, memory_order_relaxed,
+                                                  memory_order_relaxed));
     /* R(move) A(move) */
-    atomic_fetch_add_explicit(&moves, (UINT64_C(1) << 32) + 1, memory_order_acq_rel);
+    atomic_fetch_add_explicit(&steps, 1, memory_order_acq_rel);
+    return process;
 }
 
-static void end_move(void) {
+static void end_move(uint32_t process) {
     /* R(move) */
-    atomic_fetch_sub_explicit(&moves, 1, memory_order_release);
+    atomic_fetch_add_explicit(&steps, 1, memory_order_release);
+    /* A handler may have forked meanwhile: the child's moves are counted without this one. */
+    if (process == moat_os_process())
+        /* R(move) */
+        atomic_fetch_sub_explicit(&moving, 1, memory_order_release);
 }
 
 static size_t size_of(const struct moat_space *arena) {
@@ -229,9 +245,9 @@ static bool add(bool markers, size_t need, size_t *number) {
 }
 
 bool moat_arenas_add(bool markers, size_t need, size_t *number) {
-    begin_move();
+    uint32_t process = begin_move();
     bool added = add(markers, need, number);
-    end_move();
+    end_move(process);
     return added;
 }
 
@@ -304,8 +320,8 @@ size_t moat_arena_retire(struct moat_space *arena) {
     for (size_t block = 1; block + 1 < arena->block_count; block++)
         if (moat_claim_any_taken(arena, block))
             return 0;
-    begin_move();
+    uint32_t process = begin_move();
     size_t size = retire(arena);
-    end_move();
+    end_move(process);
     return size;
 }
