@@ -159,6 +159,7 @@ MOAT_API MOAT_CHECKED enum moat_status moat_heap_free(struct moat_heap *heap, vo
  *           MOAT_NO_ACCESS   heap or size is NULL
  * Threads   any, at once
  * Since     0.2
+ * Contract  HeapSize
  */
 MOAT_API MOAT_CHECKED enum moat_status moat_heap_block_size(struct moat_heap *heap,
                                                             const void *block, size_t *size);
@@ -175,6 +176,7 @@ MOAT_API MOAT_CHECKED enum moat_status moat_heap_block_size(struct moat_heap *he
  * Returns   MOAT_OK; MOAT_NO_ACCESS when heap or visit is NULL
  * Threads   any, at once
  * Since     0.2
+ * Contract  HeapWalk
  */
 MOAT_API MOAT_CHECKED enum moat_status moat_heap_walk(struct moat_heap *heap,
                                                       int (*visit)(const struct moat_heap_block *,
@@ -183,6 +185,8 @@ MOAT_API MOAT_CHECKED enum moat_status moat_heap_walk(struct moat_heap *heap,
 
 /*
  * Count what the heap holds; takes as long as a walk.
+ *
+ *   stats   receives the counts
  *
  * Returns   MOAT_OK; MOAT_NO_ACCESS when heap or stats is NULL
  * Threads   any, at once

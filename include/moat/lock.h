@@ -53,6 +53,7 @@ enum moat_runtime_state {
  * After a failure nothing is locked.
  * Threads   any, at once
  * Since     0.2
+ * Contract  the hosting interface, HOST_E_TIMEOUT and HOST_E_ABANDONED
  */
 MOAT_API MOAT_CHECKED enum moat_status moat_lock(struct moat_manager *manager, const void *address);
 
@@ -68,6 +69,7 @@ MOAT_API MOAT_CHECKED enum moat_status moat_lock(struct moat_manager *manager, c
  *           MOAT_UNAVAILABLE, MOAT_CORRUPT
  * Threads   any, at once
  * Since     0.2
+ * Contract  the hosting interface, HOST_E_NOT_OWNER
  */
 MOAT_API MOAT_CHECKED enum moat_status moat_unlock(struct moat_manager *manager,
                                                    const void *address);
@@ -81,6 +83,7 @@ MOAT_API MOAT_CHECKED enum moat_status moat_unlock(struct moat_manager *manager,
  * Cost      a look at every region there ever was at once
  * Threads   any, at once; not in signal handlers
  * Since     0.2
+ * Contract  the hosting interface, HOST_E_ABANDONED
  */
 MOAT_API void moat_cancel_waits(struct moat_manager *manager);
 
@@ -95,6 +98,7 @@ MOAT_API void moat_cancel_waits(struct moat_manager *manager);
  *           MOAT_NO_ACCESS          manager is NULL
  * Threads   any, at once
  * Since     0.2
+ * Contract  the hosting interface, HOST_E_CLRNOTAVAILABLE
  */
 MOAT_API MOAT_CHECKED enum moat_status moat_set_runtime_state(struct moat_manager *manager,
                                                               enum moat_runtime_state state);

@@ -157,6 +157,7 @@ MOAT_API MOAT_CHECKED enum moat_status moat_manager_default(struct moat_manager 
 /*
  * Reserve a region, and commit it with MOAT_RESERVE_COMMIT.
  *
+ *   manager      the owner of the region from now on
  *   address      NULL: Moat chooses, with a guard page or more on both sides.
  *                Else the region starts at `address` rounded down to 64 KiB and ends at
  *                `address + size` rounded up to a page; guards of other regions yield to it.
@@ -184,6 +185,7 @@ MOAT_API MOAT_CHECKED enum moat_status moat_manager_default(struct moat_manager 
  *           MOAT_NOT_SUPPORTED      MOAT_RESERVE_WRITE_WATCH, and nothing here records writes
  *           MOAT_NO_ACCESS          base is NULL
  * After a failure nothing has changed.
+ * Threads   any, at once
  * Since     0.1
  * Contract  VirtualAlloc, MEM_RESERVE
  */
@@ -209,6 +211,7 @@ MOAT_API MOAT_CHECKED enum moat_status moat_reserve(struct moat_manager *manager
  * After a failure nothing has changed. If the kernel refuses to undo as well, the pages concerned
  * are uncommitted to every query and, with markers, inaccessible; on the protect rung they may stay
  * accessible, which is counted in guard_failures.
+ * Threads   any, at once
  * Since     0.1
  * Contract  VirtualAlloc, MEM_COMMIT
  */
@@ -220,6 +223,7 @@ MOAT_API MOAT_CHECKED enum moat_status moat_commit(struct moat_manager *manager,
  * it is written again. Uncommitted pages in the range stay as they are.
  *
  * Parameters and results as moat_commit; the protection must be valid and is ignored.
+ * Threads   any, at once
  * Since     0.1
  * Contract  VirtualAlloc, MEM_RESET
  */
@@ -243,6 +247,7 @@ MOAT_API MOAT_CHECKED enum moat_status moat_reset(struct moat_manager *manager, 
  * After MOAT_MAP_LIMIT or MOAT_NO_MEMORY the region is still owned; pages that already trap are
  * reported as decommitted, the others keep their content (with the mimalloc backend, which poisons
  * pages before they trap, the page that was refused may have lost it).
+ * Threads   any, at once
  * Since     0.1
  * Contract  VirtualFree, MEM_DECOMMIT
  */
@@ -263,6 +268,7 @@ MOAT_API MOAT_CHECKED enum moat_status moat_decommit(struct moat_manager *manage
  *           MOAT_MAP_LIMIT, MOAT_NO_MEMORY   as moat_decommit: still owned, may be tried again
  *           MOAT_NOT_OWNER   another thread holds the lock of the region: at once
  *           MOAT_TIMEOUT     calls on its pages, or another release, stayed unfinished
+ * Threads   any, at once
  * Since     0.1
  * Contract  VirtualFree, MEM_RELEASE
  */
@@ -288,6 +294,7 @@ MOAT_API MOAT_CHECKED enum moat_status moat_release(struct moat_manager *manager
  *           MOAT_NO_ACCESS          old is NULL
  *           MOAT_MAP_LIMIT, MOAT_COMMIT_LIMIT, MOAT_NO_MEMORY, MOAT_TIMEOUT
  * After a failure nothing has changed.
+ * Threads   any, at once
  * Since     0.1
  * Contract  VirtualProtect
  */

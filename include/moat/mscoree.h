@@ -233,6 +233,12 @@ struct IHostMemoryManager {
 };
 
 #ifdef COBJMACROS
+#define ICLRMemoryNotificationCallback_QueryInterface(This, riid, object) \
+    ((This)->lpVtbl->QueryInterface((This), (riid), (object)))
+#define ICLRMemoryNotificationCallback_AddRef(This) ((This)->lpVtbl->AddRef((This)))
+#define ICLRMemoryNotificationCallback_Release(This) ((This)->lpVtbl->Release((This)))
+#define ICLRMemoryNotificationCallback_OnMemoryNotification(This, level) \
+    ((This)->lpVtbl->OnMemoryNotification((This), (level)))
 #define IHostMalloc_QueryInterface(This, riid, object) \
     ((This)->lpVtbl->QueryInterface((This), (riid), (object)))
 #define IHostMalloc_AddRef(This) ((This)->lpVtbl->AddRef((This)))

@@ -43,6 +43,9 @@ struct moat_manager;
  *           MOAT_MAP_LIMIT, MOAT_NO_MEMORY   read-only pages could not be made writable, or not be
  *                               made read-only again
  *           else as moat_commit
+ * After MOAT_MAP_LIMIT or MOAT_NO_MEMORY some pages are kept, and read-only pages may be left
+ * writable. After any other failure but MOAT_CONTENT_LOST nothing has changed.
+ * Threads   any, at once
  * Since     0.2
  * Contract  VirtualAlloc, MEM_RESET_UNDO
  */
@@ -64,6 +67,7 @@ MOAT_API MOAT_CHECKED enum moat_status moat_reset_undo(struct moat_manager *mana
  *           MOAT_NO_MEMORY          the kernel refused: some pages may have lost their content
  *           MOAT_TIMEOUT, MOAT_ABANDONED, MOAT_UNAVAILABLE
  * After any other failure nothing has changed.
+ * Threads   any, at once
  * Since     0.2
  * Contract  DiscardVirtualMemory
  */
@@ -91,6 +95,7 @@ MOAT_API MOAT_CHECKED enum moat_status moat_discard(struct moat_manager *manager
  *           MOAT_MAP_LIMIT, MOAT_NO_MEMORY, MOAT_TIMEOUT, MOAT_ABANDONED, MOAT_UNAVAILABLE
  * After a failure nothing has changed, but for the first guard in the range, and for memory that no
  * manager reserved: there a prefix may stay locked.
+ * Threads   any, at once
  * Since     0.2
  * Contract  VirtualLock
  */
@@ -109,6 +114,7 @@ MOAT_API MOAT_CHECKED enum moat_status moat_lock_pages(struct moat_manager *mana
  *                                   is not known what is locked: only a hole is told
  *           MOAT_MAP_LIMIT, MOAT_NO_MEMORY, MOAT_TIMEOUT, MOAT_ABANDONED, MOAT_UNAVAILABLE
  * After a failure nothing has changed.
+ * Threads   any, at once
  * Since     0.2
  * Contract  VirtualUnlock
  */

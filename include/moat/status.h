@@ -53,7 +53,9 @@ struct moat_status_info {
 };
 
 /*
- * The row of the status table for `status`.
+ * The row of the status table for `status`: what to write into a log, and what the other faces say.
+ *
+ *   status   any value
  *
  * Returns   never NULL: a value outside the enumeration gets the row of MOAT_CORRUPT
  * Threads   any, at once; async-signal-safe
