@@ -3,9 +3,9 @@
  * moat: reserve, commit, protect, decommit, release and query regions of pages.
  *
  * The native face. win32.h and mscoree.h are thin translations of it, so the rules here are the
- * Win32 rules: page 4096 bytes, reservations start on multiples of 65536, addresses are rounded as
- * VirtualAlloc rounds them, and every call does the whole of what it says or changes nothing. The
- * one exception is stated at moat_decommit and moat_release.
+ * Win32 rules: page 4096 bytes, reservations start on multiples of 65536, user space ends before
+ * 0x7FFFFFFF0000, addresses are rounded as VirtualAlloc rounds them, and every call does the whole
+ * of what it says or changes nothing. Exceptions are stated where they belong, as at moat_decommit.
  *
  * Regions belong to the manager that reserved them. Freeing through another manager is refused with
  * MOAT_NOT_OURS; moat_query and moat_protect answer for every address of the process.

@@ -310,14 +310,14 @@ MOAT_LAYOUT(sizeof(EMemoryAvailable) == 4 && sizeof(EMemoryCriticalLevel) == 4, 
  * Sizes are bytes. VirtualAlloc, VirtualFree, VirtualQuery and VirtualProtect take what those of
  * <moat/win32.h> take, to the same effect.
  *   - Results: success is exactly S_OK. A failure also sets the thread's Win32 last error, to the
- *     code that win32.h documents; bad arguments are E_INVALIDARG, no memory of any kind is
- *     E_OUTOFMEMORY, and a code without a documented result is HRESULT_FROM_WIN32. Pointers to
- *     write through are not NULL, else E_POINTER; what they point to is NULL or 0 after a failure,
- *     but for the buffer of VirtualQuery and *pflOldProtect, which stay as they were.
- *   - HOST_E_CLRNOTAVAILABLE comes from every method below, once its pointers are checked, while
- *     the host has declared the runtime unable to run or unloaded (moat_set_runtime_state), and for
- *     good after a call answered E_FAIL: that one found corruption, as the report on standard error
- *     tells.
+ *     code that win32.h documents, and leaves a sentence for moat_last_error_text; but for
+ *     QueryInterface. Bad arguments are E_INVALIDARG, no memory of any kind is E_OUTOFMEMORY, and a
+ *     code without a documented result is HRESULT_FROM_WIN32. Pointers to write through are not
+ *     NULL, else E_POINTER; what they point to is NULL or 0 after a failure, but for the buffer of
+ *     VirtualQuery and *pflOldProtect, which stay as they were.
+ *   - HOST_E_CLRNOTAVAILABLE comes from every method below, if not E_POINTER, while the host has
+ *     declared the runtime unable to run or unloaded (moat_set_runtime_state), and for good after a
+ *     call answered E_FAIL: that one found corruption, as the report on standard error tells.
  *   - HOST_E_TIMEOUT, HOST_E_ABANDONED and HOST_E_NOT_OWNER: VirtualAlloc that commits or resets,
  *     VirtualFree and VirtualProtect wait while another thread works on the same pages or holds the
  *     lock of the region (moat_lock), for the manager's timeout, and until waits are called off or

@@ -16,6 +16,7 @@
 #include "face/host_pressure.h"
 #include "face/host_result.h"
 #include "face/win32_calls.h"
+#include "vm/range.h"
 
 #include <moat/mscoree.h>
 #include <moat/space.h>
@@ -208,7 +209,8 @@ HRESULT moat_create_host_memory_manager(const struct moat_options *options,
 
     struct host_manager *host = malloc(sizeof *host);
     if (host == NULL)
-        return moat_host_conclude(MOAT_NO_MEMORY);
+        return moat_host_conclude(
+            moat_fail(MOAT_NO_MEMORY, "create", 0, "no memory for the object"));
     enum moat_status status = moat_manager_create(options, &host->manager);
     if (status != MOAT_OK) {
         free(host);

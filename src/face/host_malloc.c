@@ -16,6 +16,7 @@
 #include "face/host_malloc.h"
 
 #include "face/host_result.h"
+#include "vm/range.h"
 
 #include <moat/heap.h>
 
@@ -27,6 +28,8 @@ _Static_assert((int)MOAT_TASK_CRITICAL == (int)eTaskCritical &&
                    (int)MOAT_APPDOMAIN_CRITICAL == (int)eAppDomainCritical &&
                    (int)MOAT_PROCESS_CRITICAL == (int)eProcessCritical,
                "a level is handed on as it is");
+
+#define CALL "CreateMalloc"
 
 struct host_malloc {
     IHostMalloc face; /* first: a pointer to it is a pointer to the whole */
@@ -127,10 +130,10 @@ enum moat_status moat_host_malloc_create(IHostMemoryManager *host, struct moat_m
         return MOAT_NO_ACCESS;
     *out = NULL;
     if (type & ~(DWORD)(MALLOC_THREADSAFE | MALLOC_EXECUTABLE))
-        return MOAT_INVALID_ARGUMENT;
+        return moat_fail(MOAT_INVALID_ARGUMENT, CALL, 0, "no such type of heap");
     struct host_malloc *object = malloc(sizeof *object);
     if (object == NULL)
-        return MOAT_NO_MEMORY;
+        return moat_fail(MOAT_NO_MEMORY, CALL, 0, "no memory for the object");
     enum moat_status status = moat_heap_create(
         manager, type & MALLOC_EXECUTABLE ? MOAT_HEAP_EXECUTABLE : 0, &object->heap);
     if (status != MOAT_OK) {

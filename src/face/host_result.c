@@ -2,6 +2,7 @@
 /* host_result: the gate, and results. */
 #include "face/host_result.h"
 
+#include "base/error_text.h"
 #include "vm/manager.h"
 #include "vm/range.h"
 
@@ -23,13 +24,16 @@ HRESULT moat_host_conclude(enum moat_status status) {
 }
 
 HRESULT moat_host_refuse(HRESULT result, DWORD error) {
+    moat_error_set("a pointer to write through is NULL");
     SetLastError(error);
     return result;
 }
 
 bool moat_host_level(EMemoryCriticalLevel level, enum moat_critical_level *before) {
-    if ((unsigned)level > eProcessCritical)
+    if ((unsigned)level > eProcessCritical) {
+        moat_error_set("%u is no critical level", (unsigned)level);
         return false;
+    }
     *before = moat_set_critical_level((enum moat_critical_level)level);
     return true;
 }

@@ -106,7 +106,7 @@ enum moat_status moat_win32_query(const void *address, void *buffer, size_t leng
         return refuse(MOAT_NO_ACCESS, "VirtualQuery", address, "the buffer is NULL");
     enum moat_status status = moat_query(address, &info);
     if (status != MOAT_OK)
-        return status;
+        return refuse(status, "VirtualQuery", address, moat_status_describe(status)->text);
 
     /* Padding too: a caller may compare or store the bytes, and it must not show our stack. */
     memset(out, 0, sizeof *out);

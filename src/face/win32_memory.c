@@ -94,6 +94,7 @@ HANDLE WINAPI GetCurrentProcess(VOID) {
 
 BOOL WINAPI FlushInstructionCache(HANDLE hProcess, LPCVOID lpBaseAddress, SIZE_T dwSize) {
     if (hProcess != GetCurrentProcess()) {
+        moat_error_note("FlushInstructionCache", (uintptr_t)lpBaseAddress, "another process");
         moat_error_code_set(ERROR_INVALID_HANDLE);
         return FALSE;
     }

@@ -10,6 +10,8 @@
 #define _GNU_SOURCE
 #include "support/scenes.h"
 
+#include <moat/space.h>
+
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -299,11 +301,15 @@ static unsigned missing_cells(void) {
     return missing;
 }
 
-/* In a process of its own: whether the method gave the result, and the last error that goes with
- * it. What a scene prints on standard error is its business. */
+/* In a process of its own: whether the method gave the result, and the last error and the sentence
+ * that go with it. What a scene prints on standard error is its business. */
 static int play(const struct cell *cell) {
+    char before[256];
     if (!cell->scene())
         return SKIPPED;
+    if (moat_disown(NULL, NULL) == MOAT_OK) /* leaves a sentence that no cell does */
+        return 1;
+    snprintf(before, sizeof before, "%s", moat_last_error_text());
     SetLastError(12345);
     HRESULT got = cell->call();
     DWORD error = GetLastError();
@@ -314,6 +320,10 @@ static int play(const struct cell *cell) {
     }
     if ((got == S_OK) != (error == 12345)) {
         printf("FAIL: %s, %s: last error %u\n", cell->method, cell->cause, (unsigned)error);
+        return 1;
+    }
+    if (got != S_OK && strcmp(moat_last_error_text(), before) == 0) {
+        printf("FAIL: %s, %s: no sentence\n", cell->method, cell->cause);
         return 1;
     }
     return 0;
