@@ -133,8 +133,7 @@ void act_discard(unsigned owner) {
     world_expect(moat_discard(world.managers[owner], (void *)address, size), should);
     for (size_t i = 0; !should && i < run.count; i++) {
         run.first[i].content = 0;
-        run.first[i].unsure = false;
-        run.first[i].touched = false;
+        run.first[i].unsure = run.first[i].lost = run.first[i].touched = false;
         run.first[i].written = MODEL_PERHAPS_WRITTEN; /* the kernel forgets the page */
     }
     world_check_range(address, size);
@@ -154,13 +153,9 @@ static enum moat_status look_for_losses(const struct model_run *run, bool *open)
         if (!page->protection)
             continue;
         *open |= page->unsure || !page->touched;
-        if (page->content && verify_holds(start + i * MODEL_PAGE, 0)) {
-            if (!page->unsure)
-                verify_fail("page %#lx lost what it held", (unsigned long)(start + i * MODEL_PAGE));
-            page->content = 0;
-            page->touched = false;
+        verify_content(page, start + i * MODEL_PAGE);
+        if (page->lost)
             should = MOAT_CONTENT_LOST;
-        }
     }
     return should;
 }
@@ -190,11 +185,10 @@ void act_reset_undo(unsigned owner) {
         uintptr_t at = run.region->base + (uintptr_t)(page - run.region->pages) * MODEL_PAGE;
         if (!page->protection)
             continue;
-        if (is && page->unsure && page->content && verify_holds(at, 0)) {
-            page->content = 0; /* it went while the undo was under way */
-            page->touched = false;
-        }
-        page->unsure = false;
+        if (is)
+            verify_content(page, at); /* it may have gone while the undo was under way */
+        page->touched &= !page->lost; /* it cannot be told from one that was never written */
+        page->unsure = page->lost = false;
         perhaps_written(page);
     }
     world_check_range(address, size);

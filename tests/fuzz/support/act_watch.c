@@ -105,6 +105,8 @@ void act_kernel_write(unsigned owner) {
                     (unsigned long)address);
     if (done && !page->unsure)
         model_wrote(page);
-    else if (done)
+    if (done) { /* what was dropped before is a page again, of zeroes */
         page->written = MODEL_WRITTEN;
+        page->lost = false;
+    }
 }

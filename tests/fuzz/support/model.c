@@ -324,7 +324,7 @@ void model_set_protection(struct model_page *page, uint32_t protection) {
 }
 
 void model_wrote(struct model_page *page) {
-    page->unsure = false;
+    page->unsure = page->lost = false;
     page->touched = true;
     page->written = MODEL_WRITTEN;
 }

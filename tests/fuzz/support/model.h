@@ -35,6 +35,7 @@ struct model_page {
     uint8_t content;     /* 0: reads as zero; else the pattern it is filled with */
     uint8_t written;     /* enum model_written */
     bool unsure;         /* reset: reads as zero or as before, until written */
+    bool lost;           /* the kernel dropped it, which an undo must tell */
     bool touched;        /* written since it was committed or discarded */
     bool locked;         /* in memory */
 };

@@ -56,10 +56,10 @@ bool verify_holds(uintptr_t page, uint8_t content) {
     return true;
 }
 
-static void verify_content(struct model_page *page, uintptr_t address) {
+void verify_content(struct model_page *page, uintptr_t address) {
     if (page->unsure && page->content && verify_holds(address, 0)) {
         page->content = 0;
-        page->touched = false;
+        page->lost = true;
     }
     if (!verify_holds(address, page->content))
         verify_fail("page %#lx: does not hold pattern %u, its first word is %#lx",

@@ -27,6 +27,9 @@ void verify_stats(const struct model *model, unsigned owner, const struct moat_m
 /* The kernel has locked as much memory as the model says. */
 void verify_locked(const struct model *model);
 
+/* A readable page holds what the model says; if it was reset and is gone, the model is told. */
+void verify_content(struct model_page *page, uintptr_t address);
+
 /* Whether a readable page holds this pattern. */
 bool verify_holds(uintptr_t page, uint8_t content);
 
