@@ -325,7 +325,7 @@ static enum moat_status take_stripes(const struct moat_region_ref *ref, uint32_t
 enum moat_status moat_region_enter(const struct moat_region_ref *ref, uintptr_t start,
                                    uintptr_t end, struct moat_patience *patience,
                                    uint32_t *stripes) {
-    struct moat_queue queue = {patience, false};
+    struct moat_queue queue = {patience, 0};
 
     *stripes = stripes_of(start, end);
     moat_held_push(ref->region, *stripes);
@@ -389,7 +389,7 @@ static enum moat_status become_alone(const struct moat_region_ref *ref, struct m
 
 enum moat_status moat_region_close(const struct moat_region_ref *ref,
                                    struct moat_patience *patience) {
-    struct moat_queue queue = {patience, false};
+    struct moat_queue queue = {patience, 0};
 
     moat_held_push(ref->region, MOAT_LIFE_STRIPES_ALL);
     enum moat_status status = moat_queue_leave(&queue, become_alone(ref, &queue));
