@@ -73,10 +73,11 @@ static enum moat_status find_place(uintptr_t base, size_t size, struct moat_plac
 
 /* `committed`: the pages are charged. */
 static void vacate(struct moat_manager *manager, const struct moat_place *place, bool committed) {
-    if (committed && moat_quota_exists(manager))
-        moat_quota_refund(manager, place->size);
+    size_t size = place->size;
     if (moat_place_vacate(place, 0))
-        moat_manager_count(manager, MOAT_COUNT_STRANDED_BYTES, place->size);
+        moat_manager_count(manager, MOAT_COUNT_STRANDED_BYTES, size);
+    if (committed && moat_quota_exists(manager))
+        moat_quota_refund(manager, size);
 }
 
 enum moat_status moat_reserve_large(struct moat_manager *manager, void *address, size_t size,

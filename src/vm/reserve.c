@@ -182,8 +182,6 @@ static void vacate(struct moat_manager *manager, const struct moat_place *place,
     uintptr_t end = place->base + place->size;
     bool kept = false;
 
-    if (committed && moat_quota_exists(manager))
-        moat_quota_refund(manager, place->size);
     if (committed && !place->space->backend->accessible)
         kept = moat_trap_pages(place->space, place->base, end, 0, &report) != 0;
     if (!kept)
@@ -191,6 +189,8 @@ static void vacate(struct moat_manager *manager, const struct moat_place *place,
     moat_watch_stop(place);
     if (kept || moat_place_vacate(place, 0))
         moat_manager_count(manager, MOAT_COUNT_STRANDED_BYTES, place->size);
+    if (committed && moat_quota_exists(manager))
+        moat_quota_refund(manager, place->size);
 }
 
 static void count(struct moat_manager *manager, const struct moat_place *place, bool committed) {

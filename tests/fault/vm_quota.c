@@ -7,6 +7,7 @@
  */
 #include "support/inject.h"
 
+#include "region/trap.h"
 #include "vm/quota.h"
 
 #include <moat/heap.h>
@@ -32,6 +33,33 @@ static struct slot {
     unsigned char *base;
     size_t size;
 } slots[SLOTS];
+
+static bool refuse_publish; /* once */
+static uint64_t charged_at_trap;
+
+enum moat_status __real_moat_region_publish(const struct moat_place *place,
+                                            const struct moat_region_terms *terms);
+enum moat_status __wrap_moat_region_publish(const struct moat_place *place,
+                                            const struct moat_region_terms *terms);
+
+enum moat_status __wrap_moat_region_publish(const struct moat_place *place,
+                                            const struct moat_region_terms *terms) {
+    bool refuse = refuse_publish;
+    refuse_publish = false;
+    return refuse ? MOAT_NO_MEMORY : __real_moat_region_publish(place, terms);
+}
+
+int __real_moat_trap_pages(struct moat_space *space, uintptr_t start, uintptr_t end, uint8_t poison,
+                           struct moat_trap_report *report);
+int __wrap_moat_trap_pages(struct moat_space *space, uintptr_t start, uintptr_t end, uint8_t poison,
+                           struct moat_trap_report *report);
+
+int __wrap_moat_trap_pages(struct moat_space *space, uintptr_t start, uintptr_t end, uint8_t poison,
+                           struct moat_trap_report *report) {
+    uint64_t limit;
+    (void)moat_quota_level(manager, &limit, &charged_at_trap);
+    return __real_moat_trap_pages(space, start, end, poison, report);
+}
 
 static uint32_t below(uint32_t limit) {
     seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
@@ -72,6 +100,7 @@ static void make_trouble(void) {
                                              INJECT_MUNMAP,   INJECT_MREMAP,  INJECT_MLOCK,
                                              INJECT_IOCTL,    INJECT_OPEN,    INJECT_SYSCALL};
     inject_clear();
+    refuse_publish = below(8) == 0;
     for (unsigned times = below(3); times > 0; times--) {
         enum inject_kind kind = kinds[below(below(2) ? 2 : sizeof kinds / sizeof kinds[0])];
         int nth = 1 + (int)below(5);
@@ -205,6 +234,7 @@ static void run(const char *text) {
             make_trouble();
             const char *what = below(12) == 0 ? use_heap() : (slot->base ? use(slot) : make(slot));
             inject_clear();
+            refuse_publish = false;
             compare(what, step);
         }
         release_all();
@@ -214,6 +244,24 @@ static void run(const char *text) {
         cr_assert_eq(charged, 0);
         moat_manager_destroy(manager);
     }
+}
+
+/* Else another call could have them, and more would be committed than the quota allows. */
+Test(vm_quota, what_is_undone_is_charged_until_it_traps) {
+    struct moat_options options;
+    uint64_t limit, charged;
+    void *base;
+
+    moat_options_init(&options);
+    options.quota_bytes = BLOCK;
+    cr_assert_eq(moat_manager_create(&options, &manager), MOAT_OK);
+    refuse_publish = true;
+    cr_assert_eq(moat_reserve(manager, NULL, BLOCK, RW, MOAT_RESERVE_COMMIT, &base),
+                 MOAT_NO_MEMORY);
+    cr_assert_eq(charged_at_trap, BLOCK);
+    (void)moat_quota_level(manager, &limit, &charged);
+    cr_assert_eq(charged, 0);
+    moat_manager_destroy(manager);
 }
 
 Test(vm_quota, no_byte_is_lost_with_markers) {
