@@ -47,7 +47,7 @@ static void check_poison(const struct grant *grant, const struct moat_run *run) 
 static int grant_retained(const struct grant *grant, const struct moat_run *run) {
     size_t size = run->end - run->start;
     int error = moat_os_protect(at(run->start), size, READ_WRITE);
-    if (!error && run->open) /* a refused rung may have marked a part of them */
+    if (!error && grant->space->markers) /* a refused rung may have marked a part of them */
         error = moat_os_guard_remove(at(run->start), size);
     if (error)
         return error;

@@ -240,9 +240,11 @@ int moat_trap_open(struct moat_space *space, uintptr_t start, uintptr_t end) {
         error = moat_os_protect(at(start), end - start, MOAT_OS_READ | MOAT_OS_WRITE);
     if (error) {
         /* Markers on a closed block do no harm but that a whole-block commit would meet them. They
-         * go only where no access is left behind. */
-        if (!moat_os_protect(at(start), end - start, MOAT_OS_NONE) || has_no_access(start, end))
-            (void)moat_os_guard_remove(at(start), end - start);
+         * go only where no access is left behind; where they stay, the pages are called dirty, and
+         * whoever commits those takes the markers away. */
+        if ((moat_os_protect(at(start), end - start, MOAT_OS_NONE) && !has_no_access(start, end)) ||
+            moat_os_guard_remove(at(start), end - start))
+            moat_pages_set(space, start, end, MOAT_PAGE_DIRTY);
         return error;
     }
     moat_trap_dumpable(space, start, end);

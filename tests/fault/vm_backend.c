@@ -82,6 +82,23 @@ Test(vm_backend, a_decommit_does_not_fault_where_an_undo_was_refused) {
     moat_manager_destroy(manager);
 }
 
+/* A commit that fails leaves markers behind, and they cannot be taken away. */
+Test(vm_backend, a_commit_meets_no_marker_of_one_that_failed) {
+    enum { SIZE = 3 * 512 * PAGE };
+    struct moat_manager *manager = create(MOAT_BACKEND_OS);
+    void *base;
+
+    ok(moat_reserve(manager, NULL, SIZE, RW, 0, &base));
+    inject_fail_from(INJECT_MPROTECT, 1, ENOMEM);
+    inject_fail_from(INJECT_MADVISE, 2, ENOMEM);
+    cr_assert_neq(moat_commit(manager, base, PAGE, RW, NULL), MOAT_OK);
+    inject_clear();
+    ok(moat_commit(manager, base, SIZE, RW, NULL));
+    memset(base, 'x', SIZE);
+    ok(moat_release(manager, base));
+    moat_manager_destroy(manager);
+}
+
 /* What it could not give back belongs to nobody, the next manager least of all. */
 Test(vm_backend, a_region_left_behind_has_no_heir) {
     struct moat_manager *manager = create(MOAT_BACKEND_OS);
