@@ -8,13 +8,14 @@
  * thread or by the kernel (read(2) into it). It stays written until it is reset or decommitted:
  * reading it, moat_protect and a commit of committed pages neither set nor clear anything, and a
  * page that nobody may access any more is reported still. An access that is refused is no write.
- * After moat_reset a page is reported or not, until it is written again.
+ * After moat_reset or moat_discard a page is reported or not, until it is written again.
  *
  * Two ways, by the option `watch`:
  *
  *   kernel   asynchronous write protection (Linux 6.7). The first write to a clean page costs about
  *            a microsecond. What locks pages in memory writes to them, as the kernel sees it:
- *            writable pages are reported once after mlock(2) or VirtualLock
+ *            writable pages are reported once after mlock(2) or VirtualLock, and locked pages
+ *            when they become writable
  *   fault    clean pages are mapped read-only, and the handler of <moat/fault.h> lets the first
  *            write through. It must be installed before the first such region is reserved, and stay
  *            so. System calls that are to write into a clean page fail with EFAULT. Every stretch

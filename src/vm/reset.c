@@ -11,6 +11,7 @@
  */
 #include "os/os.h"
 #include "region/pages.h"
+#include "region/trap.h"
 #include "vm/commit.h"
 
 #include <moat/moat.h>
@@ -88,9 +89,16 @@ static bool keep_pages(uintptr_t start, uintptr_t end) {
     return zeroes_are_own(zeroes, end) && whole;
 }
 
+/* A state with the right to write besides. */
+static uint8_t with_write(uint8_t state) {
+    bool runs = (moat_page_access(state, true) & MOAT_OS_EXECUTE) != 0;
+    uint8_t code = runs ? MOAT_CODE_EXECUTE_READWRITE : MOAT_CODE_READWRITE;
+    return (uint8_t)(state & ~MOAT_PAGE_CODE) | code;
+}
+
 /* One run of committed pages that can be read. Pages without the right to write get it for as long
- * as this takes. */
-static int keep_run(const struct moat_run *run, bool *whole) {
+ * as this takes; where the kernel does not take it back, the books follow it. */
+static int keep_run(struct moat_space *space, const struct moat_run *run, bool *whole) {
     unsigned access = moat_page_access(run->state, true);
     size_t size = run->end - run->start;
     bool lift = (access & MOAT_OS_WRITE) == 0;
@@ -102,6 +110,9 @@ static int keep_run(const struct moat_run *run, bool *whole) {
         *whole &= keep_pages(run->start, run->end);
     if (lift) {
         int refused = moat_os_protect((void *)run->start, size, access);
+        if (refused)
+            (void)moat_trap_follow(space, run->start, run->end, access | MOAT_OS_WRITE,
+                                   with_write(run->state));
         error = error ? error : refused;
     }
     return error;
@@ -128,7 +139,7 @@ enum moat_status moat_reset_undo(struct moat_manager *manager, void *address, si
     for (uintptr_t at = range.start; at < range.end && !status && !error;) {
         struct moat_run run = moat_pages_run(ref.space, at, range.end);
         if (run.state & MOAT_PAGE_COMMITTED)
-            error = keep_run(&run, &whole);
+            error = keep_run(ref.space, &run, &whole);
         at = run.end;
     }
     moat_region_leave(&ref, stripes);

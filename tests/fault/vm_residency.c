@@ -109,13 +109,16 @@ Test(vm_residency, an_undo_that_may_not_look_changes_nothing) {
     cr_assert_eq(moat_reset_undo(manager, base, PAGES * PAGE, RW, NULL), MOAT_NO_MEMORY);
     check_unchanged();
     ok(moat_reset_undo(manager, base, PAGES * PAGE, RW, NULL));
-    /* Refused afterwards, the rights stay; a protect that is granted brings them back. */
+    /* Refused afterwards, the rights stay, and a query says so; the next protect takes them. */
     inject_fail(INJECT_MPROTECT, 2, ENOMEM);
     cr_assert_eq(moat_reset_undo(manager, base, PAGES * PAGE, RW, NULL), MOAT_NO_MEMORY);
     inject_clear();
+    struct moat_page_info info;
+    ok(moat_query(base + 3 * PAGE, &info));
+    cr_assert_eq(info.protection, RW);
     uint32_t old;
-    ok(moat_protect(manager, base + 3 * PAGE, 2 * PAGE, MOAT_PAGE_EXECUTE_READ, &old));
     ok(moat_protect(manager, base + 3 * PAGE, 2 * PAGE, RO, &old));
+    cr_assert_eq(old, RW);
     facts_take(&after, manager, (uintptr_t)base, PAGES);
     cr_assert(facts_same(&before, &after));
 }
