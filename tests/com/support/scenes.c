@@ -109,6 +109,9 @@ static uintptr_t *find_in_page(int memory, uintptr_t page, uintptr_t first, uint
     return NULL;
 }
 
+/* No book is as large as that; what sanitizers map is. */
+#define TOO_MUCH (1ul << 30)
+
 static uintptr_t *find_words(uintptr_t first, uintptr_t second) {
     FILE *maps = fopen("/proc/self/maps", "re");
     int memory = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
@@ -119,7 +122,7 @@ static uintptr_t *find_words(uintptr_t first, uintptr_t second) {
     must(maps != NULL && memory >= 0, "/proc/self");
     while (!found && fgets(line, sizeof line, maps)) {
         if (sscanf(line, "%lx-%lx %7s", &start, &end, rights) != 3 || strncmp(rights, "rw", 2) ||
-            strstr(line, "[stack]"))
+            strstr(line, "[stack]") || end - start > TOO_MUCH)
             continue;
         for (uintptr_t page = start; !found && page < end; page += PAGE)
             found = find_in_page(memory, page, first, second);
