@@ -44,7 +44,8 @@ struct moat_manager;
  *                               made read-only again
  *           else as moat_commit
  * After MOAT_MAP_LIMIT or MOAT_NO_MEMORY some pages are kept, and read-only pages may be left
- * writable, as a query then says. After any other failure but MOAT_CONTENT_LOST nothing has changed.
+ * writable, which a query then says. After any other failure but MOAT_CONTENT_LOST nothing has
+ * changed.
  * Threads   any, at once
  * Since     0.2
  * Contract  VirtualAlloc, MEM_RESET_UNDO
