@@ -23,8 +23,19 @@ void moat_held_push(const struct moat_region *region, uint32_t stripes) {
     depth = top + 1;
 }
 
-void moat_held_pop(void) {
-    depth = depth - 1;
+/* A handler that comes meanwhile finds one entry twice, and none missing. */
+void moat_held_pop(const struct moat_region *region) {
+    unsigned count = depth;
+    unsigned last = count < DEPTH_MAX ? count : DEPTH_MAX;
+    unsigned at = last;
+
+    while (at > 0 && entries[at - 1].region != region)
+        at--;
+    for (; at > 0 && at < last; at++) {
+        entries[at - 1].region = entries[at].region;
+        entries[at - 1].stripes = entries[at].stripes;
+    }
+    depth = count - 1;
 }
 
 bool moat_held_here(const struct moat_region *region, uint32_t stripes) {

@@ -136,7 +136,7 @@ enum moat_status moat_region_prepare(const struct moat_place *place,
 
 void moat_region_discard(const struct moat_region_ref *ref) {
     bury(ref->handle, (ref->flags & MOAT_REGION_TAGGED) != 0);
-    moat_held_pop();
+    moat_held_pop(ref->region);
 }
 
 enum moat_status moat_region_show(const struct moat_region_ref *ref) {
@@ -331,7 +331,7 @@ enum moat_status moat_region_enter(const struct moat_region_ref *ref, uintptr_t 
     moat_held_push(ref->region, *stripes);
     enum moat_status status = moat_queue_leave(&queue, take_stripes(ref, *stripes, &queue));
     if (status)
-        moat_held_pop();
+        moat_held_pop(ref->region);
     return status;
 }
 
@@ -342,7 +342,7 @@ bool moat_region_mine(const struct moat_region_ref *ref, uintptr_t start, uintpt
 void moat_region_leave(const struct moat_region_ref *ref, uint32_t stripes) {
     if (moat_life_leave(&ref->region->life, stripes))
         moat_life_wake(&ref->region->life);
-    moat_held_pop();
+    moat_held_pop(ref->region);
 }
 
 enum moat_status moat_region_drain(const struct moat_region_ref *ref, struct moat_queue *queue,
@@ -394,19 +394,19 @@ enum moat_status moat_region_close(const struct moat_region_ref *ref,
     moat_held_push(ref->region, MOAT_LIFE_STRIPES_ALL);
     enum moat_status status = moat_queue_leave(&queue, become_alone(ref, &queue));
     if (status)
-        moat_held_pop();
+        moat_held_pop(ref->region);
     return status;
 }
 
 void moat_region_reopen(const struct moat_region_ref *ref) {
     reopen(ref);
-    moat_held_pop();
+    moat_held_pop(ref->region);
 }
 
 static void end(const struct moat_region_ref *ref) {
     moat_region_forget_lock(ref);
     bury(ref->handle, (ref->flags & MOAT_REGION_TAGGED) != 0);
-    moat_held_pop();
+    moat_held_pop(ref->region);
 }
 
 void moat_region_retire(const struct moat_region_ref *ref) {

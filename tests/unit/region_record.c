@@ -6,6 +6,7 @@
  */
 #include "os/os.h"
 #include "region/books.h"
+#include "region/held.h"
 #include "region/region.h"
 #include "region/registry.h"
 #include "support/regions.h"
@@ -312,4 +313,38 @@ Test(region_record, books_are_never_given_to_two_at_once) {
         pthread_join(threads[i], &failed);
         cr_assert_null(failed);
     }
+}
+
+Test(region_record, what_a_thread_holds_is_left_in_any_order) {
+    static const struct moat_region *const regions[3] = {
+        (const struct moat_region *)0x1000,
+        (const struct moat_region *)0x2000,
+        (const struct moat_region *)0x3000,
+    };
+    for (unsigned first = 0; first < 3; first++) {
+        for (unsigned i = 0; i < 3; i++)
+            moat_held_push(regions[i], 1u << i);
+        cr_assert_not(moat_held_here(regions[0], 2), "other stripes");
+        moat_held_pop(regions[first]);
+        for (unsigned i = 0; i < 3; i++)
+            cr_assert_eq(moat_held_here(regions[i], 7), i != first, "%u after %u", i, first);
+        for (unsigned i = 0; i < 3; i++)
+            if (i != first)
+                moat_held_pop(regions[i]);
+        for (unsigned i = 0; i < 3; i++)
+            cr_assert_not(moat_held_here(regions[i], 7));
+    }
+}
+
+Test(region_record, what_is_too_deep_to_be_noted_does_no_harm) {
+    static const struct moat_region *const region = (const struct moat_region *)0x1000;
+    static const struct moat_region *const deep = (const struct moat_region *)0x2000;
+    for (unsigned i = 0; i < 20; i++)
+        moat_held_push(i == 0 ? region : deep, 1);
+    cr_assert(moat_held_here(region, 1));
+    for (unsigned i = 0; i < 19; i++)
+        moat_held_pop(deep);
+    cr_assert(moat_held_here(region, 1));
+    moat_held_pop(region);
+    cr_assert_not(moat_held_here(region, 1));
 }
