@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #ifndef MADV_PAGEOUT
 #define MADV_PAGEOUT 21
@@ -143,10 +144,14 @@ static void step(uint64_t *state, unsigned number) {
         fill(page, (unsigned char)(1 + core_below(state, 255)));
 }
 
-/* Takes what was reset at any moment, as a machine short of memory does. */
+/* Takes what was reset at any moment, as a machine short of memory does; but gives the others time
+ * to get something done in between. */
 static void reclaim(void) {
-    while (atomic_load(&at_work) != 0)
+    const struct timespec rest = {.tv_nsec = 10000};
+    while (atomic_load(&at_work) != 0) {
         (void)madvise(base, PAGES * PAGE, MADV_PAGEOUT);
+        (void)nanosleep(&rest, NULL);
+    }
 }
 
 static void work(unsigned number) {
@@ -167,7 +172,7 @@ static void work(unsigned number) {
 }
 
 int main(int argc, char **argv) {
-    rounds = core_scale(argc, argv, 20000);
+    rounds = core_scale(argc, argv, 10000);
     for (unsigned mechanism = 0; mechanism < CORE_MECHANISMS; mechanism++) {
         void *made;
         manager = core_manager(mechanism);
