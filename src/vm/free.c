@@ -54,7 +54,7 @@ static enum moat_status decommit_range(const struct moat_region_ref *ref, uintpt
 
 enum moat_status moat_decommit(struct moat_manager *manager, void *address, size_t size) {
     uintptr_t at = (uintptr_t)address;
-    struct moat_patience patience = moat_manager_patience(manager);
+    struct moat_patience patience;
     struct moat_region_ref ref;
     struct moat_range range;
     uint32_t stripes;
@@ -66,6 +66,7 @@ enum moat_status moat_decommit(struct moat_manager *manager, void *address, size
         return moat_fail_latched("decommit", at);
     if (size > UINTPTR_MAX - at)
         return moat_fail(MOAT_INVALID_ARGUMENT, "decommit", at, "the range wraps");
+    patience = moat_manager_patience(manager);
     do {
         if (!moat_region_find(at, &ref) || ref.owner != manager || !moat_region_plain(&ref))
             return moat_refuse_free(manager, "decommit", at);

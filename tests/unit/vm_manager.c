@@ -5,6 +5,14 @@
 #define _GNU_SOURCE
 #include "support/regions.h"
 
+#include <moat/heap.h>
+#include <moat/lock.h>
+#include <moat/placeholder.h>
+#include <moat/placement.h>
+#include <moat/pressure.h>
+#include <moat/residency.h>
+#include <moat/space.h>
+
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -143,4 +151,36 @@ Test(vm_manager, managers_come_and_go_in_the_same_memory) {
         (void)reserved(manager, GRANULE, true);
         moat_manager_destroy(manager);
     }
+}
+
+/* Where it is not said to be allowed, a manager that is none is answered by every call. */
+Test(vm_manager, no_manager_is_no_access) {
+    static unsigned char page[PAGE];
+    struct moat_stats stats;
+    struct moat_heap *heap;
+    void *made;
+
+    cr_assert_eq(moat_reserve(NULL, NULL, PAGE, MOAT_PAGE_READWRITE, 0, &made), MOAT_NO_ACCESS);
+    cr_assert_eq(moat_reserve_within(NULL, PAGE, MOAT_PAGE_READWRITE, 0, NULL, &made),
+                 MOAT_NO_ACCESS);
+    cr_assert_eq(moat_commit(NULL, page, PAGE, MOAT_PAGE_READWRITE, NULL), MOAT_NO_ACCESS);
+    cr_assert_eq(moat_reset(NULL, page, PAGE, MOAT_PAGE_READWRITE, NULL), MOAT_NO_ACCESS);
+    cr_assert_eq(moat_reset_undo(NULL, page, PAGE, MOAT_PAGE_READWRITE, NULL), MOAT_NO_ACCESS);
+    cr_assert_eq(moat_decommit(NULL, page, PAGE), MOAT_NO_ACCESS);
+    cr_assert_eq(moat_release(NULL, page), MOAT_NO_ACCESS);
+    cr_assert_eq(moat_lock(NULL, page), MOAT_NO_ACCESS);
+    cr_assert_eq(moat_unlock(NULL, page), MOAT_NO_ACCESS);
+    cr_assert_eq(moat_set_runtime_state(NULL, MOAT_RUNTIME_AVAILABLE), MOAT_NO_ACCESS);
+    cr_assert_eq(moat_placeholder_reserve(NULL, NULL, PAGE, 0, NULL, &made), MOAT_NO_ACCESS);
+    cr_assert_eq(moat_placeholder_replace(NULL, page, PAGE, MOAT_PAGE_READWRITE, 0, &made),
+                 MOAT_NO_ACCESS);
+    cr_assert_eq(moat_placeholder_preserve(NULL, page, PAGE), MOAT_NO_ACCESS);
+    cr_assert_eq(moat_placeholder_coalesce(NULL, page, PAGE), MOAT_NO_ACCESS);
+    cr_assert_eq(moat_adopt(NULL, page, PAGE), MOAT_NO_ACCESS);
+    cr_assert_eq(moat_disown(NULL, page), MOAT_NO_ACCESS);
+    cr_assert_eq(moat_heap_create(NULL, 0, &heap), MOAT_NO_ACCESS);
+    cr_assert_eq(moat_stats_read(NULL, &stats), MOAT_NO_ACCESS);
+    moat_cancel_waits(NULL);
+    moat_pressure_stop(NULL);
+    moat_manager_destroy(NULL);
 }
