@@ -102,7 +102,7 @@ std::unique_ptr<page_contender> make_moat(const char *name, const char *words) {
     if (!accepted("moat_options_parse", moat_options_parse(&options, words, nullptr, 0)) ||
         !accepted("moat_manager_create", moat_manager_create(&options, &manager)))
         return nullptr;
-    char text[256];
+    char text[1024];
     moat_options_print(moat_manager_options(manager), text, sizeof text);
     benchmark::AddCustomContext(std::string("options of ") + name, text);
     return std::make_unique<moat_pages>(name, manager);

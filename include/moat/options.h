@@ -20,6 +20,8 @@
 extern "C" {
 #endif
 
+struct moat_finding;
+
 /* How pages are made to trap. */
 enum moat_trap {
     MOAT_TRAP_AUTO,    /* markers where the kernel has them, else protect */
@@ -33,10 +35,61 @@ enum moat_backend {
     MOAT_BACKEND_MIMALLOC, /* libmimalloc.so.2, loaded on demand: a reference to compare with */
 };
 
-/* What a finding (write after decommit, a trap that could not be set) does besides its status. */
+/* Where findings are told (<moat/report.h>), besides the status of the call. */
 enum moat_report {
-    MOAT_REPORT_STDERR, /* one block of text on standard error */
+    MOAT_REPORT_STDERR, /* one block of text on standard error, or to report_function */
     MOAT_REPORT_OFF,
+};
+
+/* What is done about a call that no correct program makes. */
+enum moat_misuse {
+    MOAT_MISUSE_FAIL,   /* it is refused, and moat_last_error_text says why */
+    MOAT_MISUSE_REPORT, /* and a report is made */
+    MOAT_MISUSE_ABORT,  /* and then the process is ended, by abort() */
+};
+
+/* What is done when Moat's own books make no sense. */
+enum moat_on_corruption {
+    MOAT_ON_CORRUPTION_LATCH, /* a report; from then on nothing is done any more */
+    MOAT_ON_CORRUPTION_ABORT, /* a report, then abort() */
+};
+
+/* Who is told of an access that traps. */
+enum moat_faults {
+    MOAT_FAULTS_SILENT, /* nobody, unless the host calls moat_fault_report */
+    MOAT_FAULTS_REPORT, /* the fault reporter is installed when the manager is made */
+};
+
+/* When pages that were kept, inaccessible, are zeroed. */
+enum moat_zero {
+    MOAT_ZERO_REUSE,   /* before they are handed out again */
+    MOAT_ZERO_RELEASE, /* before the call that gave them back returns */
+};
+
+/* Where automatic placement looks. */
+enum moat_placing {
+    MOAT_PLACING_RANDOM, /* anywhere in the space that is in use */
+    MOAT_PLACING_PACKED, /* the next place that is free */
+};
+
+/* What a forked child has of the manager's regions. */
+enum moat_fork {
+    MOAT_FORK_INHERIT,  /* everything, copied when written */
+    MOAT_FORK_DONTFORK, /* nothing: they are released in the child */
+    MOAT_FORK_WIPE,     /* the regions, reading as zero */
+};
+
+/* Which protections may be given. */
+enum moat_execute {
+    MOAT_EXECUTE_ANY,
+    MOAT_EXECUTE_WX, /* never writable and executable, nor one after the other: code goes to a code
+                        heap (<moat/code.h>) */
+};
+
+/* What a core dump holds of the manager's regions. */
+enum moat_dump {
+    MOAT_DUMP_COMMITTED,
+    MOAT_DUMP_NONE,
 };
 
 /* How writes to pages of a write-watch region are told. */
@@ -69,11 +122,41 @@ struct moat_options {
                                      MOAT_PROCESS_CRITICAL (<moat/quota.h>) */
     enum moat_watch watch;       /* watch=auto|kernel|fault */
     enum moat_leaks leaks;       /* leaks=silent|report */
+
+    uint64_t quarantine_bytes; /* quarantine_bytes=BYTES: most address space of one processor that
+                                   rests; a region larger than that does not rest */
+    uint32_t guard_before;     /* guard_before=PAGES that trap before a region; 1..4096 */
+    uint32_t guard_after;      /* guard_after=PAGES behind it; 1..4096 */
+    uint32_t guard_random;     /* guard_random=PAGES: up to so many more on either side, as many as
+                                   chance has it; 0..4096 */
+    enum moat_placing placing; /* placing=random|packed */
+    enum moat_zero zero;       /* zero=reuse|release */
+    enum moat_misuse misuse;   /* misuse=fail|report|abort */
+    enum moat_on_corruption on_corruption; /* on_corruption=latch|abort */
+    enum moat_faults faults;               /* faults=silent|report */
+    enum moat_fork fork;                   /* fork=inherit|dontfork|wipe */
+    enum moat_execute execute;             /* execute=any|wx */
+    enum moat_dump dump;                   /* dump=committed|none */
+
+    /* Low-resource simulation: of each kind of call, so many in a million fail as they would for
+     * lack of memory, once the grace period is over. Which ones depends on the seed alone. */
+    uint32_t deny_reserve;  /* deny_reserve=N; 0..1000000 */
+    uint32_t deny_commit;   /* deny_commit=N */
+    uint32_t deny_protect;  /* deny_protect=N */
+    uint32_t deny_heap;     /* deny_heap=N: blocks of heaps */
+    uint32_t deny_grace_ms; /* deny_grace=MS from the creation of the manager */
+    uint32_t deny_seed;     /* deny_seed=N */
+
+    /* Called with each finding instead of writing it to standard error, unless report=off; NULL:
+     * nobody. In the thread that found it, and for faults in a signal handler; see
+     * <moat/report.h>. Not in text. */
+    void (*report_function)(const struct moat_finding *finding, void *context);
+    void *report_context;
 };
 
 /*
  * Fill `options` with the defaults: the first word of each, timeout=10000, quarantine=64,
- * poison=0xDB, quota=0, reserve=0.
+ * quarantine_bytes=64M, poison=0xDB, guard_before=1, guard_after=1, and 0 for all other numbers.
  *
  *   options   not NULL
  *

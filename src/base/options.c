@@ -33,6 +33,16 @@ static const char *const backend_words[] = {"os", "mimalloc", NULL};
 static const char *const report_words[] = {"stderr", "off", NULL};
 static const char *const watch_words[] = {"auto", "kernel", "fault", NULL};
 static const char *const leaks_words[] = {"silent", "report", NULL};
+static const char *const placing_words[] = {"random", "packed", NULL};
+static const char *const zero_words[] = {"reuse", "release", NULL};
+static const char *const misuse_words[] = {"fail", "report", "abort", NULL};
+static const char *const on_corruption_words[] = {"latch", "abort", NULL};
+static const char *const faults_words[] = {"silent", "report", NULL};
+static const char *const fork_words[] = {"inherit", "dontfork", "wipe", NULL};
+static const char *const execute_words[] = {"any", "wx", NULL};
+static const char *const dump_words[] = {"committed", "none", NULL};
+
+#define MILLION 1000000
 
 #define FIELD(field) offsetof(struct moat_options, field), sizeof(((struct moat_options *)0)->field)
 
@@ -46,6 +56,7 @@ static const struct row rows[] = {
      MOAT_REPORT_STDERR, false},
     {"timeout",    NULL,          FIELD(timeout_ms),         UINT32_MAX, 10000, false},
     {"quarantine", NULL,          FIELD(quarantine_regions), 4096,       64,    false},
+    {"quarantine_bytes", NULL,    FIELD(quarantine_bytes),   UINT64_MAX, 64 << 20, false},
     {"poison",     NULL,          FIELD(poison),             UINT8_MAX,  0xDB,  true},
     {"quota",      NULL,          FIELD(quota_bytes),        UINT64_MAX, 0,     false},
     {"reserve",    NULL,          FIELD(reserve_bytes),      UINT64_MAX, 0,     false},
@@ -53,6 +64,31 @@ static const struct row rows[] = {
      MOAT_WATCH_AUTO,    false},
     {"leaks",      leaks_words,   FIELD(leaks),              MOAT_LEAKS_REPORT,
      MOAT_LEAKS_SILENT,  false},
+    {"guard_before", NULL,        FIELD(guard_before),       4096,       1,     false},
+    {"guard_after",  NULL,        FIELD(guard_after),        4096,       1,     false},
+    {"guard_random", NULL,        FIELD(guard_random),       4096,       0,     false},
+    {"placing",    placing_words, FIELD(placing),            MOAT_PLACING_PACKED,
+     MOAT_PLACING_RANDOM, false},
+    {"zero",       zero_words,    FIELD(zero),               MOAT_ZERO_RELEASE,
+     MOAT_ZERO_REUSE,    false},
+    {"misuse",     misuse_words,  FIELD(misuse),             MOAT_MISUSE_ABORT,
+     MOAT_MISUSE_FAIL,   false},
+    {"on_corruption", on_corruption_words, FIELD(on_corruption), MOAT_ON_CORRUPTION_ABORT,
+     MOAT_ON_CORRUPTION_LATCH, false},
+    {"faults",     faults_words,  FIELD(faults),             MOAT_FAULTS_REPORT,
+     MOAT_FAULTS_SILENT, false},
+    {"fork",       fork_words,    FIELD(fork),               MOAT_FORK_WIPE,
+     MOAT_FORK_INHERIT,  false},
+    {"execute",    execute_words, FIELD(execute),            MOAT_EXECUTE_WX,
+     MOAT_EXECUTE_ANY,   false},
+    {"dump",       dump_words,    FIELD(dump),               MOAT_DUMP_NONE,
+     MOAT_DUMP_COMMITTED, false},
+    {"deny_reserve", NULL,        FIELD(deny_reserve),       MILLION,    0,     false},
+    {"deny_commit",  NULL,        FIELD(deny_commit),        MILLION,    0,     false},
+    {"deny_protect", NULL,        FIELD(deny_protect),       MILLION,    0,     false},
+    {"deny_heap",    NULL,        FIELD(deny_heap),          MILLION,    0,     false},
+    {"deny_grace",   NULL,        FIELD(deny_grace_ms),      UINT32_MAX, 0,     false},
+    {"deny_seed",    NULL,        FIELD(deny_seed),          UINT32_MAX, 0,     false},
 };
 /* clang-format on */
 
@@ -63,6 +99,14 @@ _Static_assert(sizeof(enum moat_backend) == sizeof(uint32_t), "the same");
 _Static_assert(sizeof(enum moat_report) == sizeof(uint32_t), "the same");
 _Static_assert(sizeof(enum moat_watch) == sizeof(uint32_t), "the same");
 _Static_assert(sizeof(enum moat_leaks) == sizeof(uint32_t), "the same");
+_Static_assert(sizeof(enum moat_placing) == sizeof(uint32_t), "the same");
+_Static_assert(sizeof(enum moat_zero) == sizeof(uint32_t), "the same");
+_Static_assert(sizeof(enum moat_misuse) == sizeof(uint32_t), "the same");
+_Static_assert(sizeof(enum moat_on_corruption) == sizeof(uint32_t), "the same");
+_Static_assert(sizeof(enum moat_faults) == sizeof(uint32_t), "the same");
+_Static_assert(sizeof(enum moat_fork) == sizeof(uint32_t), "the same");
+_Static_assert(sizeof(enum moat_execute) == sizeof(uint32_t), "the same");
+_Static_assert(sizeof(enum moat_dump) == sizeof(uint32_t), "the same");
 
 /* A piece of the text that is parsed; not terminated. */
 struct piece {
@@ -316,6 +360,12 @@ enum moat_status moat_options_check(const struct moat_options *options) {
                            (unsigned long)value, (unsigned long)rows[i].maximum);
             return MOAT_INVALID_ARGUMENT;
         }
+    }
+    if (options->guard_before == 0 || options->guard_after == 0) {
+        moat_error_set("option \"guard_%s\" is 0, its least value is 1: a region has a page that "
+                       "traps on either side",
+                       options->guard_before == 0 ? "before" : "after");
+        return MOAT_INVALID_ARGUMENT;
     }
     if (options->reserve_bytes > options->quota_bytes) {
         moat_error_set("option \"reserve\" is %lu bytes, which is more than the \"quota\" of %lu "

@@ -26,7 +26,7 @@
 #define NS_PER_MS UINT64_C(1000000)
 
 static enum moat_status read_options(const struct moat_options *given, struct moat_options *out) {
-    char reason[256];
+    char reason[512];
 
     if (!given) {
         moat_options_init(out);

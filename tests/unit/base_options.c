@@ -12,7 +12,7 @@
 
 static struct moat_options parsed(const char *text) {
     struct moat_options options;
-    char error[256];
+    char error[512];
     moat_options_init(&options);
     cr_assert_eq(moat_options_parse(&options, text, error, sizeof error), MOAT_OK, "%s", error);
     cr_assert_str_eq(error, "");
@@ -22,7 +22,7 @@ static struct moat_options parsed(const char *text) {
 /* The text must be refused, with this sentence, and change nothing. */
 static void refused(const char *text, const char *sentence) {
     struct moat_options options, before;
-    char error[256];
+    char error[512];
     moat_options_init(&options);
     options.timeout_ms = 77;
     before = options;
@@ -33,7 +33,11 @@ static void refused(const char *text, const char *sentence) {
     cr_assert_eq(memcmp(&options, &before, sizeof options), 0, "%s changed something", text);
 }
 
-#define NAMES "of trap, backend, report, timeout, quarantine, poison, quota, reserve, watch, leaks"
+#define NAMES                                                                                      \
+    "of trap, backend, report, timeout, quarantine, quarantine_bytes, poison, quota, reserve, "    \
+    "watch, leaks, guard_before, guard_after, guard_random, placing, zero, misuse, "               \
+    "on_corruption, faults, fork, execute, dump, deny_reserve, deny_commit, deny_protect, "        \
+    "deny_heap, deny_grace, deny_seed"
 
 Test(options, defaults_are_what_the_documents_say) {
     struct moat_options options;
@@ -50,6 +54,21 @@ Test(options, defaults_are_what_the_documents_say) {
     cr_assert_eq(options.reserve_bytes, 0);
     cr_assert_eq(options.watch, MOAT_WATCH_AUTO);
     cr_assert_eq(options.leaks, MOAT_LEAKS_SILENT);
+    cr_assert_eq(options.quarantine_bytes, 64 << 20);
+    cr_assert_eq(options.guard_before, 1);
+    cr_assert_eq(options.guard_after, 1);
+    cr_assert_eq(options.guard_random, 0);
+    cr_assert_eq(options.placing, MOAT_PLACING_RANDOM);
+    cr_assert_eq(options.zero, MOAT_ZERO_REUSE);
+    cr_assert_eq(options.misuse, MOAT_MISUSE_FAIL);
+    cr_assert_eq(options.on_corruption, MOAT_ON_CORRUPTION_LATCH);
+    cr_assert_eq(options.faults, MOAT_FAULTS_SILENT);
+    cr_assert_eq(options.fork, MOAT_FORK_INHERIT);
+    cr_assert_eq(options.execute, MOAT_EXECUTE_ANY);
+    cr_assert_eq(options.dump, MOAT_DUMP_COMMITTED);
+    cr_assert_eq(options.deny_reserve | options.deny_commit | options.deny_protect, 0);
+    cr_assert_eq(options.deny_heap | options.deny_grace_ms | options.deny_seed, 0);
+    cr_assert_null(options.report_function);
 }
 
 Test(options, bytes_have_units) {
@@ -93,6 +112,27 @@ Test(options, every_word_of_every_name_is_understood) {
     cr_assert_eq(parsed("watch=fault,watch=auto").watch, MOAT_WATCH_AUTO);
     cr_assert_eq(parsed("leaks=report").leaks, MOAT_LEAKS_REPORT);
     cr_assert_eq(parsed("leaks=report,leaks=silent").leaks, MOAT_LEAKS_SILENT);
+    cr_assert_eq(parsed("placing=packed").placing, MOAT_PLACING_PACKED);
+    cr_assert_eq(parsed("zero=release").zero, MOAT_ZERO_RELEASE);
+    cr_assert_eq(parsed("misuse=report").misuse, MOAT_MISUSE_REPORT);
+    cr_assert_eq(parsed("misuse=abort").misuse, MOAT_MISUSE_ABORT);
+    cr_assert_eq(parsed("on_corruption=abort").on_corruption, MOAT_ON_CORRUPTION_ABORT);
+    cr_assert_eq(parsed("faults=report").faults, MOAT_FAULTS_REPORT);
+    cr_assert_eq(parsed("fork=dontfork").fork, MOAT_FORK_DONTFORK);
+    cr_assert_eq(parsed("fork=wipe").fork, MOAT_FORK_WIPE);
+    cr_assert_eq(parsed("execute=wx").execute, MOAT_EXECUTE_WX);
+    cr_assert_eq(parsed("dump=none").dump, MOAT_DUMP_NONE);
+}
+
+Test(options, a_region_without_guards_is_refused) {
+    struct moat_options options = parsed("guard_before=0");
+    cr_assert_eq(moat_options_check(&options), MOAT_INVALID_ARGUMENT);
+    cr_assert_str_eq(moat_last_error_text(), "option \"guard_before\" is 0, its least value is 1: "
+                                             "a region has a page that traps on either side");
+    options = parsed("guard_after=0");
+    cr_assert_eq(moat_options_check(&options), MOAT_INVALID_ARGUMENT);
+    options = parsed("guard_before=4096,guard_after=1,guard_random=4096");
+    cr_assert_eq(moat_options_check(&options), MOAT_OK);
 }
 
 Test(options, numbers_reach_their_ends_and_no_further) {
@@ -191,13 +231,21 @@ Test(options, null_options_are_refused) {
 }
 
 Test(options, print_is_what_parse_reads) {
-    char text[256], again[256];
-    struct moat_options options = parsed("trap=protect,backend=mimalloc,report=off,timeout=5,"
-                                         "quarantine=9,poison=0x0F,quota=8K,reserve=100,"
-                                         "watch=fault,leaks=report");
+    char text[1024], again[1024];
+    struct moat_options options = parsed(
+        "trap=protect,backend=mimalloc,report=off,timeout=5,quarantine=9,quarantine_bytes=1M,"
+        "poison=0x0F,quota=8K,reserve=100,watch=fault,leaks=report,guard_before=2,guard_after=3,"
+        "guard_random=4,placing=packed,zero=release,misuse=abort,on_corruption=abort,"
+        "faults=report,fork=wipe,execute=wx,dump=none,deny_reserve=5,deny_commit=6,"
+        "deny_protect=7,deny_heap=8,deny_grace=9,deny_seed=10");
     size_t length = moat_options_print(&options, text, sizeof text);
-    cr_assert_str_eq(text, "trap=protect,backend=mimalloc,report=off,timeout=5,quarantine=9,"
-                           "poison=0x0F,quota=8192,reserve=100,watch=fault,leaks=report");
+    cr_assert_str_eq(
+        text,
+        "trap=protect,backend=mimalloc,report=off,timeout=5,quarantine=9,quarantine_bytes=1048576,"
+        "poison=0x0F,quota=8192,reserve=100,watch=fault,leaks=report,guard_before=2,guard_after=3,"
+        "guard_random=4,placing=packed,zero=release,misuse=abort,on_corruption=abort,"
+        "faults=report,fork=wipe,execute=wx,dump=none,deny_reserve=5,deny_commit=6,"
+        "deny_protect=7,deny_heap=8,deny_grace=9,deny_seed=10");
     cr_assert_eq(length, strlen(text));
     struct moat_options copy = parsed(text);
     cr_assert_eq(memcmp(&copy, &options, sizeof copy), 0);
@@ -207,7 +255,7 @@ Test(options, print_is_what_parse_reads) {
 
 Test(options, print_measures_and_cuts) {
     struct moat_options options = parsed("");
-    char whole[256], text[256];
+    char whole[1024], text[1024];
     size_t length = moat_options_print(&options, whole, sizeof whole);
     cr_assert_eq(moat_options_print(&options, NULL, 0), length);
     for (size_t size = 1; size <= length + 1; size++) {

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * report: where findings go. Async-signal-safe, as far as the host's own function is.
+ *
+ * Nothing of a region is held when a report is made: the host's function may call Moat.
+ */
+#ifndef MOAT_VM_REPORT_H
+#define MOAT_VM_REPORT_H
+
+#include "base/format.h"
+
+#include <moat/options.h>
+#include <moat/report.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A report that is being written; what is too long is cut. On the stack. */
+struct moat_report_text {
+    size_t length;
+    char text[2048];
+};
+
+/* Add to a report. */
+void moat_report_add(struct moat_report_text *report, const char *format, ...) MOAT_PRINTF(2, 3);
+
+/* Whether anybody is told of such a finding: a text that nobody reads need not be made. */
+bool moat_report_wanted(const struct moat_options *options, enum moat_finding_kind kind);
+
+/* Tell it, if it is wanted; then end the process, where the options want that of such a finding. */
+void moat_report_tell(const struct moat_options *options, enum moat_finding_kind kind,
+                      enum moat_status status, uintptr_t address,
+                      const struct moat_report_text *report);
+
+#endif
