@@ -107,6 +107,7 @@ struct moat_stats {
     uint64_t quota_refusals;    /* commits that the quota refused */
     uint64_t adopted_regions;   /* now: ranges that others mapped and moat_adopt was told of */
     uint64_t adopted_bytes;     /* now, of those */
+    uint64_t denied;            /* calls that the options deny_* had fail */
 };
 
 /*

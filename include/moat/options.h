@@ -139,11 +139,13 @@ struct moat_options {
     enum moat_dump dump;                   /* dump=committed|none */
 
     /* Low-resource simulation: of each kind of call, so many in a million fail as they would for
-     * lack of memory, once the grace period is over. Which ones depends on the seed alone. */
-    uint32_t deny_reserve;  /* deny_reserve=N; 0..1000000 */
-    uint32_t deny_commit;   /* deny_commit=N */
-    uint32_t deny_protect;  /* deny_protect=N */
-    uint32_t deny_heap;     /* deny_heap=N: blocks of heaps */
+     * lack of memory, once the grace period is over. Which ones depends on the seed and on the
+     * number of the call among those of its kind: with one thread, each run meets the same. Calls
+     * are counted once their arguments are right; a reserve that commits is one of both kinds. */
+    uint32_t deny_reserve;  /* deny_reserve=N: MOAT_NO_MEMORY; 0..1000000 */
+    uint32_t deny_commit;   /* deny_commit=N: MOAT_COMMIT_LIMIT */
+    uint32_t deny_protect;  /* deny_protect=N: MOAT_NO_MEMORY; not of memory of others */
+    uint32_t deny_heap;     /* deny_heap=N: MOAT_NO_MEMORY for blocks of heaps */
     uint32_t deny_grace_ms; /* deny_grace=MS from the creation of the manager */
     uint32_t deny_seed;     /* deny_seed=N */
 

@@ -7,7 +7,7 @@
 #include "lockfree/atomic.h"
 #include "os/os.h"
 #include "region/geometry.h"
-#include "vm/manager.h"
+#include "vm/deny.h"
 #include "vm/range.h"
 
 #define ALLOC "heap alloc"
@@ -117,8 +117,11 @@ static enum moat_status take(struct moat_heap *heap, size_t size, void **block,
         return moat_fail(MOAT_NO_ACCESS, ALLOC, 0, "heap is NULL");
     if (moat_latched())
         return moat_fail_latched(ALLOC, 0);
-    enum moat_status status = size <= MOAT_SMALL_MAX ? take_small(heap, moat_class_of(size), taken)
-                                                     : take_large(heap, size, taken);
+    enum moat_status status = moat_deny(heap->manager, MOAT_DENY_HEAP, ALLOC, size);
+    if (status)
+        return status;
+    status = size <= MOAT_SMALL_MAX ? take_small(heap, moat_class_of(size), taken)
+                                    : take_large(heap, size, taken);
     if (!status)
         *block = address_of(taken);
     return status;

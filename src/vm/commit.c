@@ -5,6 +5,7 @@
 #include "base/format.h"
 #include "os/os.h"
 #include "region/access.h"
+#include "vm/deny.h"
 #include "vm/large.h"
 #include "vm/quota.h"
 
@@ -96,7 +97,9 @@ enum moat_status moat_commit(struct moat_manager *manager, void *address, size_t
     if (status)
         return status;
     uint8_t state = moat_commit_state(protection, ref.flags);
-    status = moat_commit_pages(manager, ref.space, &range, state, "commit", &committed);
+    status = moat_deny(manager, MOAT_DENY_COMMIT, "commit", (uintptr_t)address);
+    if (!status)
+        status = moat_commit_pages(manager, ref.space, &range, state, "commit", &committed);
     moat_region_leave(&ref, stripes);
     if (status)
         return status;

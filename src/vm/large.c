@@ -12,6 +12,7 @@
 #include "region/trap.h"
 #include "vm/commit.h"
 #include "vm/quota.h"
+#include "vm/reserve.h"
 
 static const char call[] = "reserve large pages";
 
@@ -96,6 +97,8 @@ enum moat_status moat_reserve_large(struct moat_manager *manager, void *address,
     if (moat_latched())
         return moat_fail_latched(call, (uintptr_t)address);
     enum moat_status status = check_arguments((uintptr_t)address, size, protection, flags);
+    if (!status)
+        status = moat_reserve_deny(manager, (uintptr_t)address, true);
     if (!status)
         status = find_place((uintptr_t)address, size, &place);
     if (status)

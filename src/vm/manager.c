@@ -14,6 +14,7 @@
 #include "region/lock.h"
 #include "region/powers.h"
 #include "vm/adopt.h"
+#include "vm/deny.h"
 #include "vm/range.h"
 #include "vm/reserve.h"
 
@@ -85,6 +86,7 @@ enum moat_status moat_manager_create(const struct moat_options *options,
         moat_books_give(made, sizeof(*made));
         return status;
     }
+    moat_deny_begin(made);
     *manager = made;
     return MOAT_OK;
 }
@@ -195,6 +197,7 @@ enum moat_status moat_stats_read(const struct moat_manager *manager, struct moat
         .quota_refusals = sum(manager, MOAT_COUNT_QUOTA_REFUSALS),
         .adopted_regions = sum(manager, MOAT_COUNT_ADOPTED_REGIONS),
         .adopted_bytes = sum(manager, MOAT_COUNT_ADOPTED_BYTES),
+        .denied = sum(manager, MOAT_COUNT_DENIED),
     };
     return MOAT_OK;
 }

@@ -30,6 +30,7 @@ enum moat_counter {
     MOAT_COUNT_QUOTA_REFUSALS,
     MOAT_COUNT_ADOPTED_REGIONS,
     MOAT_COUNT_ADOPTED_BYTES,
+    MOAT_COUNT_DENIED,
     MOAT_COUNTERS
 };
 
@@ -37,6 +38,20 @@ enum moat_counter {
 
 struct moat_counters {
     _Alignas(128) _Atomic uint64_t of[MOAT_COUNTERS];
+};
+
+/* Calls that the low-resource simulation counts one by one: deny.h. */
+enum moat_deny_kind {
+    MOAT_DENY_RESERVE,
+    MOAT_DENY_COMMIT,
+    MOAT_DENY_PROTECT,
+    MOAT_DENY_HEAP,
+    MOAT_DENY_KINDS
+};
+
+struct moat_denials {
+    uint64_t grace_end; /* of moat_os_clock; 0: there is no grace */
+    _Atomic uint64_t calls[MOAT_DENY_KINDS];
 };
 
 struct moat_watcher;
@@ -50,6 +65,7 @@ struct moat_manager {
     struct moat_waits waits;
     _Atomic uint32_t runtime; /* enum moat_runtime_state */
     _Atomic uint64_t charged; /* bytes of the quota: quota.h */
+    struct moat_denials denials;
     struct moat_counters shards[MOAT_MANAGER_SHARDS];
 };
 

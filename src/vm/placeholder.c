@@ -97,7 +97,11 @@ static enum moat_status replace_closed(struct moat_manager *manager,
     struct moat_region_ref ref;
     size_t committed = 0;
 
-    enum moat_status status = moat_region_prepare(&place, &terms, &ref);
+    enum moat_status status =
+        moat_reserve_deny(manager, old->base, (flags & MOAT_RESERVE_COMMIT) != 0);
+    if (status)
+        return status;
+    status = moat_region_prepare(&place, &terms, &ref);
     if (status)
         return moat_fail(status, call_replace, old->base, no_books);
     if (flags & MOAT_RESERVE_COMMIT)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* protect: other rights for committed pages; all of them, or nothing changes. */
 #include "vm/commit.h"
+#include "vm/deny.h"
 #include "vm/foreign.h"
 #include "vm/large.h"
 
@@ -20,8 +21,10 @@ static enum moat_status protect_entered(const struct moat_region_ref *ref,
             return moat_fail(MOAT_INVALID_ADDRESS, "protect", run.start, "a page is not committed");
         at = run.end;
     }
-    enum moat_status status = moat_commit_pages(ref->owner, ref->space, range,
-                                                moat_page_state(protection), "protect", &committed);
+    enum moat_status status = moat_deny(ref->owner, MOAT_DENY_PROTECT, "protect", range->start);
+    if (!status)
+        status = moat_commit_pages(ref->owner, ref->space, range, moat_page_state(protection),
+                                   "protect", &committed);
     if (!status)
         *seen = moat_protection_seen(first.state, ref->protection);
     return status;

@@ -5,6 +5,7 @@
 #include "region/arena.h"
 #include "region/trap.h"
 #include "vm/commit.h"
+#include "vm/deny.h"
 #include "vm/large.h"
 #include "vm/quota.h"
 #include "vm/range.h"
@@ -205,6 +206,13 @@ static void count(struct moat_manager *manager, const struct moat_place *place, 
         moat_count(counters, MOAT_COUNT_BACKEND_FALLBACKS, 1);
 }
 
+enum moat_status moat_reserve_deny(struct moat_manager *manager, uintptr_t address, bool commit) {
+    enum moat_status status = moat_deny(manager, MOAT_DENY_RESERVE, CALL, address);
+    if (!status && commit)
+        status = moat_deny(manager, MOAT_DENY_COMMIT, CALL, address);
+    return status;
+}
+
 enum moat_status moat_reserve_as(struct moat_manager *manager, void *address, size_t size,
                                  const struct moat_reserve_terms *terms, void **base) {
     struct request request = {.manager = manager, .terms = terms};
@@ -225,6 +233,8 @@ enum moat_status moat_reserve_as(struct moat_manager *manager, void *address, si
     if (moat_latched())
         return moat_fail_latched(CALL, (uintptr_t)address);
     enum moat_status status = read_request(address, size, &request);
+    if (!status && !(terms->kind & MOAT_REGION_TAGGED)) /* a heap has its own share */
+        status = moat_reserve_deny(manager, (uintptr_t)address, commit);
     if (!status)
         status = find_place(&request, &place);
     if (status)

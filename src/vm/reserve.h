@@ -15,6 +15,9 @@ struct moat_reserve_terms {
     const struct moat_address_limits *limits; /* NULL: none */
 };
 
+/* Whether a reserve, and the commit that is part of it, is to fail for the sake of a simulation. */
+enum moat_status moat_reserve_deny(struct moat_manager *manager, uintptr_t address, bool commit);
+
 /* moat_reserve, on these terms. */
 enum moat_status moat_reserve_as(struct moat_manager *manager, void *address, size_t size,
                                  const struct moat_reserve_terms *terms, void **base);
