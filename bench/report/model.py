@@ -18,7 +18,7 @@ SUBJECT = "moat"
 
 # Contenders that do the same job as the subject, and so may be called its peers.
 PEERS = ("mutex+map", "ck_ht", "lfht", "guarded mmap", "mutex+map+mmap", "scudo",
-         "raw scan", "sigsegv")
+         "raw scan", "sigsegv", "plain")
 
 # What Google Benchmark adds to a result besides the counters of the program.
 KNOWN_KEYS = frozenset("""name family_index per_family_instance_index run_name run_type repetitions

@@ -8,7 +8,9 @@
 
 #include <array>
 #include <cstdio>
+#include <sstream>
 #include <string>
+#include <vector>
 
 namespace bench {
 namespace {
@@ -93,6 +95,28 @@ class moat_pages : public page_contender {
     moat_manager *manager_;
 };
 
+std::vector<std::string> words_of(const moat_options &options) {
+    char text[2048];
+    moat_options_print(&options, text, sizeof text);
+    std::istringstream stream(text);
+    std::vector<std::string> words;
+    for (std::string word; std::getline(stream, word, ',');)
+        words.push_back(word);
+    return words;
+}
+
+/* The words that are not what moat_options_init sets. */
+std::string not_default(const moat_options &options) {
+    moat_options usual;
+    moat_options_init(&usual);
+    const std::vector<std::string> defaults = words_of(usual), words = words_of(options);
+    std::string text;
+    for (size_t i = 0; i < words.size(); i++)
+        if (words[i] != defaults[i])
+            text += (text.empty() ? "" : ",") + words[i];
+    return text.empty() ? "defaults" : text;
+}
+
 } // namespace
 
 std::unique_ptr<page_contender> make_moat(const char *name, const char *words) {
@@ -102,9 +126,8 @@ std::unique_ptr<page_contender> make_moat(const char *name, const char *words) {
     if (!accepted("moat_options_parse", moat_options_parse(&options, words, nullptr, 0)) ||
         !accepted("moat_manager_create", moat_manager_create(&options, &manager)))
         return nullptr;
-    char text[1024];
-    moat_options_print(moat_manager_options(manager), text, sizeof text);
-    benchmark::AddCustomContext(std::string("options of ") + name, text);
+    benchmark::AddCustomContext(std::string("options of ") + name,
+                                not_default(*moat_manager_options(manager)));
     return std::make_unique<moat_pages>(name, manager);
 }
 
