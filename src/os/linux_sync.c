@@ -22,6 +22,12 @@ uint64_t moat_os_clock(void) {
     return (uint64_t)now.tv_sec * NANOSECONDS + (uint64_t)now.tv_nsec;
 }
 
+uint64_t moat_os_clock_coarse(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t)now.tv_sec * NANOSECONDS + (uint64_t)now.tv_nsec;
+}
+
 int moat_os_wait(const void *word, uint32_t value, uint64_t deadline) {
     int saved = errno;
     struct timespec until = {

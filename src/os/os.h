@@ -137,6 +137,9 @@ int moat_os_entropy(void *bytes, size_t size);
 /* Nanoseconds of a clock that never goes back. */
 uint64_t moat_os_clock(void);
 
+/* The same, cheap to read and up to some milliseconds late. */
+uint64_t moat_os_clock_coarse(void);
+
 /* Sleep while *word == value, at most until moat_os_clock() reaches `deadline`. 0 when woken or the
  * value differs, ETIMEDOUT. Wakes by spurious reasons too. A deadline of UINT64_MAX never comes.
  * Words are private to the process. */

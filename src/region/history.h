@@ -16,7 +16,7 @@
 
 /* When something happened, who did it, and where the call came from. */
 struct moat_moment {
-    uint64_t time;   /* of moat_history_now */
+    uint64_t time;   /* of moat_history_now, rounded down to 65,536 ns */
     uint32_t thread; /* as moat_os_thread names it; 0: not known */
     uintptr_t site;  /* what the call returned to; 0: not known */
 };
@@ -33,20 +33,35 @@ struct moat_past {
     struct moat_moment ended;
 };
 
+/* What is kept of a birth, in an array beside the records. */
+struct moat_birth {
+    _Atomic uint64_t when; /* time and thread */
+    _Atomic uint64_t site;
+};
+
+/* Bytes of books that the memory of what ended needs, a multiple of the page size. */
+size_t moat_history_bytes(void);
+
+/* Remember what ends from now on in these books, which nobody has opened yet. Refused by the
+ * kernel, nothing is remembered. Once, before the first region. */
+void moat_history_start(void *books);
+
 /* Nanoseconds of a clock that is cheap to read and exact to some milliseconds. */
 uint64_t moat_history_now(void);
 
-/* Note the birth of a region: this thread, now, and the site of its call. */
-void moat_history_born(const struct moat_region_ref *ref);
+/* Note a birth: this thread, now, and the site of its call. The record is not alive yet. */
+void moat_history_born(uint32_t handle);
 
 /* The birth of a live region; all zero if its record changed hands meanwhile. */
 struct moat_moment moat_history_birth(const struct moat_region_ref *ref);
 
-/* Note that pages of a region were given back by this thread: all of them, released, or some. */
+/* Note that pages of a region, which the caller has to itself, were given back by this thread: all
+ * of them, released, or some. */
 void moat_history_ended(const struct moat_region_ref *ref, uintptr_t start, uintptr_t end,
                         bool released);
 
-/* What was given back at this address most recently, as far as that is remembered. */
+/* What was given back at this address most recently, as far as that is remembered, and as far as
+ * the clock can tell. */
 bool moat_history_find(uintptr_t address, struct moat_past *past);
 
 #endif

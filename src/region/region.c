@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "os/os.h"
 #include "region/held.h"
+#include "region/history.h"
 #include "region/latch.h"
 #include "region/lock.h"
 #include "region/registry.h"
@@ -90,6 +91,7 @@ static uint32_t make(const struct moat_place *place, const struct moat_region_te
     fill(&registry->records[handle], place, terms);
     if (terms->tag)
         set_tag(handle, terms->tag);
+    moat_history_born(handle);
     moat_life_birth(&registry->records[handle].life, &generation);
     return handle;
 }

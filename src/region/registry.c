@@ -10,6 +10,7 @@
 #include "os/os.h"
 #include "region/books.h"
 #include "region/geometry.h"
+#include "region/history.h"
 #include "region/powers.h"
 
 #define CAPACITY_MAX               (UINT32_C(1) << 23)
@@ -58,6 +59,8 @@ static bool reserve(struct moat_registry *of, uint32_t capacity) {
         MOAT_REGION_INDEX_DIRECTORY_BYTES,
         capacity * BYTES_OF_PIECES_PER_RECORD,
         (capacity + (size_t)1) * sizeof(struct moat_region_extra),
+        (capacity + (size_t)1) * sizeof(struct moat_birth),
+        moat_history_bytes(),
     };
     enum { PARTS = sizeof(sizes) / sizeof(sizes[0]) };
     unsigned char *parts[PARTS];
@@ -80,6 +83,8 @@ static bool reserve(struct moat_registry *of, uint32_t capacity) {
     of->directory = parts[3];
     moat_books_supply(parts[4], sizes[4]);
     of->extras = (struct moat_region_extra *)(void *)parts[5];
+    of->births = (struct moat_birth *)(void *)parts[6];
+    of->history = parts[7];
     return true;
 }
 
@@ -102,6 +107,7 @@ static bool set_up(struct moat_registry *of) {
     moat_region_index_init(&of->index, of->directory, of->nodes, of->node_capacity);
     moat_record_pool_init(&of->pool, (char *)of->records + offsetof(struct moat_region, link),
                           sizeof(struct moat_region));
+    moat_history_start(of->history);
     return true;
 }
 
@@ -136,7 +142,8 @@ static bool more_records(struct moat_registry *of) {
     uint32_t want = of->capacity - have < RECORDS_PER_STEP ? of->capacity : have + RECORDS_PER_STEP;
 
     if (have == want || !open_array(of->records, sizeof(*of->records), have, want) ||
-        !open_array(of->extras, sizeof(*of->extras), have, want))
+        !open_array(of->extras, sizeof(*of->extras), have, want) ||
+        !open_array(of->births, sizeof(*of->births), have, want))
         return false;
     moat_record_pool_extend(&of->pool, want);
     return true;

@@ -14,18 +14,22 @@
 #include "lockfree/region_table.h"
 #include "region/region.h"
 
+struct moat_birth;
+
 struct moat_registry {
     struct moat_region_table table;
     struct moat_region_index index;
     struct moat_record_pool pool;
     struct moat_region *records; /* record 0 is never used */
     struct moat_region_extra *extras;
+    struct moat_birth *births; /* history.h */
     unsigned char *table_storage;
     unsigned table_lines_log2_max;
     uint32_t capacity;        /* records */
     unsigned char *directory; /* of the index */
     unsigned char *nodes;
     uint32_t node_capacity;
+    void *history; /* history.h */
 };
 
 /* The registry once moat_region_start succeeded; NULL before. */

@@ -3,6 +3,7 @@
 #include "vm/free.h"
 
 #include "os/os.h"
+#include "region/history.h"
 #include "region/parts.h"
 #include "region/trap.h"
 #include "vm/quota.h"
@@ -83,6 +84,8 @@ enum moat_status moat_decommit(struct moat_manager *manager, void *address, size
     if (status)
         return moat_fail_wait(status, "decommit", at);
     status = moat_free_pages(&ref, range.start, range.end, "decommit");
+    if (!status)
+        moat_history_ended(&ref, range.start, range.end, false);
     moat_region_leave(&ref, stripes);
     if (!status)
         moat_manager_count(manager, MOAT_COUNT_DECOMMITS, 1);
@@ -114,6 +117,7 @@ static enum moat_status release_closed(struct moat_manager *manager,
     }
     if (ref->flags & MOAT_REGION_WATCHED)
         moat_watch_stop(&place);
+    moat_history_ended(ref, ref->base, end, true);
     moat_region_retire(ref);
     if (moat_place_vacate(&place, manager->options.quarantine_regions))
         moat_manager_count(manager, MOAT_COUNT_STRANDED_BYTES, ref->size);

@@ -4,6 +4,7 @@
  * known to nobody; then the new ones take their place, which cannot fail.
  */
 #include "os/os.h"
+#include "region/history.h"
 #include "region/parts.h"
 #include "vm/commit.h"
 #include "vm/free.h"
@@ -169,6 +170,7 @@ static enum moat_status give_back(struct moat_manager *manager, const struct moa
     }
     /* So that placeholders share a mapping again; refused, it is tried when one is cut. */
     (void)moat_parts_close(old->space);
+    moat_history_ended(old, old->base, old->base + old->size, true);
     moat_region_supersede(old, &ref);
     moat_region_reopen(&ref);
     return MOAT_OK;
