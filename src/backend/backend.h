@@ -25,6 +25,8 @@
 #ifndef MOAT_BACKEND_BACKEND_H
 #define MOAT_BACKEND_BACKEND_H
 
+#include "base/poison.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -43,9 +45,9 @@ struct moat_backend_ops {
     /* Drop the content of pages; with `accessible` they must be writable. */
     int (*empty)(void *start, size_t size, uint8_t poison);
 
-    /* Make emptied, now writable pages read as zero. Returns the offset of the first byte that was
-     * written since they were emptied, SIZE_MAX when there is none; they are zeroed in any case. */
-    size_t (*refill)(void *start, size_t size, uint8_t poison);
+    /* Make emptied, now writable pages read as zero. Whether a byte was written since they were
+     * emptied, which is added to `damage`; they are zeroed in any case. */
+    bool (*refill)(void *start, size_t size, uint8_t poison, struct moat_damage *damage);
 
     /* Pages are resident and writable when supplied and keep their content until overwritten. */
     bool accessible;

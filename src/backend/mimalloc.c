@@ -50,22 +50,10 @@ static int empty(void *start, size_t size, uint8_t poison) {
     return 0;
 }
 
-/* The first byte at or after `offset` that is not `poison`; SIZE_MAX when there is none. */
-static size_t find_damage(const unsigned char *bytes, size_t size, uint8_t poison) {
-    /* A block that equals itself one byte on, and begins right, is all poison: memcmp is as fast as
-     * memory. */
-    if (bytes[0] == poison && memcmp(bytes, bytes + 1, size - 1) == 0)
-        return SIZE_MAX;
-    size_t offset = 0;
-    while (bytes[offset] == poison)
-        offset++;
-    return offset;
-}
-
-static size_t refill(void *start, size_t size, uint8_t poison) {
-    size_t damage = find_damage(start, size, poison);
+static bool refill(void *start, size_t size, uint8_t poison, struct moat_damage *damage) {
+    bool damaged = moat_poison_check(start, size, poison, damage);
     memset(start, 0, size);
-    return damage;
+    return damaged;
 }
 
 static const struct moat_backend_ops ops = {

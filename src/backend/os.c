@@ -42,11 +42,12 @@ static int empty(void *start, size_t size, uint8_t poison) {
     return moat_os_discard(start, size);
 }
 
-static size_t refill(void *start, size_t size, uint8_t poison) {
+static bool refill(void *start, size_t size, uint8_t poison, struct moat_damage *damage) {
     (void)start;
     (void)size;
     (void)poison;
-    return SIZE_MAX;
+    (void)damage;
+    return false;
 }
 
 const struct moat_backend_ops *moat_backend_os(void) {

@@ -33,13 +33,11 @@ static int set_access(const struct moat_run *run, unsigned from, unsigned to) {
     return from == to ? 0 : moat_os_protect(at(run->start), run->end - run->start, to);
 }
 
-/* Page by page, so that each that was written is counted. */
+/* Page by page, so that each that was written counts as a piece. */
 static void check_poison(const struct grant *grant, const struct moat_run *run) {
-    for (uintptr_t page = run->start; page < run->end; page += MOAT_PAGE) {
-        size_t damage = grant->space->backend->refill(at(page), MOAT_PAGE, grant->poison);
-        if (damage != SIZE_MAX && grant->report->damaged_pages++ == 0)
-            grant->report->first_damage = page + damage;
-    }
+    for (uintptr_t page = run->start; page < run->end; page += MOAT_PAGE)
+        (void)grant->space->backend->refill(at(page), MOAT_PAGE, grant->poison,
+                                            &grant->report->damage);
 }
 
 /* Pages that kept something: writable first, checked, zeroed, then as asked for. From the moment

@@ -13,10 +13,9 @@
 
 /* What happened on the way, for the owner's statistics and reports. */
 struct moat_access_report {
-    size_t bytes_committed; /* not committed before */
-    size_t damaged_pages;   /* written after they were decommitted */
-    uintptr_t first_damage; /* the first byte of those */
-    unsigned refusals;      /* undo steps the kernel refused */
+    size_t bytes_committed;    /* not committed before */
+    unsigned refusals;         /* undo steps the kernel refused */
+    struct moat_damage damage; /* pages written after they were decommitted, each a piece */
 };
 
 /*

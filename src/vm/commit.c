@@ -2,34 +2,18 @@
 /* commit: giving pages to a region; reset takes the same ranges. */
 #include "vm/commit.h"
 
-#include "base/format.h"
 #include "os/os.h"
 #include "region/access.h"
+#include "vm/damage.h"
 #include "vm/deny.h"
 #include "vm/large.h"
 #include "vm/quota.h"
 
-/* A page was written after it was given back: say so while it can still be told where. */
-static void report_damage(struct moat_manager *manager, const struct moat_access_report *report) {
-    char text[256];
-
-    moat_manager_count(manager, MOAT_COUNT_POISON_DAMAGE, report->damaged_pages);
-    if (manager->options.report == MOAT_REPORT_OFF)
-        return;
-    size_t length = moat_format(text, sizeof(text),
-                                "moat: write after decommit: byte %#lx was changed after its page "
-                                "was given back and before it was committed again\n",
-                                (unsigned long)report->first_damage);
-    moat_os_complain(text, length < sizeof(text) ? length : sizeof(text) - 1);
-}
-
-enum moat_status moat_commit_pages(struct moat_manager *manager, struct moat_space *space,
-                                   const struct moat_range *range, uint8_t state, const char *what,
-                                   size_t *committed) {
-    struct moat_access_report report = {0};
+static enum moat_status grant(struct moat_manager *manager, struct moat_space *space,
+                              const struct moat_range *range, uint8_t state, const char *what,
+                              struct moat_access_report *report) {
     size_t charged = 0;
 
-    *committed = 0;
     if (moat_quota_exists(manager)) {
         charged = range->end - range->start;
         charged -= moat_pages_committed(space, range->start, range->end);
@@ -38,18 +22,27 @@ enum moat_status moat_commit_pages(struct moat_manager *manager, struct moat_spa
             return status;
     }
     int error =
-        moat_access_grant(space, range->start, range->end, state, manager->options.poison, &report);
-    *committed = report.bytes_committed;
+        moat_access_grant(space, range->start, range->end, state, manager->options.poison, report);
     if (error && charged)
         moat_quota_refund(manager, charged);
-    if (report.damaged_pages)
-        report_damage(manager, &report);
-    if (report.refusals)
-        moat_manager_count(manager, MOAT_COUNT_GUARD_FAILURES, report.refusals);
+    if (report->damage.pieces)
+        moat_manager_count(manager, MOAT_COUNT_POISON_DAMAGE, report->damage.pieces);
+    if (report->refusals)
+        moat_manager_count(manager, MOAT_COUNT_GUARD_FAILURES, report->refusals);
     /* A region of large pages that is not in the books yet is not to be taken for a file. */
     if (error && space->backend == moat_backend_large())
         return moat_fail_kernel(error, MOAT_COMMIT_LIMIT, what, range->start);
     return error ? moat_fail_pages(error, MOAT_COMMIT_LIMIT, what, range) : MOAT_OK;
+}
+
+enum moat_status moat_commit_pages(struct moat_manager *manager, struct moat_space *space,
+                                   const struct moat_range *range, uint8_t state, const char *what,
+                                   size_t *committed) {
+    struct moat_access_report report = {0};
+    enum moat_status status = grant(manager, space, range, state, what, &report);
+
+    *committed = report.bytes_committed;
+    return status;
 }
 
 enum moat_status moat_commit_enter(struct moat_manager *manager, const char *what,
@@ -91,7 +84,7 @@ enum moat_status moat_commit(struct moat_manager *manager, void *address, size_t
     struct moat_region_ref ref;
     struct moat_range range;
     uint32_t stripes;
-    size_t committed;
+    struct moat_access_report report = {0};
     enum moat_status status = moat_commit_enter(manager, "commit", (uintptr_t)address, size,
                                                 protection, &range, &ref, &stripes);
     if (status)
@@ -99,13 +92,15 @@ enum moat_status moat_commit(struct moat_manager *manager, void *address, size_t
     uint8_t state = moat_commit_state(protection, ref.flags);
     status = moat_deny(manager, MOAT_DENY_COMMIT, "commit", (uintptr_t)address);
     if (!status)
-        status = moat_commit_pages(manager, ref.space, &range, state, "commit", &committed);
+        status = grant(manager, ref.space, &range, state, "commit", &report);
     moat_region_leave(&ref, stripes);
+    if (report.damage.pieces)
+        moat_damage_tell_pages(&ref, &report.damage);
     if (status)
         return status;
     moat_manager_count(manager, MOAT_COUNT_COMMITS, 1);
-    if (committed)
-        moat_manager_count(manager, MOAT_COUNT_BYTES_COMMITTED, committed);
+    if (report.bytes_committed)
+        moat_manager_count(manager, MOAT_COUNT_BYTES_COMMITTED, report.bytes_committed);
     if (start)
         *start = (void *)range.start;
     return MOAT_OK;

@@ -21,6 +21,9 @@ static inline uint8_t moat_commit_state(uint32_t protection, uint32_t flags) {
  *   state       moat_commit_state
  *   what        the call, for reports
  *   committed   receives the bytes that were not committed before
+ *
+ * Pages that may be poisoned, which are those of a region that was committed before, are for
+ * moat_commit alone: it tells what was written to them once it holds nothing any more.
  */
 enum moat_status moat_commit_pages(struct moat_manager *manager, struct moat_space *space,
                                    const struct moat_range *range, uint8_t state, const char *what,

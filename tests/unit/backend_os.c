@@ -37,7 +37,9 @@ Test(backend_os, emptied_pages_are_zero_whatever_their_rights) {
     cr_assert_eq(moat_os_protect(base, BLOCK, MOAT_OS_NONE), 0);
     cr_assert_eq(os->empty(base, BLOCK, 0xDB), 0);
     cr_assert_eq(moat_os_protect(base, BLOCK, MOAT_OS_READ | MOAT_OS_WRITE), 0);
-    cr_assert_eq(os->refill(base, BLOCK, 0xDB), SIZE_MAX);
+    struct moat_damage damage = {0};
+    cr_assert_not(os->refill(base, BLOCK, 0xDB, &damage));
+    cr_assert_eq(damage.pieces, 0);
     cr_assert(touch_all_bytes(base, BLOCK, 0));
 }
 

@@ -9,8 +9,11 @@
 #include "support/regions.h"
 #include "support/touch.h"
 
+#include <moat/report.h>
+
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -112,6 +115,73 @@ Test(vm_mimalloc, a_write_after_decommit_is_found_and_told) {
     cr_assert_eq(moat_decommit(manager, base, 0), MOAT_OK);
     cr_assert_eq(moat_commit(manager, base, 4 * PAGE, RW, NULL), MOAT_OK);
     cr_assert_eq(stats_of(manager).poison_damage, UINT64_C(1), "told once");
+}
+
+/* What a manager with a report function of its own is told. */
+static struct ear {
+    struct moat_manager *manager;
+    unsigned char *base;
+    unsigned heard;
+    struct moat_finding finding;
+    char text[2048];
+} ear;
+
+static void listen(const struct moat_finding *finding, void *context) {
+    struct ear *mine = context;
+    mine->heard++;
+    mine->finding = *finding;
+    cr_assert_lt(finding->length, sizeof mine->text);
+    cr_assert_eq(strlen(finding->text), finding->length);
+    memcpy(mine->text, finding->text, finding->length + 1);
+    /* Nothing is held: the host may call, about these very pages. */
+    cr_assert_eq(moat_decommit(mine->manager, mine->base, PAGE), MOAT_OK);
+}
+
+static void expect_line(const char *line) {
+    cr_assert_not_null(strstr(ear.text, line), "not there: %sin:\n%s", line, ear.text);
+}
+
+Test(vm_mimalloc, the_report_says_where_how_much_what_and_by_whom) {
+    struct moat_options options = *moat_manager_options(manager);
+    char line[256];
+
+    options.report_function = listen;
+    options.report_context = &ear;
+    cr_assert_eq(moat_manager_create(&options, &ear.manager), MOAT_OK);
+    ear.base = reserved(ear.manager, 4 * PAGE, true);
+    cr_assert_eq(moat_decommit(ear.manager, ear.base + PAGE, 3 * PAGE), MOAT_OK);
+    force(ear.base + PAGE + 0x123, 0xDA);
+    force(ear.base + PAGE + 0x124, 0x00);
+    force(ear.base + 3 * PAGE, 0x41);
+    cr_assert_eq(moat_commit(ear.manager, ear.base, 4 * PAGE, RW, NULL), MOAT_OK);
+
+    cr_assert_eq(ear.heard, 1u);
+    cr_assert_eq(ear.finding.kind, MOAT_FOUND_WRITE_AFTER_FREE);
+    cr_assert_eq(ear.finding.status, MOAT_OK);
+    cr_assert_eq(ear.finding.address, (void *)(ear.base + PAGE + 0x123));
+    expect_line("moat: write after decommit: 3 bytes in 2 pages changed after the pages had been "
+                "given back\n");
+    (void)snprintf(line, sizeof line,
+                   "  first at %p, offset 0x1123 of the region at %p of %d bytes\n",
+                   (void *)(ear.base + PAGE + 0x123), (void *)ear.base, 4 * PAGE);
+    expect_line(line);
+    (void)snprintf(line, sizeof line,
+                   "  %p: db  db  db [da][00] db  db  db  db  db  db  db  db  db  db  db \n",
+                   (void *)(ear.base + PAGE + 0x120));
+    expect_line(line);
+    (void)snprintf(line, sizeof line, "  %p: db  db  db", (void *)(ear.base + PAGE + 0x130));
+    expect_line(line);
+    expect_line("  expected: db in each byte\n");
+    cr_assert_eq(stats_of(ear.manager).poison_damage, UINT64_C(2));
+    cr_assert_eq(info_of(ear.base).state, MOAT_STATE_RESERVED, "the host's call was done");
+}
+
+Test(vm_mimalloc, it_is_fatal_where_misuse_is, .signal = SIGABRT) {
+    manager = manager_with("backend=mimalloc,misuse=abort,report=off");
+    unsigned char *base = reserved(manager, PAGE, true);
+    cr_assert_eq(moat_decommit(manager, base, 0), MOAT_OK);
+    force(base, 0);
+    (void)!moat_commit(manager, base, PAGE, RW, NULL);
 }
 
 Test(vm_mimalloc, damaged_pages_are_counted_one_by_one) {
