@@ -2,7 +2,8 @@
 /* damage: the report of a write after free. */
 #include "vm/damage.h"
 
-#define ROW 16u
+#define NS_PER_MS UINT64_C(1000000)
+#define ROW       16u
 
 static const char *ending(size_t count) {
     return count == 1 ? "" : "s";
@@ -27,9 +28,22 @@ void moat_damage_show(struct moat_report_text *text, const struct moat_damage *d
     moat_report_add(text, "  expected: %02x in each byte\n", poison);
 }
 
+void moat_damage_blame(struct moat_report_text *text, const char *deed,
+                       const struct moat_moment *moment) {
+    uint64_t now = moat_history_now();
+    uint64_t ago = now > moment->time ? (now - moment->time) / NS_PER_MS : 0;
+
+    moat_report_add(text, "  %s by thread %u, %lu ms ago", deed, moment->thread,
+                    (unsigned long)ago);
+    if (moment->site != 0)
+        moat_report_add(text, ", by the call before %#lx", (unsigned long)moment->site);
+    moat_report_add(text, "\n");
+}
+
 void moat_damage_tell_pages(const struct moat_region_ref *ref, const struct moat_damage *damage) {
     const struct moat_options *options = moat_manager_options(ref->owner);
     struct moat_report_text text = {0};
+    struct moat_past past;
 
     if (!moat_report_wanted(options, MOAT_FOUND_WRITE_AFTER_FREE))
         return;
@@ -42,5 +56,7 @@ void moat_damage_tell_pages(const struct moat_region_ref *ref, const struct moat
                     (unsigned long)damage->first, (unsigned long)(damage->first - ref->base),
                     (unsigned long)ref->base, ref->size);
     moat_damage_show(&text, damage, options->poison);
+    if (moat_history_find(damage->first, &past))
+        moat_damage_blame(&text, past.released ? "released" : "decommitted", &past.ended);
     moat_report_tell(options, MOAT_FOUND_WRITE_AFTER_FREE, MOAT_OK, damage->first, &text);
 }
