@@ -68,6 +68,8 @@ struct moat_heap_stats {
  * Returns   MOAT_OK
  *           MOAT_INVALID_ARGUMENT   an unknown flag
  *           MOAT_NO_MEMORY          no memory for the books
+ *           MOAT_CODE_BLOCKED       MOAT_HEAP_EXECUTABLE, and execute=wx: a code heap is what takes
+ *                                   code then (code.h)
  *           MOAT_NO_ACCESS          manager or heap is NULL
  * After a failure nothing is held.
  * Threads   any

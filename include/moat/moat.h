@@ -184,6 +184,7 @@ MOAT_API MOAT_CHECKED enum moat_status moat_manager_default(struct moat_manager 
  *           MOAT_TIMEOUT            a competing reserve or release stayed unfinished; such a wait
  *                                   cannot be called off
  *           MOAT_NOT_SUPPORTED      MOAT_RESERVE_WRITE_WATCH, and nothing here records writes
+ *           MOAT_CODE_BLOCKED       execute=wx, and EXECUTE_READWRITE
  *           MOAT_NO_ACCESS          base is NULL
  * After a failure nothing has changed.
  * Threads   any, at once
@@ -209,6 +210,8 @@ MOAT_API MOAT_CHECKED enum moat_status moat_reserve(struct moat_manager *manager
  *           MOAT_INVALID_ADDRESS    not inside one region of this manager
  *           MOAT_NO_MEMORY, MOAT_COMMIT_LIMIT, MOAT_MAP_LIMIT
  *           MOAT_TIMEOUT            another call on these pages stayed unfinished
+ *           MOAT_CODE_BLOCKED       execute=wx, and EXECUTE_READWRITE, or a right to execute for a
+ *                                   page that is committed and has none
  * After a failure nothing has changed. If the kernel refuses to undo as well, the pages concerned
  * are uncommitted to every query and, with markers, inaccessible; on the protect rung they may stay
  * accessible, which is counted in guard_failures.
@@ -293,6 +296,8 @@ MOAT_API MOAT_CHECKED enum moat_status moat_release(struct moat_manager *manager
  *           MOAT_INVALID_ADDRESS    a page is not committed, of a heap, or Moat's own; the range
  *                                   leaves the region, or has more mappings of others than 64
  *           MOAT_NO_ACCESS          old is NULL
+ *           MOAT_CODE_BLOCKED       as moat_commit, by the options of the manager that the region
+ *                                   belongs to; memory in no region: by those of `manager`
  *           MOAT_MAP_LIMIT, MOAT_COMMIT_LIMIT, MOAT_NO_MEMORY, MOAT_TIMEOUT
  * After a failure nothing has changed.
  * Threads   any, at once

@@ -82,8 +82,9 @@ enum moat_fork {
 /* Which protections may be given. */
 enum moat_execute {
     MOAT_EXECUTE_ANY,
-    MOAT_EXECUTE_WX, /* never writable and executable, nor one after the other: code goes to a code
-                        heap (<moat/code.h>) */
+    MOAT_EXECUTE_WX, /* none that would let written memory be executed: no EXECUTE_READWRITE, and a
+                        page is executable from its commit on or not until it was decommitted.
+                        Code goes to a code heap (<moat/code.h>) */
 };
 
 /* What a core dump holds of the manager's regions. */

@@ -40,6 +40,7 @@ enum moat_status {
     MOAT_LOCK_LIMIT,       /* RLIMIT_MEMLOCK: no more pages may be locked in memory               */
     MOAT_NO_LARGE_PAGES,   /* the large pages that were set aside are all in use                  */
     MOAT_GUARD_TOUCHED,    /* a guard page was in the way; it is none any more                    */
+    MOAT_CODE_BLOCKED,     /* execute=wx: rights that would let written memory be executed        */
     MOAT_STATUS_COUNT
 };
 /* clang-format on */

@@ -25,6 +25,7 @@ enum {
     WORKING_SET_QUOTA = 1453,
     COMMITMENT_LIMIT = 1455,
     TIMED_OUT = 1460,
+    DYNAMIC_CODE_BLOCKED = 1655,
 };
 
 /* An NT status that has no Win32 error is its own, and its own HRESULT. */
@@ -85,6 +86,8 @@ static const struct moat_status_info rows[MOAT_STATUS_COUNT] = {
         NO_SYSTEM_RESOURCES, E_OUTOFMEMORY),
     ROW(MOAT_GUARD_TOUCHED, "a guard page was in the way, and is none any more",
         GUARD_PAGE_VIOLATION, GUARD_PAGE_VIOLATION),
+    ROW(MOAT_CODE_BLOCKED, "the execute policy lets no written memory be executed",
+        DYNAMIC_CODE_BLOCKED, FROM_WIN32(DYNAMIC_CODE_BLOCKED)),
 };
 /* clang-format on */
 

@@ -135,7 +135,8 @@ static HRESULT STDMETHODCALLTYPE virtual_protect(IHostMemoryManager *This, void 
                                                  DWORD *pflOldProtect) {
     enum moat_status status = gate(This, "VirtualProtect");
     if (status == MOAT_OK)
-        status = moat_win32_protect(lpAddress, dwSize, flNewProtect, pflOldProtect);
+        status = moat_win32_protect(whole(This)->manager, lpAddress, dwSize, flNewProtect,
+                                    pflOldProtect);
     return moat_host_conclude(status);
 }
 

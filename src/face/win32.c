@@ -54,7 +54,12 @@ SIZE_T WINAPI VirtualQuery(LPCVOID lpAddress, PMEMORY_BASIC_INFORMATION lpBuffer
 
 BOOL WINAPI VirtualProtect(LPVOID lpAddress, SIZE_T dwSize, DWORD flNewProtect,
                            PDWORD lpflOldProtect) {
-    return conclude(moat_win32_protect(lpAddress, dwSize, flNewProtect, lpflOldProtect));
+    struct moat_manager *manager;
+
+    enum moat_status status = moat_manager_default(&manager);
+    if (status == MOAT_OK)
+        status = moat_win32_protect(manager, lpAddress, dwSize, flNewProtect, lpflOldProtect);
+    return conclude(status);
 }
 
 DWORD WINAPI GetLastError(VOID) {

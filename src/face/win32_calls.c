@@ -7,6 +7,7 @@
 
 #include "face/win32_flags.h"
 #include "os/os.h"
+#include "vm/execute.h"
 #include "vm/range.h"
 
 #include <moat/placeholder.h>
@@ -121,7 +122,7 @@ enum moat_status moat_win32_query(const void *address, void *buffer, size_t leng
     return MOAT_OK;
 }
 
-enum moat_status moat_win32_protect(void *address, size_t size, uint32_t protection,
-                                    uint32_t *old) {
-    return moat_protect(NULL, address, size, protection, old);
+enum moat_status moat_win32_protect(const struct moat_manager *manager, void *address, size_t size,
+                                    uint32_t protection, uint32_t *old) {
+    return moat_protect_any(manager, address, size, protection, old);
 }

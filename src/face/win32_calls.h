@@ -23,8 +23,9 @@ MOAT_CHECKED enum moat_status moat_win32_free(struct moat_manager *manager, void
 MOAT_CHECKED enum moat_status moat_win32_query(const void *address, void *buffer, size_t length,
                                                size_t *written);
 
-/* VirtualProtect, for the whole process. */
-MOAT_CHECKED enum moat_status moat_win32_protect(void *address, size_t size, uint32_t protection,
-                                                 uint32_t *old);
+/* VirtualProtect, for the whole process; of memory that is in no region, the execute policy of
+ * `manager` counts. */
+MOAT_CHECKED enum moat_status moat_win32_protect(const struct moat_manager *manager, void *address,
+                                                 size_t size, uint32_t protection, uint32_t *old);
 
 #endif

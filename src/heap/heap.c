@@ -4,6 +4,7 @@
 
 #include "lockfree/atomic.h"
 #include "region/books.h"
+#include "vm/execute.h"
 #include "vm/manager.h"
 #include "vm/range.h"
 #include "vm/reserve.h"
@@ -19,12 +20,16 @@ enum moat_status moat_heap_create(struct moat_manager *manager, uint32_t flags,
         return moat_fail(MOAT_NO_ACCESS, CALL, 0, "manager is NULL");
     if (flags & ~MOAT_HEAP_EXECUTABLE)
         return moat_fail(MOAT_INVALID_ARGUMENT, CALL, 0, "unknown flag");
+    uint32_t protection =
+        flags & MOAT_HEAP_EXECUTABLE ? MOAT_PAGE_EXECUTE_READWRITE : MOAT_PAGE_READWRITE;
+    enum moat_status status = moat_execute_check(manager, protection, CALL, 0);
+    if (status)
+        return moat_execute_report(manager, status, CALL, 0, protection);
     struct moat_heap *made = moat_books_take(sizeof(*made));
     if (!made)
         return moat_fail(MOAT_NO_MEMORY, CALL, 0, "no memory for the books");
     made->manager = manager;
-    made->protection =
-        flags & MOAT_HEAP_EXECUTABLE ? MOAT_PAGE_EXECUTE_READWRITE : MOAT_PAGE_READWRITE;
+    made->protection = protection;
     *heap = made;
     return MOAT_OK;
 }

@@ -6,6 +6,7 @@
 #include "region/access.h"
 #include "vm/damage.h"
 #include "vm/deny.h"
+#include "vm/execute.h"
 #include "vm/large.h"
 #include "vm/quota.h"
 
@@ -14,6 +15,9 @@ static enum moat_status grant(struct moat_manager *manager, struct moat_space *s
                               struct moat_access_report *report) {
     size_t charged = 0;
 
+    enum moat_status allowed = moat_execute_check_pages(manager, space, range, state, what);
+    if (allowed)
+        return allowed;
     if (moat_quota_exists(manager)) {
         charged = range->end - range->start;
         charged -= moat_pages_committed(space, range->start, range->end);
@@ -97,7 +101,7 @@ enum moat_status moat_commit(struct moat_manager *manager, void *address, size_t
     if (report.damage.pieces)
         moat_damage_tell_pages(&ref, &report.damage);
     if (status)
-        return status;
+        return moat_execute_report(manager, status, "commit", range.start, protection);
     moat_manager_count(manager, MOAT_COUNT_COMMITS, 1);
     if (report.bytes_committed)
         moat_manager_count(manager, MOAT_COUNT_BYTES_COMMITTED, report.bytes_committed);

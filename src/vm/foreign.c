@@ -7,6 +7,7 @@
 #include "region/books.h"
 #include "region/pages.h"
 #include "vm/adopt.h"
+#include "vm/execute.h"
 
 /* Mappings that one protect may reach over: an undo must remember each. */
 #define MAPPINGS_MAX 64
@@ -151,7 +152,8 @@ static int protect_part(const struct moat_range *range, const struct moat_os_map
     return moat_os_protect((void *)start, end - start, access);
 }
 
-enum moat_status moat_foreign_protect(const struct moat_range *range, uint32_t protection,
+enum moat_status moat_foreign_protect(const struct moat_manager *policy,
+                                      const struct moat_range *range, uint32_t protection,
                                       uint32_t *old) {
     struct moat_os_mapping list[MAPPINGS_MAX];
     unsigned access = moat_page_access(moat_page_state(protection), true);
@@ -168,6 +170,12 @@ enum moat_status moat_foreign_protect(const struct moat_range *range, uint32_t p
         return moat_fail(MOAT_INVALID_ADDRESS, "protect", range->start,
                          "a page is not committed, or belongs to Moat itself, or there are more "
                          "than 64 mappings in the range");
+    for (size_t i = 0; i < count; i++) {
+        enum moat_status status =
+            moat_execute_check_rights(policy, list[i].access, protection, "protect", range->start);
+        if (status)
+            return status;
+    }
     for (size_t i = 0; i < count && !error; i++) {
         error = protect_part(range, &list[i], access);
         for (size_t undone = i + 1; error && undone-- > 0;)

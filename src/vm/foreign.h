@@ -16,8 +16,10 @@ enum moat_status moat_foreign_query(uintptr_t page, struct moat_page_info *info)
 /* Whether none of the range is Moat's own: regions with their margins, arenas, books. */
 bool moat_foreign_only(const struct moat_range *range);
 
-/* Change the access rights of mapped memory that is neither a region nor Moat's own. */
-enum moat_status moat_foreign_protect(const struct moat_range *range, uint32_t protection,
+/* Change the access rights of mapped memory that is neither a region nor Moat's own, as far as the
+ * execute policy of a manager allows; NULL: no policy. */
+enum moat_status moat_foreign_protect(const struct moat_manager *policy,
+                                      const struct moat_range *range, uint32_t protection,
                                       uint32_t *old);
 
 #endif

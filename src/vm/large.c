@@ -11,6 +11,7 @@
 #include "region/place_large.h"
 #include "region/trap.h"
 #include "vm/commit.h"
+#include "vm/execute.h"
 #include "vm/quota.h"
 #include "vm/reserve.h"
 
@@ -98,7 +99,10 @@ enum moat_status moat_reserve_large(struct moat_manager *manager, void *address,
         return moat_fail_latched(call, (uintptr_t)address);
     enum moat_status status = check_arguments((uintptr_t)address, size, protection, flags);
     if (!status)
-        status = moat_reserve_deny(manager, (uintptr_t)address, true);
+        status = moat_execute_check(manager, protection, call, (uintptr_t)address);
+    if (status)
+        return moat_execute_report(manager, status, call, (uintptr_t)address, protection);
+    status = moat_reserve_deny(manager, (uintptr_t)address, true);
     if (!status)
         status = find_place((uintptr_t)address, size, &place);
     if (status)

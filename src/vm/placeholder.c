@@ -7,6 +7,7 @@
 #include "region/history.h"
 #include "region/parts.h"
 #include "vm/commit.h"
+#include "vm/execute.h"
 #include "vm/free.h"
 #include "vm/range.h"
 #include "vm/reserve.h"
@@ -134,6 +135,9 @@ enum moat_status moat_placeholder_replace(struct moat_manager *manager, void *ad
     if (!moat_protection_valid(protection) || flags & ~MOAT_RESERVE_COMMIT)
         return moat_fail(MOAT_INVALID_ARGUMENT, call_replace, range.start,
                          "no such protection or flag");
+    status = moat_execute_check(manager, protection, call_replace, range.start);
+    if (status)
+        return moat_execute_report(manager, status, call_replace, range.start, protection);
     patience = moat_manager_patience(manager);
     do {
         if (!moat_region_find_base(range.start, &ref) || ref.owner != manager ||

@@ -2,6 +2,7 @@
 /* protect: other rights for committed pages; all of them, or nothing changes. */
 #include "vm/commit.h"
 #include "vm/deny.h"
+#include "vm/execute.h"
 #include "vm/foreign.h"
 #include "vm/large.h"
 
@@ -31,17 +32,19 @@ static enum moat_status protect_entered(const struct moat_region_ref *ref,
 }
 
 /* Win32 knows no address above its user space, but Linux may have put a stack there. */
-static enum moat_status protect_foreign(const struct moat_range *range, uint32_t protection,
+static enum moat_status protect_foreign(const struct moat_manager *policy,
+                                        const struct moat_range *range, uint32_t protection,
                                         uint32_t *old) {
-    enum moat_status status = moat_foreign_protect(range, protection, old);
+    enum moat_status status = moat_foreign_protect(policy, range, protection, old);
     if (status == MOAT_INVALID_ADDRESS && range->end > MOAT_OS_USER_END)
         return moat_fail(MOAT_INVALID_ARGUMENT, "protect", range->start,
                          "the range leaves user space");
-    return status;
+    return moat_execute_report(policy, status, "protect", range->start, protection);
 }
 
-enum moat_status moat_protect(struct moat_manager *manager, void *address, size_t size,
-                              uint32_t protection, uint32_t *old) {
+static enum moat_status protect(const struct moat_manager *manager,
+                                const struct moat_manager *policy, void *address, size_t size,
+                                uint32_t protection, uint32_t *old) {
     uintptr_t given = (uintptr_t)address;
     struct moat_patience patience = {0};
     struct moat_region_ref ref;
@@ -60,7 +63,7 @@ enum moat_status moat_protect(struct moat_manager *manager, void *address, size_
                          "the size is 0 or the range leaves user space");
     do {
         if (!moat_region_find(range.start, &ref))
-            return protect_foreign(&range, protection, old);
+            return protect_foreign(policy, &range, protection, old);
         if (range.end > MOAT_OS_USER_END)
             return moat_fail(MOAT_INVALID_ARGUMENT, "protect", given,
                              "the range leaves user space");
@@ -83,5 +86,15 @@ enum moat_status moat_protect(struct moat_manager *manager, void *address, size_
     moat_region_leave(&ref, stripes);
     if (!status) /* with nothing held: it may lie in a guard page of these very pages */
         *old = seen;
-    return status;
+    return moat_execute_report(ref.owner, status, "protect", given, protection);
+}
+
+enum moat_status moat_protect(struct moat_manager *manager, void *address, size_t size,
+                              uint32_t protection, uint32_t *old) {
+    return protect(manager, manager, address, size, protection, old);
+}
+
+enum moat_status moat_protect_any(const struct moat_manager *policy, void *address, size_t size,
+                                  uint32_t protection, uint32_t *old) {
+    return protect(NULL, policy, address, size, protection, old);
 }

@@ -6,6 +6,7 @@
 #include "region/trap.h"
 #include "vm/commit.h"
 #include "vm/deny.h"
+#include "vm/execute.h"
 #include "vm/large.h"
 #include "vm/quota.h"
 #include "vm/range.h"
@@ -233,7 +234,11 @@ enum moat_status moat_reserve_as(struct moat_manager *manager, void *address, si
     if (moat_latched())
         return moat_fail_latched(CALL, (uintptr_t)address);
     enum moat_status status = read_request(address, size, &request);
-    if (!status && !(terms->kind & MOAT_REGION_TAGGED)) /* a heap has its own share */
+    if (!status)
+        status = moat_execute_check(manager, terms->protection, CALL, (uintptr_t)address);
+    if (status)
+        return moat_execute_report(manager, status, CALL, (uintptr_t)address, terms->protection);
+    if (!(terms->kind & MOAT_REGION_TAGGED)) /* a heap has its own share */
         status = moat_reserve_deny(manager, (uintptr_t)address, commit);
     if (!status)
         status = find_place(&request, &place);

@@ -36,6 +36,7 @@ static const struct {
     {MOAT_LOCK_LIMIT, "MOAT_LOCK_LIMIT", 1453, 0x800705AD},
     {MOAT_NO_LARGE_PAGES, "MOAT_NO_LARGE_PAGES", 1450, 0x8007000E},
     {MOAT_GUARD_TOUCHED, "MOAT_GUARD_TOUCHED", 0x80000001, 0x80000001},
+    {MOAT_CODE_BLOCKED, "MOAT_CODE_BLOCKED", 1655, 0x80070677},
 };
 
 Test(status, every_status_has_its_codes_and_its_name) {
