@@ -57,7 +57,7 @@ enum moat_life_status moat_life_enter(_Atomic uint64_t *life, uint32_t generatio
         bool blocked = (word & (stripes | MOAT_LIFE_CLOSING_BIT | lock)) != 0;
         uint64_t next = word | (blocked ? MOAT_LIFE_WAITERS_BIT : stripes);
 
-        /* R(stripe) A(stripe) A(close) A(lock) A(nudge) A(birth) */
+        /* R(stripe) A(stripe) A(close) A(lock) A(nudge) A(birth) A(mend) */
         if (!moat_cas_acq_rel(life, &word, next))
             continue;
         if (!blocked)
@@ -92,7 +92,7 @@ enum moat_life_status moat_life_close(_Atomic uint64_t *life, uint32_t generatio
             return MOAT_LIFE_LOCKED;
         if (closing || busy)
             next |= MOAT_LIFE_WAITERS_BIT;
-        /* R(close) A(close) A(stripe) A(lock) A(nudge) A(birth) */
+        /* R(close) A(close) A(stripe) A(lock) A(nudge) A(birth) A(mend) */
         if (!moat_cas_acq_rel(life, &word, next))
             continue;
         *seen = (uint32_t)next;
@@ -150,7 +150,7 @@ enum moat_life_status moat_life_lock(_Atomic uint64_t *life, uint32_t generation
 
         if (blocked || busy)
             next |= MOAT_LIFE_WAITERS_BIT;
-        /* R(lock) A(lock) A(close) A(stripe) A(nudge) A(birth) */
+        /* R(lock) A(lock) A(close) A(stripe) A(nudge) A(birth) A(mend) */
         if (!moat_cas_acq_rel(life, &word, next))
             continue;
         *seen = (uint32_t)next;
@@ -175,6 +175,18 @@ bool moat_life_locked(const _Atomic uint64_t *life) {
 bool moat_life_nudge(_Atomic uint64_t *life) {
     /* R(nudge) A(nudge) also where nobody waits: who sets the bit next must see what led here. */
     uint64_t word = moat_and_acq_rel(life, ~(uint64_t)MOAT_LIFE_WAITERS_BIT);
+
+    return (word & MOAT_LIFE_WAITERS_BIT) != 0;
+}
+
+uint32_t moat_life_held(const _Atomic uint64_t *life) {
+    /* A(stripe) A(close) A(lock) */
+    return (uint32_t)moat_load_acquire(life) & ~MOAT_LIFE_WAITERS_BIT;
+}
+
+bool moat_life_mend(_Atomic uint64_t *life, uint32_t bits) {
+    /* R(mend) A(mend) */
+    uint64_t word = moat_and_acq_rel(life, ~(uint64_t)(bits | MOAT_LIFE_WAITERS_BIT));
 
     return (word & MOAT_LIFE_WAITERS_BIT) != 0;
 }

@@ -24,7 +24,7 @@
  *
  * Limits     a generation returns after 2^31 lives of one record: a caller stopped for exactly a
  *            multiple of that many is not told apart.
- * Progress   lock-free; leave, reopen, death, unlock and nudge are wait-free.
+ * Progress   lock-free; leave, reopen, death, unlock, nudge and mend are wait-free.
  *
  * Edges. R() marks the releasing end, A() the acquiring end.
  *
@@ -33,6 +33,7 @@
  *   close   who closed gives the region back or reopens it -> who comes after sees all of it
  *   lock    who unlocks -> who enters, closes or locks next sees what was done under the lock
  *   nudge   what was written before a nudge -> who finds its waiters bit gone, or sets it anew
+ *   mend    who undoes what the dead held -> who enters, closes or locks next sees all it repaired
  */
 #ifndef MOAT_LOCKFREE_REGION_LIFE_H
 #define MOAT_LOCKFREE_REGION_LIFE_H
@@ -123,5 +124,17 @@ bool moat_life_locked(const _Atomic uint64_t *life);
 
 /* Have all sleepers look again, whatever they sleep for. For any thread. True: wake them. */
 bool moat_life_nudge(_Atomic uint64_t *life);
+
+/* What is set right now of stripes, lock and closing. */
+uint32_t moat_life_held(const _Atomic uint64_t *life);
+
+/*
+ * Undo what threads held that are gone for ever, as those of its parent are for a forked child.
+ *
+ *   bits   of moat_life_held: none that a thread which lives may hold, or be about to take
+ *
+ * Returns   true: wake all sleepers
+ */
+bool moat_life_mend(_Atomic uint64_t *life, uint32_t bits);
 
 #endif

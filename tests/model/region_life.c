@@ -167,6 +167,34 @@ static void call_off(void) {
     wake_if(moat_life_nudge(&life));
 }
 
+/* What a forked child finds: one thread held a stripe and the lock, another one was closing. */
+static void reset_with_dead(void) {
+    uint32_t seen;
+
+    reset();
+    (void)moat_life_enter(&life, first_life, 1, false, &seen);
+    (void)moat_life_lock(&life, first_life, &seen);
+    (void)moat_life_close(&life, first_life, true, &seen);
+}
+static void mend(void) {
+    uint32_t held = moat_life_held(&life);
+
+    if (held != (MOAT_LIFE_CLOSING_BIT | MOAT_LIFE_LOCKED_BIT | 1))
+        explore_fail("somebody got past what the dead hold");
+    wake_if(moat_life_mend(&life, held));
+}
+/* A lock of the dead would be refused, so this one waits for stripes and closing alone. */
+static void close_after_dead(void) {
+    uint32_t seen;
+
+    while (moat_life_close(&life, first_life, true, &seen) == MOAT_LIFE_CLOSING)
+        sleep_on(seen);
+    be_alone();
+    alone--;
+    deaths++;
+    wake_if(moat_life_death(&life));
+}
+
 static void check_quiet(void) {
 }
 
@@ -204,6 +232,8 @@ static const struct scenario scenarios[] = {
     {"a lock against an end", reset, {lock_and_unlock, give_up_then_end, work_first}, check, 3},
     {"the holder ends", reset, {lock_work_end, end_life, work_first}, check_one_death, 4},
     {"waits called off", reset, {lock_for_ever, work_both, call_off}, check_quiet, 6},
+    {"what the dead held", reset_with_dead, {mend, work_both, work_first}, check, 4},
+    {"an end of the dead", reset_with_dead, {mend, close_after_dead}, check_one_death, 6},
 };
 #define SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
 

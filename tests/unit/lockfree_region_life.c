@@ -147,3 +147,17 @@ Test(region_life, a_nudge_clears_the_waiters_bit_alone) {
     cr_assert_neq((uint32_t)life, seen, "who goes to sleep now would not wake");
     cr_assert_eq((uint32_t)life, MOAT_LIFE_LOCKED_BIT);
 }
+
+Test(region_life, what_the_dead_held_is_undone_and_nothing_else) {
+    cr_assert_eq(moat_life_enter(&life, generation, 6, false, &seen), MOAT_LIFE_OK);
+    cr_assert_eq(moat_life_lock(&life, generation, &seen), MOAT_LIFE_BUSY);
+    cr_assert_eq(moat_life_held(&life), 6 | MOAT_LIFE_LOCKED_BIT);
+    cr_assert(moat_life_mend(&life, 2 | MOAT_LIFE_LOCKED_BIT), "who sleeps is to be woken");
+    cr_assert_eq((uint32_t)life, 4, "what a living thread holds");
+    cr_assert_eq(moat_life_generation(&life), generation);
+    cr_assert_eq(moat_life_enter(&life, generation, 2, false, &seen), MOAT_LIFE_OK);
+    cr_assert_eq(moat_life_close(&life, generation, false, &seen), MOAT_LIFE_BUSY);
+    cr_assert(moat_life_mend(&life, MOAT_LIFE_CLOSING_BIT));
+    cr_assert_not(moat_life_mend(&life, 6), "nobody sleeps any more");
+    cr_assert_eq(moat_life_close(&life, generation, false, &seen), MOAT_LIFE_OK);
+}
