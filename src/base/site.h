@@ -2,13 +2,15 @@
 /*
  * site: which line of the host made this call? The address that the call returns to.
  *
- * A public function of the native API notes its caller; a face, or a heap, that calls on notes its
- * own caller around that, and the outermost one counts.
+ * A public function of the native API notes its caller. A face, which calls such functions, notes
+ * its own caller around that, and that one counts.
  *
  *     moat_site_note(MOAT_SITE_HERE);                      native
  *     struct moat_site_frame frame = moat_site_enter(MOAT_SITE_HERE);
  *     ... native calls ...
- *     moat_site_leave(frame);                              face, heap
+ *     moat_site_leave(frame);                              face
+ *
+ * Whoever leaves a call by siglongjmp out of a callback leaves his site behind, for native calls.
  */
 #ifndef MOAT_BASE_SITE_H
 #define MOAT_BASE_SITE_H
@@ -36,8 +38,7 @@ static inline void moat_site_note(uintptr_t site) {
 
 static inline struct moat_site_frame moat_site_enter(uintptr_t site) {
     struct moat_site_frame frame = {moat_site_of_thread.outer};
-    if (!frame.before)
-        moat_site_of_thread.outer = site;
+    moat_site_of_thread.outer = site;
     return frame;
 }
 

@@ -12,6 +12,7 @@
  */
 #define CONST_VTABLE
 
+#include "base/site.h"
 #include "face/host_malloc.h"
 #include "face/host_pressure.h"
 #include "face/host_result.h"
@@ -59,7 +60,9 @@ static ULONG STDMETHODCALLTYPE release(IHostMemoryManager *This) {
     /* R(last-reference) A(last-reference) */
     ULONG left = (ULONG)atomic_fetch_sub_explicit(&host->references, 1, memory_order_acq_rel) - 1;
     if (left == 0) {
+        struct moat_site_frame frame = moat_site_enter(MOAT_SITE_HERE);
         moat_manager_destroy(host->manager);
+        moat_site_leave(frame);
         free(host);
     }
     return left;
@@ -105,17 +108,21 @@ static HRESULT STDMETHODCALLTYPE virtual_alloc(IHostMemoryManager *This, void *p
         return moat_host_conclude(status);
     if (!moat_host_level(eCriticalLevel, &before))
         return moat_host_conclude(MOAT_INVALID_ARGUMENT);
+    struct moat_site_frame frame = moat_site_enter(MOAT_SITE_HERE);
     status = moat_win32_alloc(whole(This)->manager, pAddress, dwSize, flAllocationType, flProtect,
                               ppMem);
+    moat_site_leave(frame);
     (void)moat_set_critical_level(before);
     return moat_host_conclude(status);
 }
 
 static HRESULT STDMETHODCALLTYPE virtual_free(IHostMemoryManager *This, LPVOID lpAddress,
                                               SIZE_T dwSize, DWORD dwFreeType) {
+    struct moat_site_frame frame = moat_site_enter(MOAT_SITE_HERE);
     enum moat_status status = gate(This, "VirtualFree");
     if (status == MOAT_OK)
         status = moat_win32_free(whole(This)->manager, lpAddress, dwSize, dwFreeType);
+    moat_site_leave(frame);
     return moat_host_conclude(status);
 }
 
@@ -133,10 +140,12 @@ static HRESULT STDMETHODCALLTYPE virtual_query(IHostMemoryManager *This, void *l
 static HRESULT STDMETHODCALLTYPE virtual_protect(IHostMemoryManager *This, void *lpAddress,
                                                  SIZE_T dwSize, DWORD flNewProtect,
                                                  DWORD *pflOldProtect) {
+    struct moat_site_frame frame = moat_site_enter(MOAT_SITE_HERE);
     enum moat_status status = gate(This, "VirtualProtect");
     if (status == MOAT_OK)
         status = moat_win32_protect(whole(This)->manager, lpAddress, dwSize, flNewProtect,
                                     pflOldProtect);
+    moat_site_leave(frame);
     return moat_host_conclude(status);
 }
 
@@ -164,25 +173,31 @@ static HRESULT STDMETHODCALLTYPE register_memory_notification_callback(
 
 static HRESULT STDMETHODCALLTYPE needs_virtual_address_space(IHostMemoryManager *This,
                                                              LPVOID startAddress, SIZE_T size) {
+    struct moat_site_frame frame = moat_site_enter(MOAT_SITE_HERE);
     enum moat_status status = gate(This, "NeedsVirtualAddressSpace");
     if (status == MOAT_OK)
         status = moat_trim(startAddress, size, NULL);
+    moat_site_leave(frame);
     return moat_host_conclude(status);
 }
 
 static HRESULT STDMETHODCALLTYPE acquired_virtual_address_space(IHostMemoryManager *This,
                                                                 LPVOID startAddress, SIZE_T size) {
+    struct moat_site_frame frame = moat_site_enter(MOAT_SITE_HERE);
     enum moat_status status = gate(This, "AcquiredVirtualAddressSpace");
     if (status == MOAT_OK)
         status = moat_adopt(whole(This)->manager, startAddress, size);
+    moat_site_leave(frame);
     return moat_host_conclude(status);
 }
 
 static HRESULT STDMETHODCALLTYPE released_virtual_address_space(IHostMemoryManager *This,
                                                                 LPVOID startAddress) {
+    struct moat_site_frame frame = moat_site_enter(MOAT_SITE_HERE);
     enum moat_status status = gate(This, "ReleasedVirtualAddressSpace");
     if (status == MOAT_OK)
         status = moat_disown(whole(This)->manager, startAddress);
+    moat_site_leave(frame);
     return moat_host_conclude(status);
 }
 

@@ -15,6 +15,7 @@
 
 #include "face/host_malloc.h"
 
+#include "base/site.h"
 #include "face/host_result.h"
 #include "vm/range.h"
 
@@ -55,7 +56,9 @@ static ULONG STDMETHODCALLTYPE release(IHostMalloc *This) {
     ULONG left = (ULONG)atomic_fetch_sub_explicit(&object->references, 1, memory_order_acq_rel) - 1;
     if (left == 0) {
         IHostMemoryManager *host = object->host;
+        struct moat_site_frame frame = moat_site_enter(MOAT_SITE_HERE);
         moat_heap_destroy(object->heap);
+        moat_site_leave(frame);
         free(object);
         (void)host->lpVtbl->Release(host);
     }
@@ -97,21 +100,29 @@ static HRESULT allocate(IHostMalloc *This, SIZE_T size, EMemoryCriticalLevel lev
 
 static HRESULT STDMETHODCALLTYPE alloc(IHostMalloc *This, SIZE_T cbSize,
                                        EMemoryCriticalLevel eCriticalLevel, void **ppMem) {
-    return allocate(This, cbSize, eCriticalLevel, NULL, 0, ppMem);
+    struct moat_site_frame frame = moat_site_enter(MOAT_SITE_HERE);
+    HRESULT result = allocate(This, cbSize, eCriticalLevel, NULL, 0, ppMem);
+    moat_site_leave(frame);
+    return result;
 }
 
 static HRESULT STDMETHODCALLTYPE debug_alloc(IHostMalloc *This, SIZE_T cbSize,
                                              EMemoryCriticalLevel eCriticalLevel, char *pszFileName,
                                              int iLineNo, void **ppMem) {
-    return allocate(This, cbSize, eCriticalLevel, pszFileName, iLineNo, ppMem);
+    struct moat_site_frame frame = moat_site_enter(MOAT_SITE_HERE);
+    HRESULT result = allocate(This, cbSize, eCriticalLevel, pszFileName, iLineNo, ppMem);
+    moat_site_leave(frame);
+    return result;
 }
 
 static HRESULT STDMETHODCALLTYPE free_block(IHostMalloc *This, void *pMem) {
     struct host_malloc *object = whole(This);
 
+    struct moat_site_frame frame = moat_site_enter(MOAT_SITE_HERE);
     enum moat_status status = moat_host_gate(object->manager, "Free");
     if (status == MOAT_OK)
         status = moat_heap_free(object->heap, pMem);
+    moat_site_leave(frame);
     return moat_host_conclude(status);
 }
 

@@ -5,6 +5,7 @@
 #include "face/win32_calls.h"
 
 #include "base/error_text.h"
+#include "base/site.h"
 #include "os/os.h"
 #include "vm/range.h"
 
@@ -26,9 +27,11 @@ LPVOID WINAPI VirtualAlloc(LPVOID lpAddress, SIZE_T dwSize, DWORD flAllocationTy
     struct moat_manager *manager;
     void *start = NULL;
 
+    struct moat_site_frame frame = moat_site_enter(MOAT_SITE_HERE);
     enum moat_status status = moat_manager_default(&manager);
     if (status == MOAT_OK)
         status = moat_win32_alloc(manager, lpAddress, dwSize, flAllocationType, flProtect, &start);
+    moat_site_leave(frame);
     return conclude(status) ? start : NULL;
 }
 
@@ -39,9 +42,11 @@ BOOL WINAPI VirtualFree(LPVOID lpAddress, SIZE_T dwSize, DWORD dwFreeType) {
     if ((uintptr_t)lpAddress > ADDRESS_HIGHEST)
         return conclude(moat_fail(MOAT_INVALID_ARGUMENT, "VirtualFree", (uintptr_t)lpAddress,
                                   "above user space"));
+    struct moat_site_frame frame = moat_site_enter(MOAT_SITE_HERE);
     enum moat_status status = moat_manager_default(&manager);
     if (status == MOAT_OK)
         status = moat_win32_free(manager, lpAddress, dwSize, dwFreeType);
+    moat_site_leave(frame);
     return conclude(status);
 }
 
@@ -56,9 +61,11 @@ BOOL WINAPI VirtualProtect(LPVOID lpAddress, SIZE_T dwSize, DWORD flNewProtect,
                            PDWORD lpflOldProtect) {
     struct moat_manager *manager;
 
+    struct moat_site_frame frame = moat_site_enter(MOAT_SITE_HERE);
     enum moat_status status = moat_manager_default(&manager);
     if (status == MOAT_OK)
         status = moat_win32_protect(manager, lpAddress, dwSize, flNewProtect, lpflOldProtect);
+    moat_site_leave(frame);
     return conclude(status);
 }
 

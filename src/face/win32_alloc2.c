@@ -7,6 +7,7 @@
 #include "face/win32_flags.h"
 
 #include "base/error_text.h"
+#include "base/site.h"
 #include "vm/range.h"
 
 #include <moat/placeholder.h>
@@ -140,8 +141,10 @@ PVOID WINAPI VirtualAlloc2(HANDLE Process, PVOID BaseAddress, SIZE_T Size, ULONG
         return NULL;
     }
     enum moat_status status = read_parameters(ExtendedParameters, ParameterCount, &ask);
+    struct moat_site_frame frame = moat_site_enter(MOAT_SITE_HERE);
     if (status == MOAT_OK)
         status = allocate(&ask, &start);
+    moat_site_leave(frame);
     if (status != MOAT_OK) {
         moat_error_code_set(moat_status_describe(status)->win32_error);
         return NULL;

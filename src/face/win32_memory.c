@@ -4,6 +4,7 @@
  * the last error alone.
  */
 #include "base/error_text.h"
+#include "base/site.h"
 #include "os/os.h"
 #include "vm/range.h"
 
@@ -23,18 +24,26 @@ static DWORD error_of(enum moat_status status) {
 }
 
 BOOL WINAPI VirtualLock(LPVOID lpAddress, SIZE_T dwSize) {
-    return conclude(moat_lock_pages(NULL, lpAddress, dwSize));
+    struct moat_site_frame frame = moat_site_enter(MOAT_SITE_HERE);
+    enum moat_status status = moat_lock_pages(NULL, lpAddress, dwSize);
+    moat_site_leave(frame);
+    return conclude(status);
 }
 
 BOOL WINAPI VirtualUnlock(LPVOID lpAddress, SIZE_T dwSize) {
-    return conclude(moat_unlock_pages(NULL, lpAddress, dwSize));
+    struct moat_site_frame frame = moat_site_enter(MOAT_SITE_HERE);
+    enum moat_status status = moat_unlock_pages(NULL, lpAddress, dwSize);
+    moat_site_leave(frame);
+    return conclude(status);
 }
 
 DWORD WINAPI DiscardVirtualMemory(PVOID VirtualAddress, SIZE_T Size) {
     struct moat_manager *manager;
+    struct moat_site_frame frame = moat_site_enter(MOAT_SITE_HERE);
     enum moat_status status = moat_manager_default(&manager);
     if (status == MOAT_OK)
         status = moat_discard(manager, VirtualAddress, Size);
+    moat_site_leave(frame);
     return error_of(status);
 }
 
@@ -64,11 +73,13 @@ DWORD WINAPI OfferVirtualMemory(PVOID VirtualAddress, SIZE_T Size, OFFER_PRIORIT
     if (Priority < VmOfferPriorityVeryLow || Priority > VmOfferPriorityNormal)
         return error_of(
             moat_fail(MOAT_INVALID_ARGUMENT, call, (uintptr_t)VirtualAddress, "no such priority"));
+    struct moat_site_frame frame = moat_site_enter(MOAT_SITE_HERE);
     enum moat_status status = check_pages(call, VirtualAddress, Size);
     if (status == MOAT_OK)
         status = moat_manager_default(&manager);
     if (status == MOAT_OK)
         status = moat_reset(manager, VirtualAddress, Size, MOAT_PAGE_READWRITE, NULL);
+    moat_site_leave(frame);
     return error_of(status);
 }
 
@@ -76,11 +87,13 @@ DWORD WINAPI ReclaimVirtualMemory(const void *VirtualAddress, SIZE_T Size) {
     void *start = (void *)(uintptr_t)VirtualAddress;
     struct moat_manager *manager;
 
+    struct moat_site_frame frame = moat_site_enter(MOAT_SITE_HERE);
     enum moat_status status = check_pages("ReclaimVirtualMemory", start, Size);
     if (status == MOAT_OK)
         status = moat_manager_default(&manager);
     if (status == MOAT_OK)
         status = moat_reset_undo(manager, start, Size, MOAT_PAGE_READWRITE, NULL);
+    moat_site_leave(frame);
     return status == MOAT_CONTENT_LOST ? ERROR_BUSY : error_of(status);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* win32_watch: the two calls of write watch; pages are pages to both, so nothing is converted. */
 #include "base/error_text.h"
+#include "base/site.h"
 #include "vm/range.h"
 
 #include <moat/moat.h>
@@ -25,13 +26,18 @@ UINT WINAPI GetWriteWatch(DWORD dwFlags, PVOID lpBaseAddress, SIZE_T dwRegionSiz
     if (lpdwGranularity == NULL)
         return conclude(moat_fail(MOAT_NO_ACCESS, "GetWriteWatch", (uintptr_t)lpBaseAddress,
                                   "lpdwGranularity is NULL"));
+    struct moat_site_frame frame = moat_site_enter(MOAT_SITE_HERE);
     enum moat_status status =
         moat_watch_get(NULL, dwFlags, lpBaseAddress, dwRegionSize, lpAddresses, lpdwCount);
+    moat_site_leave(frame);
     if (status == MOAT_OK)
         *lpdwGranularity = (DWORD)MOAT_PAGE_SIZE;
     return conclude(status);
 }
 
 UINT WINAPI ResetWriteWatch(LPVOID lpBaseAddress, SIZE_T dwRegionSize) {
-    return conclude(moat_watch_reset(NULL, lpBaseAddress, dwRegionSize));
+    struct moat_site_frame frame = moat_site_enter(MOAT_SITE_HERE);
+    enum moat_status status = moat_watch_reset(NULL, lpBaseAddress, dwRegionSize);
+    moat_site_leave(frame);
+    return conclude(status);
 }

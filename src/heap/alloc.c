@@ -3,6 +3,7 @@
 #include "heap/heap.h"
 
 #include "base/align.h"
+#include "base/site.h"
 #include "heap/span.h"
 #include "lockfree/atomic.h"
 #include "os/os.h"
@@ -129,6 +130,8 @@ static enum moat_status take(struct moat_heap *heap, size_t size, void **block,
 
 enum moat_status moat_heap_alloc(struct moat_heap *heap, size_t size, void **block) {
     struct taken taken;
+
+    moat_site_note(MOAT_SITE_HERE);
     enum moat_status status = take(heap, size, block, &taken);
     if (!status)
         moat_note_forget(taken.span, taken.slot);
@@ -138,6 +141,8 @@ enum moat_status moat_heap_alloc(struct moat_heap *heap, size_t size, void **blo
 enum moat_status moat_heap_alloc_debug(struct moat_heap *heap, size_t size, const char *file,
                                        int line, void **block) {
     struct taken taken;
+
+    moat_site_note(MOAT_SITE_HERE);
     enum moat_status status = take(heap, size, block, &taken);
     if (status)
         return status;
@@ -245,6 +250,7 @@ enum moat_status moat_heap_free(struct moat_heap *heap, void *block) {
     struct moat_found found;
     uint32_t left;
 
+    moat_site_note(MOAT_SITE_HERE);
     if (!heap)
         return moat_fail(MOAT_NO_ACCESS, FREE, (uintptr_t)block, "heap is NULL");
     if (!block)

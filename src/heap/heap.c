@@ -2,6 +2,7 @@
 /* heap: create, destroy, and look at what is in it. */
 #include "heap/heap.h"
 
+#include "base/site.h"
 #include "lockfree/atomic.h"
 #include "region/books.h"
 #include "vm/execute.h"
@@ -47,6 +48,7 @@ void moat_heap_destroy(struct moat_heap *heap) {
     struct moat_span *older;
     bool survived = false;
 
+    moat_site_note(MOAT_SITE_HERE);
     if (!heap)
         return;
     if (moat_manager_options(heap->manager)->leaks == MOAT_LEAKS_REPORT)

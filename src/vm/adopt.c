@@ -10,6 +10,7 @@
  */
 #include "vm/adopt.h"
 
+#include "base/site.h"
 #include "os/os.h"
 #include "region/books.h"
 #include "vm/foreign.h"
@@ -196,6 +197,7 @@ enum moat_status moat_adopt(struct moat_manager *manager, const void *address, s
     struct moat_range range;
     struct slot *slot;
 
+    moat_site_note(MOAT_SITE_HERE);
     if (!manager)
         return moat_fail(MOAT_NO_ACCESS, CALL, start, "manager is NULL");
     if (moat_latched())
@@ -230,6 +232,7 @@ enum moat_status moat_disown(struct moat_manager *manager, const void *address) 
     struct range range;
     struct slot *slot;
 
+    moat_site_note(MOAT_SITE_HERE);
     if (!manager)
         return moat_fail(MOAT_NO_ACCESS, "disown", start, "manager is NULL");
     if (moat_latched())

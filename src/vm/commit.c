@@ -2,6 +2,7 @@
 /* commit: giving pages to a region; reset takes the same ranges. */
 #include "vm/commit.h"
 
+#include "base/site.h"
 #include "os/os.h"
 #include "region/access.h"
 #include "vm/damage.h"
@@ -89,6 +90,8 @@ enum moat_status moat_commit(struct moat_manager *manager, void *address, size_t
     struct moat_range range;
     uint32_t stripes;
     struct moat_access_report report = {0};
+
+    moat_site_note(MOAT_SITE_HERE);
     enum moat_status status = moat_commit_enter(manager, "commit", (uintptr_t)address, size,
                                                 protection, &range, &ref, &stripes);
     if (status)

@@ -2,6 +2,7 @@
 /* free: decommit and release. Ownership is decided before anything else, from the address alone. */
 #include "vm/free.h"
 
+#include "base/site.h"
 #include "os/os.h"
 #include "region/history.h"
 #include "region/parts.h"
@@ -61,6 +62,7 @@ enum moat_status moat_decommit(struct moat_manager *manager, void *address, size
     uint32_t stripes;
     enum moat_status status;
 
+    moat_site_note(MOAT_SITE_HERE);
     if (!manager)
         return moat_fail(MOAT_NO_ACCESS, "decommit", at, "manager is NULL");
     if (moat_latched())
@@ -154,6 +156,7 @@ enum moat_status moat_release(struct moat_manager *manager, void *address) {
     struct moat_region_ref ref;
     enum moat_status status;
 
+    moat_site_note(MOAT_SITE_HERE);
     if (!manager)
         return moat_fail(MOAT_NO_ACCESS, "release", at, "manager is NULL");
     if (moat_latched())

@@ -8,6 +8,7 @@
 #include "region/lock.h"
 
 #include "base/format.h"
+#include "base/site.h"
 #include "os/os.h"
 #include "vm/manager.h"
 #include "vm/range.h"
@@ -86,8 +87,9 @@ static bool watch_this_thread(void) {
 enum moat_status moat_lock(struct moat_manager *manager, const void *address) {
     uintptr_t at = (uintptr_t)address;
     struct moat_region_ref ref;
-    enum moat_status status = find(manager, "lock", at, &ref);
 
+    moat_site_note(MOAT_SITE_HERE);
+    enum moat_status status = find(manager, "lock", at, &ref);
     if (status)
         return status;
     if (!watch_this_thread())
@@ -113,8 +115,9 @@ enum moat_status moat_lock(struct moat_manager *manager, const void *address) {
 enum moat_status moat_unlock(struct moat_manager *manager, const void *address) {
     uintptr_t at = (uintptr_t)address;
     struct moat_region_ref ref;
-    enum moat_status status = find(manager, "unlock", at, &ref);
 
+    moat_site_note(MOAT_SITE_HERE);
+    enum moat_status status = find(manager, "unlock", at, &ref);
     if (status)
         return status;
     status = moat_region_unlock(&ref);

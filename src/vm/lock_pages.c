@@ -7,6 +7,7 @@
  * pages are ever locked, so that the kernel never meets a marker when it fetches them.
  */
 #include "base/check.h"
+#include "base/site.h"
 #include "os/os.h"
 #include "region/pages.h"
 #include "region/trap.h"
@@ -135,8 +136,9 @@ enum moat_status moat_lock_pages(struct moat_manager *manager, void *address, si
     struct moat_region_ref ref;
     struct moat_range range;
     uint32_t stripes;
-    enum moat_status status = read_range(call_lock, address, size, &range);
 
+    moat_site_note(MOAT_SITE_HERE);
+    enum moat_status status = read_range(call_lock, address, size, &range);
     if (status)
         return status;
     status = enter(manager, call_lock, MOAT_NO_ACCESS, &range, &ref, &stripes);
@@ -182,8 +184,9 @@ enum moat_status moat_unlock_pages(struct moat_manager *manager, void *address, 
     struct moat_region_ref ref;
     struct moat_range range;
     uint32_t stripes;
-    enum moat_status status = read_range(call_unlock, address, size, &range);
 
+    moat_site_note(MOAT_SITE_HERE);
+    enum moat_status status = read_range(call_unlock, address, size, &range);
     if (status)
         return status;
     status = enter(manager, call_unlock, MOAT_NOT_LOCKED, &range, &ref, &stripes);

@@ -9,6 +9,7 @@
 
 #include "base/error_text.h"
 #include "base/options.h"
+#include "base/site.h"
 #include "os/os.h"
 #include "region/books.h"
 #include "region/lock.h"
@@ -109,6 +110,7 @@ static void release_one(const struct moat_region_ref *ref, void *survived) {
 void moat_manager_destroy(struct moat_manager *manager) {
     bool survived = false;
 
+    moat_site_note(MOAT_SITE_HERE);
     if (!manager)
         return;
     moat_pressure_stop(manager);

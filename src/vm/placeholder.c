@@ -3,6 +3,7 @@
  * placeholder: what can fail comes first, while the old regions are closed and all that is new is
  * known to nobody; then the new ones take their place, which cannot fail.
  */
+#include "base/site.h"
 #include "os/os.h"
 #include "region/history.h"
 #include "region/parts.h"
@@ -78,6 +79,8 @@ enum moat_status moat_placeholder_reserve(struct moat_manager *manager, void *ad
         .kind = MOAT_REGION_PLACEHOLDER,
         .limits = limits,
     };
+
+    moat_site_note(MOAT_SITE_HERE);
     if (base)
         *base = NULL;
     if (flags & ~MOAT_RESERVE_TOP_DOWN)
@@ -126,6 +129,7 @@ enum moat_status moat_placeholder_replace(struct moat_manager *manager, void *ad
     struct moat_region_ref ref;
     struct moat_range range;
 
+    moat_site_note(MOAT_SITE_HERE);
     if (!base)
         return moat_fail(MOAT_NO_ACCESS, call_replace, (uintptr_t)address, "base is NULL");
     *base = NULL;
@@ -270,6 +274,7 @@ enum moat_status moat_placeholder_preserve(struct moat_manager *manager, void *a
     struct moat_region_ref ref;
     struct moat_range range;
 
+    moat_site_note(MOAT_SITE_HERE);
     enum moat_status status = check_free(manager, call_preserve, address, size, &range);
     if (status)
         return status;
@@ -407,6 +412,7 @@ enum moat_status moat_placeholder_coalesce(struct moat_manager *manager, void *a
     struct moat_range range;
     size_t count;
 
+    moat_site_note(MOAT_SITE_HERE);
     enum moat_status status = check_free(manager, call_coalesce, address, size, &range);
     if (status)
         return status;

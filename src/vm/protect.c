@@ -6,6 +6,7 @@
 #include "vm/foreign.h"
 #include "vm/large.h"
 
+#include "base/site.h"
 #include "os/os.h"
 #include "region/pages.h"
 
@@ -52,6 +53,7 @@ static enum moat_status protect(const struct moat_manager *manager,
     uint32_t stripes, seen = 0;
     enum moat_status status;
 
+    moat_site_note(MOAT_SITE_HERE);
     if (moat_latched())
         return moat_fail_latched("protect", given);
     if (!moat_protection_valid(protection))

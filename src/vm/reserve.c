@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* reserve: a place, pages if asked for, then the books; undone in reverse. */
 #include "vm/reserve.h"
+
+#include "base/site.h"
 #include "os/os.h"
 #include "region/arena.h"
 #include "region/trap.h"
@@ -267,12 +269,16 @@ enum moat_status moat_reserve_within(struct moat_manager *manager, size_t size, 
                                      void **base) {
     const struct moat_reserve_terms terms = {
         .protection = protection, .flags = flags, .limits = limits};
+
+    moat_site_note(MOAT_SITE_HERE);
     return moat_reserve_as(manager, NULL, size, &terms, base);
 }
 
 enum moat_status moat_reserve(struct moat_manager *manager, void *address, size_t size,
                               uint32_t protection, uint32_t flags, void **base) {
     const struct moat_reserve_terms terms = {.protection = protection, .flags = flags};
+
+    moat_site_note(MOAT_SITE_HERE);
     if (flags & MOAT_RESERVE_LARGE_PAGES)
         return moat_reserve_large(manager, address, size, protection, flags, base);
     return moat_reserve_as(manager, address, size, &terms, base);

@@ -9,6 +9,7 @@
  * about itself. There the kernel is asked whether it is a page of its own; what was dropped is not.
  * It needs no write: dropped later, it reads the same.
  */
+#include "base/site.h"
 #include "os/os.h"
 #include "region/pages.h"
 #include "region/trap.h"
@@ -29,6 +30,8 @@ enum moat_status moat_reset(struct moat_manager *manager, void *address, size_t 
     struct moat_region_ref ref;
     struct moat_range range;
     uint32_t stripes;
+
+    moat_site_note(MOAT_SITE_HERE);
     enum moat_status status = moat_commit_enter(manager, "reset", (uintptr_t)address, size,
                                                 protection, &range, &ref, &stripes);
     if (status)
@@ -125,6 +128,8 @@ enum moat_status moat_reset_undo(struct moat_manager *manager, void *address, si
     uint32_t stripes;
     bool whole = true;
     int error = 0;
+
+    moat_site_note(MOAT_SITE_HERE);
     enum moat_status status = moat_commit_enter(manager, call_undo, (uintptr_t)address, size,
                                                 protection, &range, &ref, &stripes);
     if (status)
@@ -159,6 +164,7 @@ enum moat_status moat_discard(struct moat_manager *manager, void *address, size_
     uint32_t stripes;
     int error = 0;
 
+    moat_site_note(MOAT_SITE_HERE);
     if (!moat_is_aligned((uintptr_t)address | size, MOAT_PAGE))
         return moat_fail(MOAT_INVALID_ARGUMENT, call_discard, (uintptr_t)address,
                          "address and size must be whole pages");

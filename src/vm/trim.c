@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* trim: address space for somebody else, as much as is needed and no more. */
+#include "base/site.h"
 #include "os/os.h"
 #include "region/arena.h"
 #include "vm/range.h"
@@ -47,6 +48,7 @@ enum moat_status moat_trim(const void *address, size_t size, size_t *given) {
     struct need need = {{0, 0}, 0};
     struct moat_space *arena;
 
+    moat_site_note(MOAT_SITE_HERE);
     if (given)
         *given = 0;
     if (moat_latched())

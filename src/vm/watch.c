@@ -2,6 +2,7 @@
 /* watch: which pages were written; arguments as GetWriteWatch has them, and who records. */
 #include "vm/watch.h"
 
+#include "base/site.h"
 #include "os/os.h"
 #include "region/clean.h"
 #include "region/watch.h"
@@ -93,6 +94,7 @@ enum moat_status moat_watch_get(struct moat_manager *manager, uint32_t flags, co
                                 size_t size, void **pages, size_t *count) {
     uintptr_t given = (uintptr_t)address;
 
+    moat_site_note(MOAT_SITE_HERE);
     if (moat_latched())
         return moat_fail_latched("watch", given);
     if (!count)
@@ -117,6 +119,7 @@ enum moat_status moat_watch_get(struct moat_manager *manager, uint32_t flags, co
 enum moat_status moat_watch_reset(struct moat_manager *manager, const void *address, size_t size) {
     struct moat_watch_search all = {.reset = true};
 
+    moat_site_note(MOAT_SITE_HERE);
     if (moat_latched())
         return moat_fail_latched("watch reset", (uintptr_t)address);
     return search(manager, "watch reset", (uintptr_t)address, size, &all);

@@ -10,6 +10,8 @@
 #include "os/os.h"
 #include "support/regions.h"
 
+#include <moat/win32.h>
+
 #include <criterion/criterion.h>
 #include <pthread.h>
 
@@ -70,13 +72,14 @@ Test(region_history, a_birth_is_told_while_the_region_lives) {
     cr_assert_eq(moat_history_birth(&ref).thread, 0);
 }
 
-/* The site of a face, or of a heap, counts before that of the native call which it makes. */
-Test(region_history, the_outermost_site_counts) {
+/* The site of a face counts before that of the native call which it makes. */
+Test(region_history, the_site_of_a_face_counts) {
     struct moat_site_frame face = moat_site_enter(0x100);
-    struct moat_site_frame heap = moat_site_enter(0x200);
     moat_site_note(0x300);
     cr_assert_eq(moat_site(), 0x100);
-    moat_site_leave(heap);
+    struct moat_site_frame nested = moat_site_enter(0x200); /* in a callback */
+    cr_assert_eq(moat_site(), 0x200);
+    moat_site_leave(nested);
     cr_assert_eq(moat_site(), 0x100);
     moat_site_leave(face);
     cr_assert_eq(moat_site(), 0x300);
@@ -205,6 +208,33 @@ Test(region_history, the_thread_that_released_is_told) {
     cr_assert_eq(past.born.thread, moat_os_thread());
     cr_assert_eq(past.ended.thread, (uint32_t)(uintptr_t)id);
     cr_assert_neq(past.born.thread, past.ended.thread);
+}
+
+/* A function of its own, so that its place in memory is known. */
+static __attribute__((noinline)) void *reserve_here(struct moat_manager *manager) {
+    void *base = NULL;
+    (void)!moat_reserve(manager, NULL, GRANULE, MOAT_PAGE_READWRITE, 0, &base);
+    return base;
+}
+
+static __attribute__((noinline)) void *allocate_here(void) {
+    void *volatile base = VirtualAlloc(NULL, GRANULE, MEM_RESERVE, PAGE_READWRITE);
+    return base; /* not a tail call */
+}
+
+static uintptr_t born_at(void *base) {
+    struct moat_region_ref ref;
+    cr_assert(moat_region_find_base((uintptr_t)base, &ref));
+    return moat_history_birth(&ref).site;
+}
+
+Test(region_history, the_site_is_where_the_host_called) {
+    enum { FUNCTION_MAX = 256 };
+    struct moat_manager *manager = manager_with("");
+    uintptr_t native = born_at(reserve_here(manager));
+    cr_assert_lt(native - (uintptr_t)reserve_here, (uintptr_t)FUNCTION_MAX);
+    uintptr_t face = born_at(allocate_here());
+    cr_assert_lt(face - (uintptr_t)allocate_here, (uintptr_t)FUNCTION_MAX);
 }
 
 Test(region_history, a_decommit_is_told_and_a_refused_one_is_not) {
