@@ -25,13 +25,16 @@ enum moat_finding_kind {
     /* Misuse: a call that no correct program makes. */
     MOAT_FOUND_FOREIGN,             /* a free of memory that no manager reserved                  */
     MOAT_FOUND_OTHER_MANAGER,       /* a call on a region of another manager                      */
-    MOAT_FOUND_ALREADY_FREED,       /* a free of a region that was released before                */
-    MOAT_FOUND_INTERIOR,            /* a release inside a region, not at its base                 */
+    MOAT_FOUND_ALREADY_FREED,       /* a free of a region or block that was freed before          */
+    MOAT_FOUND_INTERIOR,            /* a release inside a region, or a free inside a block        */
+    MOAT_FOUND_HEAP_MEMORY,         /* a call of moat.h on memory of a heap                       */
+    MOAT_FOUND_OTHER_HEAP,          /* a free of a block of another heap                          */
+    MOAT_FOUND_WRONG_START,         /* a decommit of a whole region, not by its base              */
     MOAT_FOUND_WRONG_SIZE,          /* a decommit that runs past the end of its region            */
     MOAT_FOUND_ACROSS_REGIONS,      /* and into another one                                       */
     MOAT_FOUND_UNKNOWN_TYPE,        /* VirtualFree with a type that there is not                  */
     MOAT_FOUND_RELEASE_WITH_SIZE,   /* MEM_RELEASE with a size                                    */
-    MOAT_FOUND_OWN_STACK,           /* a free of the calling thread's stack                       */
+    MOAT_FOUND_OWN_STACK,           /* a free of the stack that the calling thread runs on        */
     MOAT_FOUND_PROTECT_UNCOMMITTED, /* a protect of pages that are not committed                  */
     MOAT_FOUND_PROTECT_FOREIGN,     /* a protect of pages that are not the caller's               */
     MOAT_FOUND_EXECUTE,             /* rights that the execute policy refuses                     */
@@ -47,6 +50,9 @@ enum moat_finding_kind {
     MOAT_FOUND_KINDS
 };
 /* clang-format on */
+
+/* Bytes of the longest report, with its NUL. */
+#define MOAT_REPORT_SIZE ((size_t)2048)
 
 struct moat_finding {
     enum moat_finding_kind kind;
@@ -66,6 +72,14 @@ struct moat_finding {
  * Since     0.3
  */
 MOAT_API const char *moat_finding_name(enum moat_finding_kind kind);
+
+/*
+ * The report that the process was ended for by misuse=abort or on_corruption=abort; "" before.
+ * To be found in a core dump by its name, and by the host's own handler of SIGABRT.
+ *
+ * Since     0.3
+ */
+extern MOAT_API char moat_abort_text[MOAT_REPORT_SIZE];
 
 #ifdef __cplusplus
 }

@@ -14,17 +14,17 @@
 static _Thread_local char text[MOAT_ERROR_TEXT_SIZE];
 static _Thread_local uint32_t code;
 
-/* A sentence that was noted and not put together yet; `what` is NULL when `text` is up to date. */
-static _Thread_local struct {
-    const char *what;
-    uintptr_t address;
-    const char *why;
-} noted;
+/* What was noted and not put together yet; its call is NULL when `text` is up to date. */
+static _Thread_local struct moat_refusal noted;
 
 void moat_error_note(const char *what, uintptr_t address, const char *why) {
     noted.address = address;
     noted.why = why;
-    noted.what = what;
+    noted.call = what;
+}
+
+void moat_error_refuse(const struct moat_refusal *refusal) {
+    noted = *refusal;
 }
 
 void moat_error_set(const char *format, ...) {
@@ -35,7 +35,7 @@ void moat_error_set(const char *format, ...) {
     moat_format_list(next, sizeof next, format, list);
     va_end(list);
     memcpy(text, next, sizeof next);
-    noted.what = NULL;
+    noted.call = NULL;
 }
 
 uint32_t moat_error_code(void) {
@@ -48,22 +48,23 @@ void moat_error_code_set(uint32_t next) {
 
 void moat_error_save(struct moat_error_state *state) {
     memcpy(state->text, text, sizeof text);
-    state->what = noted.what;
-    state->address = noted.address;
-    state->why = noted.why;
+    state->noted = noted;
     state->code = code;
 }
 
 void moat_error_restore(const struct moat_error_state *state) {
     memcpy(text, state->text, sizeof text);
-    noted.what = state->what;
-    noted.address = state->address;
-    noted.why = state->why;
+    noted = state->noted;
     code = state->code;
 }
 
 const char *moat_last_error_text(void) {
-    if (noted.what)
-        moat_error_set("%s at %#lx: %s", noted.what, (unsigned long)noted.address, noted.why);
+    /* A copy: whoever looks the facts up may come to note something itself. */
+    const struct moat_refusal refusal = noted;
+
+    if (refusal.call && refusal.why)
+        moat_error_set("%s at %#lx: %s", refusal.call, (unsigned long)refusal.address, refusal.why);
+    else if (refusal.call && refusal.tell)
+        refusal.tell(&refusal);
     return text;
 }

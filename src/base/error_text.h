@@ -28,6 +28,28 @@ void moat_error_set(const char *format, ...) MOAT_PRINTF(1, 2);
  */
 void moat_error_note(const char *what, uintptr_t address, const char *why);
 
+/*
+ * A call that was refused, and what was known of it then. What it means (whose memory that is, who
+ * freed it before) is found out when somebody reads the text, which few do.
+ */
+struct moat_refusal {
+    const char *call; /* as "release"; lives for ever */
+    const char *why;  /* a constant sentence, or NULL: `tell` finds the words */
+    void (*tell)(const struct moat_refusal *refusal); /* by moat_error_set */
+    uintptr_t address;                                /* as it was given */
+    size_t size;                                      /* as it was given */
+    uintptr_t where;                                  /* what is wrong lies here */
+    uintptr_t base;      /* of the region that it is about; 0: none is known */
+    size_t length;       /* of that region */
+    const void *manager; /* or heap, whose call it was: to be compared, it may be gone */
+    uint32_t status;     /* what is returned */
+    uint32_t kind;       /* and what it is called, in words of the caller's */
+    uint32_t detail;
+};
+
+/* Set the text to what refusal->tell will say, put together only when it is read. */
+void moat_error_refuse(const struct moat_refusal *refusal);
+
 /* The code of the thread's last error, as the Win32 face tells it; 0 at first. */
 uint32_t moat_error_code(void);
 void moat_error_code_set(uint32_t code);
@@ -35,9 +57,7 @@ void moat_error_code_set(uint32_t code);
 /* What a thread can be told of its errors, set aside while a signal handler calls Moat. */
 struct moat_error_state {
     char text[MOAT_ERROR_TEXT_SIZE];
-    const char *what;
-    uintptr_t address;
-    const char *why;
+    struct moat_refusal noted;
     uint32_t code;
 };
 

@@ -7,15 +7,59 @@
 #include "region/history.h"
 #include "region/parts.h"
 #include "region/trap.h"
+#include "vm/misuse.h"
 #include "vm/quota.h"
 #include "vm/range.h"
 #include "vm/reserve.h"
 #include "vm/watch.h"
 
-enum moat_status moat_refuse_free(struct moat_manager *manager, const char *what,
-                                  uintptr_t address) {
+enum moat_status moat_refuse_free(struct moat_manager *manager, const char *what, uintptr_t address,
+                                  size_t size, const struct moat_region_ref *found) {
+    struct moat_refusal refusal = {
+        .call = what,
+        .address = address,
+        .size = size,
+        .manager = manager,
+        .status = MOAT_NOT_OURS,
+        .kind = MOAT_MISUSE_UNKNOWN,
+    };
+    if (found) {
+        refusal.base = found->base;
+        refusal.length = found->size;
+        refusal.kind = moat_region_plain(found) ? MOAT_FOUND_OTHER_MANAGER : MOAT_FOUND_HEAP_MEMORY;
+    }
     moat_manager_count(manager, MOAT_COUNT_REFUSED, 1);
-    return moat_fail(MOAT_NOT_OURS, what, address, "in no region of this manager");
+    return moat_misuse_refuse(&manager->options, &refusal);
+}
+
+/* For the calls of layers above: what they hand in is theirs, so nobody misused anything. */
+static enum moat_status not_ours(struct moat_manager *manager, uintptr_t address) {
+    moat_manager_count(manager, MOAT_COUNT_REFUSED, 1);
+    return moat_fail(MOAT_NOT_OURS, "release", address, "in no region of this manager");
+}
+
+/* Refuse for what a call wants with a region that is the manager's. */
+static enum moat_status refuse(const struct moat_region_ref *ref, enum moat_finding_kind kind,
+                               enum moat_status status, const char *what, uintptr_t address,
+                               size_t size) {
+    struct moat_refusal refusal = {
+        .call = what,
+        .address = address,
+        .size = size,
+        .base = ref->base,
+        .length = ref->size,
+        .manager = ref->owner,
+        .status = status,
+        .kind = kind,
+    };
+    return moat_misuse_refuse(&ref->owner->options, &refusal);
+}
+
+/* Whether the thread that calls runs on these pages: a stack that a host made of a region. Without
+ * them it could not even return. */
+static bool is_run_on(uintptr_t start, uintptr_t end) {
+    uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
+    return frame >= start && frame < end;
 }
 
 static void account_decommitted(struct moat_manager *manager, size_t bytes) {
@@ -43,15 +87,43 @@ static enum moat_status decommit_range(const struct moat_region_ref *ref, uintpt
                                        size_t size, struct moat_range *range) {
     if (size == 0) {
         if (address - ref->base >= MOAT_PAGE)
-            return moat_fail(MOAT_INVALID_ADDRESS, "decommit", address,
-                             "size 0 needs an address in the first page of the region");
+            return refuse(ref, MOAT_FOUND_WRONG_START, MOAT_INVALID_ADDRESS, "decommit", address,
+                          size);
         *range = (struct moat_range){ref->base, ref->base + ref->size};
-        return MOAT_OK;
+    } else if (!moat_range_of(address, size, MOAT_OS_USER_END, range) ||
+               !moat_range_fits(range, ref)) {
+        return refuse(ref, MOAT_FOUND_WRONG_SIZE, MOAT_LEAVES_REGION, "decommit", address, size);
     }
-    if (moat_range_of(address, size, MOAT_OS_USER_END, range) && moat_range_fits(range, ref))
-        return MOAT_OK;
-    return moat_fail(MOAT_LEAVES_REGION, "decommit", address,
-                     "the range runs past the end of the region");
+    if (is_run_on(range->start, range->end))
+        return refuse(ref, MOAT_FOUND_OWN_STACK, MOAT_INVALID_ADDRESS, "decommit", address, size);
+    return MOAT_OK;
+}
+
+/* The region of a manager whose pages it may decommit, or why there is none. */
+static enum moat_status find_decommittable(struct moat_manager *manager, uintptr_t at, size_t size,
+                                           struct moat_region_ref *ref) {
+    bool found = moat_region_find(at, ref);
+
+    if (!found || ref->owner != manager || !moat_region_plain(ref))
+        return moat_refuse_free(manager, "decommit", at, size, found ? ref : NULL);
+    if (!moat_region_committable(ref))
+        return moat_fail(MOAT_INVALID_ADDRESS, "decommit", at, "in a placeholder");
+    if (ref->flags & MOAT_REGION_LARGE)
+        return moat_fail(MOAT_INVALID_ADDRESS, "decommit", at,
+                         "large pages are released as a whole");
+    return MOAT_OK;
+}
+
+static enum moat_status refuse_wrapping(struct moat_manager *manager, uintptr_t at, size_t size) {
+    struct moat_refusal refusal = {
+        .call = "decommit",
+        .address = at,
+        .size = size,
+        .manager = manager,
+        .status = MOAT_INVALID_ARGUMENT,
+        .kind = MOAT_FOUND_WRONG_SIZE,
+    };
+    return moat_misuse_refuse(&manager->options, &refusal);
 }
 
 enum moat_status moat_decommit(struct moat_manager *manager, void *address, size_t size) {
@@ -68,17 +140,12 @@ enum moat_status moat_decommit(struct moat_manager *manager, void *address, size
     if (moat_latched())
         return moat_fail_latched("decommit", at);
     if (size > UINTPTR_MAX - at)
-        return moat_fail(MOAT_INVALID_ARGUMENT, "decommit", at, "the range wraps");
+        return refuse_wrapping(manager, at, size);
     patience = moat_manager_patience(manager);
     do {
-        if (!moat_region_find(at, &ref) || ref.owner != manager || !moat_region_plain(&ref))
-            return moat_refuse_free(manager, "decommit", at);
-        if (!moat_region_committable(&ref))
-            return moat_fail(MOAT_INVALID_ADDRESS, "decommit", at, "in a placeholder");
-        if (ref.flags & MOAT_REGION_LARGE)
-            return moat_fail(MOAT_INVALID_ADDRESS, "decommit", at,
-                             "large pages are released as a whole");
-        status = decommit_range(&ref, at, size, &range);
+        status = find_decommittable(manager, at, size, &ref);
+        if (!status)
+            status = decommit_range(&ref, at, size, &range);
         if (status)
             return status;
         status = moat_region_enter(&ref, range.start, range.end, &patience, &stripes);
@@ -132,14 +199,35 @@ enum moat_status moat_fail_close(enum moat_status status, const char *what, uint
     return moat_fail_wait(status, what, address);
 }
 
+/* The holder of a region's lock may release it; whether it meant to is another question. */
+static void tell_of_lock(const struct moat_region_ref *ref, const struct moat_options *options) {
+    struct moat_refusal refusal = {
+        .call = "release",
+        .address = ref->base,
+        .base = ref->base,
+        .length = ref->size,
+        .manager = ref->owner,
+        .status = MOAT_OK,
+        .kind = MOAT_FOUND_LOCK_HELD,
+    };
+    moat_misuse_pass(options, &refusal);
+}
+
 /* MOAT_NOT_OURS: that life is over, and nothing was told or counted. */
 static enum moat_status release(struct moat_manager *manager, const struct moat_region_ref *ref) {
     struct moat_patience patience = moat_manager_patience(manager);
+    bool locked;
+
+    if (is_run_on(ref->base, ref->base + ref->size))
+        return refuse(ref, MOAT_FOUND_OWN_STACK, MOAT_INVALID_ADDRESS, "release", ref->base, 0);
     enum moat_status status = moat_region_close(ref, &patience);
     if (status == MOAT_NOT_OURS)
         return status;
+    if (status == MOAT_NOT_OWNER)
+        return refuse(ref, MOAT_FOUND_LOCK_HELD, status, "release", ref->base, 0);
     if (status)
-        return moat_fail_close(status, "release", ref->base);
+        return moat_fail_wait(status, "release", ref->base);
+    locked = moat_life_locked(&ref->region->life);
     status = release_closed(manager, ref);
     if (status) {
         moat_region_reopen(ref);
@@ -148,6 +236,8 @@ static enum moat_status release(struct moat_manager *manager, const struct moat_
     struct moat_counters *counters = moat_manager_counters(manager);
     moat_count(counters, MOAT_COUNT_RELEASES, 1);
     moat_count(counters, MOAT_COUNT_BYTES_RESERVED, 0 - (uint64_t)ref->size);
+    if (locked)
+        tell_of_lock(ref, &manager->options);
     return MOAT_OK;
 }
 
@@ -162,12 +252,13 @@ enum moat_status moat_release(struct moat_manager *manager, void *address) {
     if (moat_latched())
         return moat_fail_latched("release", at);
     do {
-        if (!moat_region_find_base(at, &ref) || ref.owner != manager || !moat_region_plain(&ref))
-            return moat_refuse_free(manager, "release", at);
+        bool found = moat_region_find_base(at, &ref);
+        if (!found || ref.owner != manager || !moat_region_plain(&ref))
+            return moat_refuse_free(manager, "release", at, 0, found ? &ref : NULL);
         status = release(manager, &ref);
         /* Another region may stand there now, as when a placeholder was cut. */
     } while (status == MOAT_NOT_OURS && moat_region_mutable(&ref));
-    return status == MOAT_NOT_OURS ? moat_refuse_free(manager, "release", at) : status;
+    return status == MOAT_NOT_OURS ? moat_refuse_free(manager, "release", at, 0, NULL) : status;
 }
 
 enum moat_status moat_release_tagged(struct moat_manager *manager, void *address, void *tag) {
@@ -177,12 +268,12 @@ enum moat_status moat_release_tagged(struct moat_manager *manager, void *address
     if (moat_latched())
         return moat_fail_latched("release", at);
     if (!moat_region_find_base(at, &ref) || ref.owner != manager || moat_region_tag(&ref) != tag)
-        return moat_refuse_free(manager, "release", at);
+        return not_ours(manager, at);
     enum moat_status status = release(manager, &ref);
-    return status == MOAT_NOT_OURS ? moat_refuse_free(manager, "release", at) : status;
+    return status == MOAT_NOT_OURS ? not_ours(manager, at) : status;
 }
 
 enum moat_status moat_release_any(const struct moat_region_ref *ref) {
     enum moat_status status = release(ref->owner, ref);
-    return status == MOAT_NOT_OURS ? moat_refuse_free(ref->owner, "release", ref->base) : status;
+    return status == MOAT_NOT_OURS ? not_ours(ref->owner, ref->base) : status;
 }

@@ -5,9 +5,10 @@
 
 #include "vm/manager.h"
 
-/* Count a free of memory that is not the manager's, and tell. Returns MOAT_NOT_OURS. */
-enum moat_status moat_refuse_free(struct moat_manager *manager, const char *what,
-                                  uintptr_t address);
+/* Count a free of memory that is not the manager's, and tell. `found` is the region that the call
+ * came upon, NULL: none. Returns MOAT_NOT_OURS. */
+enum moat_status moat_refuse_free(struct moat_manager *manager, const char *what, uintptr_t address,
+                                  size_t size, const struct moat_region_ref *found);
 
 /* Make pages of a region trap and account for them; the stripes are held or the region closed. */
 enum moat_status moat_free_pages(const struct moat_region_ref *ref, uintptr_t start, uintptr_t end,

@@ -41,9 +41,11 @@ static enum moat_status check_free(struct moat_manager *manager, const char *wha
     struct moat_region_ref ref;
     uintptr_t at = (uintptr_t)address;
 
-    if (manager && !moat_latched() &&
-        (!moat_region_find(at, &ref) || ref.owner != manager || !moat_region_plain(&ref)))
-        return moat_refuse_free(manager, what, at);
+    if (manager && !moat_latched()) {
+        bool found = moat_region_find(at, &ref);
+        if (!found || ref.owner != manager || !moat_region_plain(&ref))
+            return moat_refuse_free(manager, what, at, size, found ? &ref : NULL);
+    }
     return check(manager, what, address, size, range);
 }
 
@@ -280,9 +282,9 @@ enum moat_status moat_placeholder_preserve(struct moat_manager *manager, void *a
         return status;
     patience = moat_manager_patience(manager);
     do {
-        if (!moat_region_find(range.start, &ref) || ref.owner != manager ||
-            !moat_region_plain(&ref))
-            return moat_refuse_free(manager, call_preserve, range.start);
+        bool found = moat_region_find(range.start, &ref);
+        if (!found || ref.owner != manager || !moat_region_plain(&ref))
+            return moat_refuse_free(manager, call_preserve, range.start, size, found ? &ref : NULL);
         const char *fault = find_fault(&ref, &range);
         if (fault)
             return moat_fail(MOAT_INVALID_ADDRESS, call_preserve, range.start, fault);

@@ -2,16 +2,27 @@
 /* report: from a finding to whoever is to know. */
 #include "vm/report.h"
 
+#include "base/error_text.h"
 #include "os/os.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
+
+#define NS_PER_MS UINT64_C(1000000)
+
+/* The facts of a report stand one below the other. */
+#define LABEL_WIDTH 10u
 
 static const char *const names[MOAT_FOUND_KINDS] = {
     [MOAT_FOUND_FOREIGN] = "foreign",
     [MOAT_FOUND_OTHER_MANAGER] = "other-manager",
     [MOAT_FOUND_ALREADY_FREED] = "already-freed",
     [MOAT_FOUND_INTERIOR] = "interior",
+    [MOAT_FOUND_HEAP_MEMORY] = "heap-memory",
+    [MOAT_FOUND_OTHER_HEAP] = "other-heap",
     [MOAT_FOUND_WRONG_SIZE] = "wrong-size",
+    [MOAT_FOUND_WRONG_START] = "wrong-start",
     [MOAT_FOUND_ACROSS_REGIONS] = "across-regions",
     [MOAT_FOUND_UNKNOWN_TYPE] = "unknown-type",
     [MOAT_FOUND_RELEASE_WITH_SIZE] = "release-with-size",
@@ -44,7 +55,43 @@ void moat_report_add(struct moat_report_text *report, const char *format, ...) {
     va_start(arguments, format);
     size_t length = moat_format_list(report->text + report->length, room, format, arguments);
     va_end(arguments);
-    report->length += length < room ? length : room - 1;
+    if (length < room) {
+        report->length += length;
+        return;
+    }
+    report->length = sizeof(report->text) - 1;
+    report->text[report->length - 1] = '\n'; /* lines end, also the one that is cut */
+}
+
+void moat_report_add_site(struct moat_report_text *report, uintptr_t site) {
+    if (site)
+        moat_report_add(report, "%#lx", (unsigned long)site);
+    else
+        moat_report_add(report, "a place that is not known");
+}
+
+void moat_report_add_age(struct moat_report_text *report, uint64_t time) {
+    uint64_t now = moat_history_now();
+    unsigned long ms = now > time ? (unsigned long)((now - time) / NS_PER_MS) : 0;
+
+    if (ms < 10000)
+        moat_report_add(report, "%lu ms", ms);
+    else
+        moat_report_add(report, "%lu s", ms / 1000);
+}
+
+void moat_report_add_moment(struct moat_report_text *report, const char *what,
+                            const struct moat_moment *moment) {
+    if (moment->thread == 0)
+        return;
+    moat_report_add(report, "  %s", what);
+    for (size_t column = strlen(what); column < LABEL_WIDTH; column++)
+        moat_report_add(report, " ");
+    moat_report_add(report, "by thread %u, ", moment->thread);
+    moat_report_add_age(report, moment->time);
+    moat_report_add(report, " ago, from ");
+    moat_report_add_site(report, moment->site);
+    moat_report_add(report, "\n");
 }
 
 static bool is_fatal(const struct moat_options *options, enum moat_finding_kind kind) {
@@ -60,6 +107,34 @@ bool moat_report_wanted(const struct moat_options *options, enum moat_finding_ki
     return options->report != MOAT_REPORT_OFF || is_fatal(options, kind);
 }
 
+/* To be found in a core, and by the host's handler of SIGABRT. */
+char moat_abort_text[MOAT_REPORT_SIZE];
+
+static void end_process(const struct moat_report_text *report) {
+    static _Atomic bool ending;
+
+    /* relaxed: the text stands for itself. Of threads that end the process at once one keeps it. */
+    if (!atomic_exchange_explicit(&ending, true, memory_order_relaxed))
+        memcpy(moat_abort_text, report->text, report->length + 1);
+    abort();
+}
+
+/* A finding of the host's own function goes where it cannot come back from. */
+static void hand_over(const struct moat_options *options, const struct moat_finding *finding) {
+    static _Thread_local bool within;
+    struct moat_error_state errors;
+
+    if (!options->report_function || within) {
+        moat_os_complain(finding->text, finding->length);
+        return;
+    }
+    within = true;
+    moat_error_save(&errors);
+    options->report_function(finding, options->report_context);
+    moat_error_restore(&errors);
+    within = false;
+}
+
 void moat_report_tell(const struct moat_options *options, enum moat_finding_kind kind,
                       enum moat_status status, uintptr_t address,
                       const struct moat_report_text *report) {
@@ -73,12 +148,8 @@ void moat_report_tell(const struct moat_options *options, enum moat_finding_kind
 
     if (!moat_report_wanted(options, kind))
         return;
-    if (options->report != MOAT_REPORT_OFF) {
-        if (options->report_function)
-            options->report_function(&finding, options->report_context);
-        else
-            moat_os_complain(report->text, report->length);
-    }
+    if (options->report != MOAT_REPORT_OFF)
+        hand_over(options, &finding);
     if (is_fatal(options, kind))
-        abort();
+        end_process(report);
 }

@@ -2,12 +2,14 @@
 /*
  * report: where findings go. Async-signal-safe, as far as the host's own function is.
  *
- * Nothing of a region is held when a report is made: the host's function may call Moat.
+ * Nothing of a region is held when a report is told: the host's function may call Moat. What it
+ * does is lost on the call that found something: error text and code are afterwards what they were.
  */
 #ifndef MOAT_VM_REPORT_H
 #define MOAT_VM_REPORT_H
 
 #include "base/format.h"
+#include "region/history.h"
 
 #include <moat/options.h>
 #include <moat/report.h>
@@ -18,11 +20,21 @@
 /* A report that is being written; what is too long is cut. On the stack. */
 struct moat_report_text {
     size_t length;
-    char text[2048];
+    char text[MOAT_REPORT_SIZE];
 };
 
 /* Add to a report. */
 void moat_report_add(struct moat_report_text *report, const char *format, ...) MOAT_PRINTF(2, 3);
+
+/* Add where code lies that called Moat, as "0x401136"; 0: "a place that is not known". */
+void moat_report_add_site(struct moat_report_text *report, uintptr_t site);
+
+/* Add how long ago that was, as "12 ms" or "60 s". */
+void moat_report_add_age(struct moat_report_text *report, uint64_t time);
+
+/* Add a line on when something happened, unless it is not known: "  reserved  by thread ..." */
+void moat_report_add_moment(struct moat_report_text *report, const char *what,
+                            const struct moat_moment *moment);
 
 /* Whether anybody is told of such a finding: a text that nobody reads need not be made. */
 bool moat_report_wanted(const struct moat_options *options, enum moat_finding_kind kind);
