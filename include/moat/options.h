@@ -60,10 +60,11 @@ enum moat_faults {
     MOAT_FAULTS_REPORT, /* the fault reporter is installed when the manager is made */
 };
 
-/* When pages that were kept, inaccessible, are zeroed. */
+/* When pages that trap, but whose content the kernel would not drop, are zeroed. */
 enum moat_zero {
     MOAT_ZERO_REUSE,   /* before they are handed out again */
-    MOAT_ZERO_RELEASE, /* before the call that gave them back returns */
+    MOAT_ZERO_RELEASE, /* before the call that gave them back returns, through /proc/self/mem; where
+                          that is out of reach, as above, and counted (unzeroed_bytes) */
 };
 
 /* Where automatic placement looks. */

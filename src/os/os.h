@@ -86,6 +86,11 @@ int moat_os_guard_remove(void *start, size_t size);
  * the kernel is 5.18 or later; EINVAL before. */
 int moat_os_discard(void *start, size_t size);
 
+/* Overwrite pages of private memory with zeroes whatever their access rights, which stay. EIO: a
+ * marker is on one, or this kernel lets nobody do that; else the error of opening or writing /proc.
+ * On failure a prefix may be zero. */
+int moat_os_zero(void *start, size_t size);
+
 /* Have the processor fetch code anew where it was written just now. Any alignment. */
 void moat_os_flush_code(const void *start, size_t size);
 

@@ -10,6 +10,7 @@
 
 #include "os/os.h"
 #include "region/geometry.h"
+#include "region/powers.h"
 #include "region/space.h"
 
 #include <errno.h>
@@ -205,7 +206,7 @@ void moat_books_give(void *memory, size_t size) {
     _Atomic uint64_t *words = memory;
 
     /* Large pieces are whole pages of their own: the kernel has zeroes, and takes the memory. */
-    if (whole < SLAB_SIZE || moat_os_discard(memory, whole))
+    if (whole < SLAB_SIZE || !moat_powers()->discard_zeroes || moat_os_discard(memory, whole))
         for (size_t word = 0; word < (size + 7) / 8; word++)
             /* R(rebirth) a query that reads a zero finds its region's life word changed. */
             atomic_store_explicit(&words[word], 0, memory_order_release);

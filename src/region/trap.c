@@ -197,9 +197,10 @@ int moat_trap_again(struct moat_space *space, const struct moat_run *run, bool *
     int error = moat_os_protect(at(run->start), length(run), MOAT_OS_NONE);
     if (error || dirty)
         return error;
-    if (run->open)
-        moat_pages_set(space, run->start, run->end, unmarked(run));
-    (void)space->backend->empty(at(run->start), length(run), 0);
+    /* Whoever has a stale pointer may have written here while the pages were open. */
+    uint8_t kept = empty(space, run);
+    if (run->open || kept)
+        moat_pages_set(space, run->start, run->end, run->open ? unmarked(run) : kept);
     return 0;
 }
 

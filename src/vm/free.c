@@ -7,6 +7,7 @@
 #include "region/history.h"
 #include "region/parts.h"
 #include "region/trap.h"
+#include "region/wipe.h"
 #include "vm/misuse.h"
 #include "vm/quota.h"
 #include "vm/range.h"
@@ -78,6 +79,11 @@ enum moat_status moat_free_pages(const struct moat_region_ref *ref, uintptr_t st
         moat_manager_count(manager, MOAT_COUNT_GUARD_FAILURES, report.refusals);
     if (report.bytes_trapped)
         account_decommitted(manager, report.bytes_trapped);
+    if (manager->options.zero == MOAT_ZERO_RELEASE) {
+        size_t left = moat_wipe_pages(ref->space, start, end);
+        if (left)
+            moat_manager_count(manager, MOAT_COUNT_UNZEROED_BYTES, left);
+    }
     const struct moat_range range = {start, end};
     return error ? moat_fail_pages(error, MOAT_NO_MEMORY, what, &range) : MOAT_OK;
 }

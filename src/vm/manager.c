@@ -200,6 +200,7 @@ enum moat_status moat_stats_read(const struct moat_manager *manager, struct moat
         .adopted_regions = sum(manager, MOAT_COUNT_ADOPTED_REGIONS),
         .adopted_bytes = sum(manager, MOAT_COUNT_ADOPTED_BYTES),
         .denied = sum(manager, MOAT_COUNT_DENIED),
+        .unzeroed_bytes = sum(manager, MOAT_COUNT_UNZEROED_BYTES),
     };
     return MOAT_OK;
 }
