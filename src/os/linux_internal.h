@@ -36,6 +36,13 @@ int moat_linux_query_read(int maps, uintptr_t address, struct moat_os_mapping *m
  * false if there is none. Changes errno. */
 int moat_linux_query_next(int maps, uintptr_t address, struct moat_os_mapping *mapping);
 
+/* The same two for a mapping with the name that it has in the list, which is cut to fit; "" when it
+ * has none. */
+int moat_linux_name_ask(int maps, uintptr_t address, struct moat_os_mapping *mapping, char *name,
+                        size_t size);
+int moat_linux_name_read(int maps, uintptr_t address, struct moat_os_mapping *mapping, char *name,
+                         size_t size);
+
 /* Visit every mapping that the text names, from the start of the file and in ascending order, until
  * a visit answers false. 0 or errno; ENOSYS: the text is empty. Changes errno. */
 int moat_linux_maps_each(int maps,

@@ -20,6 +20,8 @@ enum { BUFFER_SIZE = 1024 };
 struct reader {
     int file;
     int error;
+    char *name; /* of the mapping that was taken last; NULL: nobody asks for it */
+    size_t name_size;
     size_t length;
     size_t next;
     char buffer[BUFFER_SIZE];
@@ -59,6 +61,23 @@ static int digit_of(int character) {
     return -1;
 }
 
+/* The same, and keep what the line says behind blanks. */
+static bool take_name(struct reader *reader) {
+    size_t length = 0;
+    int character;
+
+    if (!reader->name)
+        return take_rest(reader);
+    do
+        character = take(reader);
+    while (character == ' ');
+    for (; character != '\n' && character != -1; character = take(reader))
+        if (length < reader->name_size - 1)
+            reader->name[length++] = (char)character;
+    reader->name[length] = '\0';
+    return character == '\n';
+}
+
 /* A number with at least one digit, and the one character `end` behind it. */
 static bool take_number(struct reader *reader, unsigned radix, int end, uint64_t *number) {
     uint64_t value = 0;
@@ -92,6 +111,8 @@ static bool take_mapping(struct reader *reader, struct moat_os_mapping *mapping,
     *began = first != -1;
     if (!*began)
         return false;
+    if (reader->name)
+        reader->name[0] = '\0';
     reader->next--; /* take just read it from the buffer, so there is room to step back */
     if (!take_number(reader, 16, '-', &start) || !take_number(reader, 16, ' ', &end))
         return false;
@@ -102,7 +123,7 @@ static bool take_mapping(struct reader *reader, struct moat_os_mapping *mapping,
     /* The inode ends at a space, or at the end of a line without a name. */
     if (!take_number(reader, 10, ' ', &mapping->inode) && reader->buffer[reader->next - 1] != '\n')
         return false;
-    if (reader->buffer[reader->next - 1] != '\n' && !take_rest(reader))
+    if (reader->buffer[reader->next - 1] != '\n' && !take_name(reader))
         return false;
     mapping->start = (uintptr_t)start;
     mapping->end = (uintptr_t)end;
@@ -112,22 +133,26 @@ static bool take_mapping(struct reader *reader, struct moat_os_mapping *mapping,
     return true;
 }
 
-int moat_linux_query_read(int maps, uintptr_t address, struct moat_os_mapping *mapping) {
-    struct reader reader;
-    reader.file = maps;
-    reader.error = 0;
-    reader.length = reader.next = 0;
+static void begin(struct reader *reader, int maps) {
+    reader->file = maps;
+    reader->error = 0;
+    reader->name = NULL;
+    reader->length = reader->next = 0;
+}
+
+/* Search from the start of the file. */
+static int search(struct reader *reader, uintptr_t address, struct moat_os_mapping *mapping) {
     bool began;
     uint64_t count = 0;
-    while (take_mapping(&reader, mapping, &began)) {
+    while (take_mapping(reader, mapping, &began)) {
         count++;
         if (mapping->end > address) {
             moat_linux_query_finish(address, mapping);
             return 0;
         }
     }
-    if (reader.error != 0)
-        return reader.error;
+    if (reader->error != 0)
+        return reader->error;
     if (began)
         return EIO;
     /* A process without a single mapping cannot be asking. */
@@ -138,6 +163,21 @@ int moat_linux_query_read(int maps, uintptr_t address, struct moat_os_mapping *m
     return 0;
 }
 
+int moat_linux_query_read(int maps, uintptr_t address, struct moat_os_mapping *mapping) {
+    struct reader reader;
+    begin(&reader, maps);
+    return search(&reader, address, mapping);
+}
+
+int moat_linux_name_read(int maps, uintptr_t address, struct moat_os_mapping *mapping, char *name,
+                         size_t size) {
+    struct reader reader;
+    begin(&reader, maps);
+    reader.name = name;
+    reader.name_size = size;
+    return search(&reader, address, mapping);
+}
+
 int moat_linux_maps_each(int maps,
                          bool (*visit)(const struct moat_os_mapping *mapping, void *context),
                          void *context) {
@@ -145,9 +185,7 @@ int moat_linux_maps_each(int maps,
     struct moat_os_mapping mapping;
     bool began = false;
     uint64_t count = 0;
-    reader.file = maps;
-    reader.error = 0;
-    reader.length = reader.next = 0;
+    begin(&reader, maps);
     while (take_mapping(&reader, &mapping, &began)) {
         count++;
         if (!visit(&mapping, context))
@@ -163,9 +201,7 @@ int moat_linux_maps_each(int maps,
 uint64_t moat_os_map_count(void) {
     int saved = errno;
     struct reader reader;
-    reader.file = moat_linux_maps_open();
-    reader.error = 0;
-    reader.length = reader.next = 0;
+    begin(&reader, moat_linux_maps_open());
     uint64_t count = 0;
     if (reader.file >= 0) {
         while (take_rest(&reader))

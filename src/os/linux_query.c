@@ -64,12 +64,16 @@ void moat_linux_query_finish(uintptr_t address, struct moat_os_mapping *mapping)
     };
 }
 
-int moat_linux_query_next(int maps, uintptr_t address, struct moat_os_mapping *mapping) {
+/* The mapping at the address or the next one, and its name if there is room for one. */
+static int ask(int maps, uintptr_t address, struct moat_os_mapping *mapping, char *name,
+               size_t size) {
     struct map_question question;
     memset(&question, 0, sizeof question);
     question.size = sizeof question;
     question.flags = COVERING_OR_NEXT;
     question.address = address;
+    question.name = (uintptr_t)name;
+    question.name_size = (uint32_t)size;
     *mapping = (struct moat_os_mapping){0};
     if (ioctl(maps, ASK_MAP, &question) != 0) {
         if (errno != ENOENT)
@@ -87,7 +91,21 @@ int moat_linux_query_next(int maps, uintptr_t address, struct moat_os_mapping *m
         mapping->inode = question.inode;
         mapping->offset = question.offset;
     }
+    if (size > 0 && question.name_size == 0)
+        name[0] = '\0';
     return 0;
+}
+
+int moat_linux_query_next(int maps, uintptr_t address, struct moat_os_mapping *mapping) {
+    return ask(maps, address, mapping, NULL, 0);
+}
+
+int moat_linux_name_ask(int maps, uintptr_t address, struct moat_os_mapping *mapping, char *name,
+                        size_t size) {
+    int error = ask(maps, address, mapping, name, size);
+    if (error == 0)
+        moat_linux_query_finish(address, mapping);
+    return error;
 }
 
 int moat_linux_query_ask(int maps, uintptr_t address, struct moat_os_mapping *mapping) {

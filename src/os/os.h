@@ -133,6 +133,12 @@ struct moat_os_room {
  * opening or reading it. Looks at every mapping there is. */
 int moat_os_find_room(const struct moat_os_room *room, uintptr_t *base);
 
+/* Name the code at an address, cut to fit and with a NUL: "host+0x1234 (main)", as the file numbers
+ * its addresses; "host+0x1234" where it names no function; "0x5634f2a01234" where nobody tells.
+ * The result is the length of the whole text. Takes longer than all the others: it reads the table
+ * of symbols. Uses some 3 KiB of stack. */
+size_t moat_os_symbol(uintptr_t address, char *text, size_t size);
+
 /* Number of mappings of this process right now; 0 if unknown. For error texts: reads /proc. */
 uint64_t moat_os_map_count(void);
 

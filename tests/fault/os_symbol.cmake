@@ -1,0 +1,3 @@
+foreach(call IN ITEMS pread fstat)
+    target_link_options(${test} PRIVATE LINKER:--wrap=${call})
+endforeach()
