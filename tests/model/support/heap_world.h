@@ -33,6 +33,18 @@ unsigned moat_os_processor(void) {
     return 0;
 }
 
+_Thread_local struct moat_site moat_site_of_thread;
+
+const struct moat_options *moat_manager_options(const struct moat_manager *of) {
+    return &of->options;
+}
+
+enum moat_status moat_deny_count(struct moat_manager *of, enum moat_deny_kind kind,
+                                 const char *what, uintptr_t address) {
+    (void)of, (void)kind, (void)what, (void)address;
+    return MOAT_OK;
+}
+
 enum moat_status moat_fail(enum moat_status status, const char *what, uintptr_t address,
                            const char *why) {
     (void)what, (void)address, (void)why;
