@@ -114,6 +114,11 @@ int moat_os_own_pages(const void *start, size_t size, bool *own);
 int moat_os_dump_exclude(void *start, size_t size);
 int moat_os_dump_include(void *start, size_t size);
 
+/* Make the range a mapping of its own, so that what is done to it as a whole splits nothing, and
+ * undo that. EAGAIN at the mapping limit. */
+int moat_os_sever(void *start, size_t size);
+int moat_os_rejoin(void *start, size_t size);
+
 /* Describe the mapping or hole at `address` (any alignment). EINVAL: not below MOAT_OS_ADDRESS_END.
  * ENOSYS: no way to ask (no /proc). Else the error of opening or reading it, as EMFILE. */
 int moat_os_query(uintptr_t address, struct moat_os_mapping *mapping);

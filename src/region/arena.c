@@ -20,7 +20,7 @@
 #define RESTING_MAX 4096u
 #define ANYWHERE    SIZE_MAX
 
-/* What is kept for one kind of arena: with markers or without. */
+/* What is kept for one kind of arena. */
 struct kind {
     struct {
         /* Where this processor looks first: arena number << 32 | block. */
@@ -31,7 +31,7 @@ struct kind {
     } shards[SHARDS];
 };
 
-static struct kind kinds[2];
+static struct kind kinds[MOAT_SPACE_KINDS];
 
 /* The granules of [base, base + size) that lie in `block`, as a claim pattern. */
 static uint64_t pattern_in(const struct moat_space *arena, size_t block, uintptr_t base,
@@ -202,17 +202,17 @@ static void remember(struct kind *kind, unsigned shard, size_t number, size_t bl
 }
 
 /* Look in every arena once, from `number` on, there from block `from` on. 0, EBUSY, or errno. */
-static int search_all(struct kind *kind, unsigned shard, bool markers, size_t number, size_t from,
-                      size_t size, struct moat_place *place) {
-    size_t count = moat_arenas_count(markers);
+static int search_all(unsigned which, unsigned shard, size_t number, size_t from, size_t size,
+                      struct moat_place *place) {
+    size_t count = moat_arenas_count(which);
 
     for (size_t step = 0; step < count; step++) {
-        struct moat_space *arena = moat_arenas_at(markers, (number + step) % count);
+        struct moat_space *arena = moat_arenas_at(which, (number + step) % count);
         if (from == ANYWHERE) /* processors start apart from each other */
             from = shard * (arena->block_count / SHARDS);
         int error = moat_arenas_here(arena) ? search(arena, from, size, place) : EBUSY;
         if (!error)
-            remember(kind, shard, arena->number, moat_space_block(arena, place->base));
+            remember(&kinds[which], shard, arena->number, moat_space_block(arena, place->base));
         if (error != EBUSY)
             return error;
         from = 0;
@@ -220,8 +220,8 @@ static int search_all(struct kind *kind, unsigned shard, bool markers, size_t nu
     return EBUSY;
 }
 
-enum moat_status moat_arena_place(bool markers, size_t size, struct moat_place *place) {
-    struct kind *kind = &kinds[markers];
+enum moat_status moat_arena_place(unsigned which, size_t size, struct moat_place *place) {
+    struct kind *kind = &kinds[which];
     unsigned shard = moat_os_processor() % SHARDS;
     /* relaxed: a hint. */
     uint64_t hint = atomic_load_explicit(&kind->shards[shard].hint, memory_order_relaxed);
@@ -230,12 +230,12 @@ enum moat_status moat_arena_place(bool markers, size_t size, struct moat_place *
 
     /* Others may take all of an arena before this call has a part of it, but not for ever. */
     for (unsigned tries = 0; tries < MOAT_ARENAS_MAX; tries++) {
-        int error = search_all(kind, shard, markers, number, from, size, place);
+        int error = search_all(which, shard, number, from, size, place);
         if (!error)
             return MOAT_OK;
         if (error != EBUSY)
             return moat_powers_refusal(error, MOAT_NO_MEMORY);
-        if (!moat_arenas_add(markers, size, &number))
+        if (!moat_arenas_add(which, size, &number))
             break;
         from = hint ? 0 : ANYWHERE;
     }
@@ -249,15 +249,15 @@ static uint64_t pack(const struct moat_space *arena, uintptr_t base, size_t size
     return (uint64_t)arena->number << 56 | first << 28 | count;
 }
 
-static void wake(bool markers, unsigned shard, uint64_t packed) {
-    struct moat_space *arena = moat_arenas_at(markers, (size_t)(packed >> 56));
+static void wake(unsigned which, unsigned shard, uint64_t packed) {
+    struct moat_space *arena = moat_arenas_at(which, (size_t)(packed >> 56));
     uintptr_t base = arena->start + ((packed >> 28 & ((1u << 28) - 1)) << MOAT_GRANULE_SHIFT);
     size_t size = (size_t)((packed & ((1u << 28) - 1)) << MOAT_GRANULE_SHIFT);
     size_t last = moat_space_block(arena, base + size - 1);
 
     for (size_t block = moat_space_block(arena, base); block <= last; block++)
         moat_claim_wake(arena, block, pattern_in(arena, block, base, size));
-    remember(&kinds[markers], shard, arena->number, moat_space_block(arena, base));
+    remember(&kinds[which], shard, arena->number, moat_space_block(arena, base));
 }
 
 /* The ring of a processor's resting places, or NULL when there is no memory for one. */
@@ -280,7 +280,7 @@ static _Atomic uint64_t *ring_of(struct kind *kind, unsigned shard) {
 
 void moat_arena_vacate(const struct moat_place *place, uint32_t rest) {
     struct moat_space *arena = place->space;
-    struct kind *kind = &kinds[arena->markers];
+    struct kind *kind = &kinds[moat_space_kind(arena)];
     unsigned shard = moat_os_processor() % SHARDS;
     _Atomic uint64_t *ring = rest ? ring_of(kind, shard) : NULL;
     uintptr_t end = place->base + place->size;
@@ -298,5 +298,5 @@ void moat_arena_vacate(const struct moat_place *place, uint32_t rest) {
     /* relaxed: a packed place names memory that claims order. */
     packed = atomic_exchange_explicit(&ring[turn % rest], packed, memory_order_relaxed);
     if (packed)
-        wake(arena->markers, shard, packed);
+        wake(moat_space_kind(arena), shard, packed);
 }

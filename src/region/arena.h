@@ -4,7 +4,7 @@
  *
  * Arenas are made when they are first needed, each twice as large as the one before, and are kept
  * until somebody asks for address space; an empty one then goes back to the kernel, and is had
- * again when there is need. Those with markers and those without are apart. A block at either end
+ * again when there is need. Each kind (space.h) has its own. A block at either end
  * of an arena belongs to nobody: it traps, is reported as reserved, and keeps free runs from
  * reaching into foreign memory.
  */
@@ -16,8 +16,9 @@
 /* A wish larger than this stands alone. */
 #define MOAT_ARENA_REGION_MAX ((size_t)256 << 20)
 
-/* moat_place_anywhere and moat_place_at inside arenas; statuses as there. */
-enum moat_status moat_arena_place(bool markers, size_t size, struct moat_place *place);
+/* moat_place_anywhere and moat_place_at inside arenas, the former in those of a kind; statuses as
+ * there. */
+enum moat_status moat_arena_place(unsigned which, size_t size, struct moat_place *place);
 enum moat_status moat_arena_place_at(struct moat_space *arena, uintptr_t base, size_t size,
                                      struct moat_place *place, uintptr_t *conflict);
 

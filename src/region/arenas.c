@@ -18,6 +18,7 @@
 #include "region/pages.h"
 #include "region/powers.h"
 #include "region/space.h"
+#include "region/trap.h"
 
 #define ARENA_SIZE_FIRST ((size_t)1 << 30)
 #define ARENA_SIZE_MAX   ((size_t)64 << 30)
@@ -25,24 +26,23 @@
 
 enum presence { HERE, MOVING, AWAY };
 
-/* Without markers and with. */
-static _Atomic(struct moat_space *) lists[2][MOAT_ARENAS_MAX];
+static _Atomic(struct moat_space *) lists[MOAT_SPACE_KINDS][MOAT_ARENAS_MAX];
 
 /* Moves begun and moves ended, together; and process << 32 | its moves that go on, because a forked
  * child inherits moves that never end. */
 static _Atomic uint64_t steps;
 static _Atomic uint64_t moving;
 
-struct moat_space *moat_arenas_at(bool markers, size_t number) {
+struct moat_space *moat_arenas_at(unsigned kind, size_t number) {
     if (number >= MOAT_ARENAS_MAX)
         return NULL;
     /* A(arena) */
-    return atomic_load_explicit(&lists[markers][number], memory_order_acquire);
+    return atomic_load_explicit(&lists[kind][number], memory_order_acquire);
 }
 
-size_t moat_arenas_count(bool markers) {
+size_t moat_arenas_count(unsigned kind) {
     size_t count = 0;
-    while (moat_arenas_at(markers, count))
+    while (moat_arenas_at(kind, count))
         count++;
     return count;
 }
@@ -59,9 +59,9 @@ static void set_presence(struct moat_space *arena, enum presence presence) {
 
 /* The first arena that is here and meets [start, end); NULL: none does. */
 static struct moat_space *meeting(uintptr_t start, uintptr_t end) {
-    for (unsigned markers = 0; markers < 2; markers++)
+    for (unsigned kind = 0; kind < MOAT_SPACE_KINDS; kind++)
         for (size_t number = 0;; number++) {
-            struct moat_space *arena = moat_arenas_at(markers, number);
+            struct moat_space *arena = moat_arenas_at(kind, number);
             if (!arena)
                 break;
             if (start < arena->end && end > arena->start && moat_arenas_here(arena))
@@ -143,19 +143,12 @@ static void let_go(struct moat_space *arena, size_t count) {
 }
 
 /* What a fresh mapping of an arena needs. 0 or errno. */
-static int furnish(const struct moat_space *arena) {
-    void *base = (void *)arena->start;
-    int error = 0;
-
-    if (!arena->markers)
-        return 0;
+static int furnish(struct moat_space *arena) {
     /* A marker before the first split: the pieces then share what the kernel compares when it
      * merges neighbours, and opened blocks next to each other become one mapping again. */
-    error = moat_os_guard_install(base, MOAT_PAGE);
-    /* That marker makes all of the arena count as used: keep what was never opened out of core
-     * dumps. Refusal costs dump size only. */
+    int error = arena->markers ? moat_os_guard_install((void *)arena->start, MOAT_PAGE) : 0;
     if (!error)
-        (void)moat_os_dump_exclude(base, size_of(arena));
+        moat_trap_hide(arena);
     return error;
 }
 
@@ -164,7 +157,7 @@ static void unmake(struct moat_space *arena) {
     moat_books_give(arena, moat_space_books_size(arena->start, arena->end, true));
 }
 
-static struct moat_space *make(bool markers, size_t number, size_t size) {
+static struct moat_space *make(unsigned kind, size_t number, size_t size) {
     void *base;
     if (moat_os_reserve(size, MOAT_BLOCK, &base))
         return NULL;
@@ -175,7 +168,8 @@ static struct moat_space *make(bool markers, size_t number, size_t size) {
         return NULL;
     }
     struct moat_space *arena = moat_space_init(books, start, start + size, true);
-    arena->markers = markers;
+    arena->markers = (kind & MOAT_SPACE_MARKERS) != 0;
+    arena->undumped = (kind & MOAT_SPACE_UNDUMPED) != 0;
     arena->number = (uint8_t)number;
     arena->backend = moat_backend_os();
     arena->usable_start += MOAT_BLOCK;
@@ -183,7 +177,7 @@ static struct moat_space *make(bool markers, size_t number, size_t size) {
     moat_claim_settle(arena, 0, MOAT_CLAIM_BORDER);
     moat_claim_settle(arena, arena->block_count - 1, MOAT_CLAIM_BORDER);
     /* Regions share these blocks without anybody opening them first. */
-    for (size_t block = 0; !markers && block < arena->block_count; block++)
+    for (size_t block = 0; !arena->markers && block < arena->block_count; block++)
         moat_pages_mix(arena, block);
     if (furnish(arena)) {
         unmake(arena);
@@ -193,19 +187,19 @@ static struct moat_space *make(bool markers, size_t number, size_t size) {
 }
 
 /* Have a new arena under the first number that nobody has, the larger the more are here. */
-static bool add_new(bool markers, size_t number, size_t here, size_t need) {
+static bool add_new(unsigned kind, size_t number, size_t here, size_t need) {
     size_t size = here < 6 ? ARENA_SIZE_FIRST << here : ARENA_SIZE_MAX;
     struct moat_space *arena = NULL;
 
     while (!arena && size >= ARENA_SIZE_MIN && size / 2 >= need) {
-        arena = make(markers, number, size);
+        arena = make(kind, number, size);
         size /= 2;
     }
     if (!arena)
         return false;
     struct moat_space *none = NULL;
     /* R(arena) */
-    if (!atomic_compare_exchange_strong_explicit(&lists[markers][number], &none, arena,
+    if (!atomic_compare_exchange_strong_explicit(&lists[kind][number], &none, arena,
                                                  memory_order_release, memory_order_relaxed))
         unmake(arena);
     return true;
@@ -232,28 +226,33 @@ static bool revive(struct moat_space *arena) {
     return !error;
 }
 
-static bool add(bool markers, size_t need, size_t *number) {
+static bool add(unsigned kind, size_t need, size_t *number) {
     struct moat_space *arena;
     size_t here = 0;
 
-    for (*number = 0; (arena = moat_arenas_at(markers, *number)) != NULL; ++*number) {
+    for (*number = 0; (arena = moat_arenas_at(kind, *number)) != NULL; ++*number) {
         if (size_of(arena) / 2 >= need && revive(arena))
             return true;
         here += moat_arenas_here(arena);
     }
-    return *number < MOAT_ARENAS_MAX && add_new(markers, *number, here, need);
+    return *number < MOAT_ARENAS_MAX && add_new(kind, *number, here, need);
 }
 
-bool moat_arenas_add(bool markers, size_t need, size_t *number) {
+bool moat_arenas_add(unsigned kind, size_t need, size_t *number) {
     uint32_t process = begin_move();
-    bool added = add(markers, need, number);
+    bool added = add(kind, need, number);
     end_move(process);
     return added;
 }
 
 bool moat_arena_nth(size_t nth, struct moat_space **arena) {
-    size_t without = moat_arenas_count(false);
-    *arena = nth < without ? moat_arenas_at(false, nth) : moat_arenas_at(true, nth - without);
+    unsigned kind = 0;
+    for (size_t count; kind < MOAT_SPACE_KINDS - 1; nth -= count, kind++) {
+        count = moat_arenas_count(kind);
+        if (nth < count)
+            break;
+    }
+    *arena = moat_arenas_at(kind, nth);
     return *arena != NULL;
 }
 
@@ -295,6 +294,8 @@ static void clear_books(struct moat_space *arena) {
     for (size_t block = 0; block < arena->block_count; block++) {
         /* relaxed: guarded by the claim. */
         atomic_store_explicit(&arena->opened[block], 0, memory_order_relaxed);
+        /* relaxed: guarded by the claim. */
+        atomic_store_explicit(&arena->shown[block], 0, memory_order_relaxed);
         /* R(rebirth) */
         atomic_store_explicit(&uniform[block], arena->markers ? 0 : MOAT_UNIFORM_MIXED,
                               memory_order_release);

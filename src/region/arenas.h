@@ -22,9 +22,10 @@
 /* Of each kind: those here, and those whose place somebody else took while they were away. */
 #define MOAT_ARENAS_MAX 128u
 
-/* How many numbers are in use, and the arena of one, be it here or away; NULL beyond the last. */
-size_t moat_arenas_count(bool markers);
-struct moat_space *moat_arenas_at(bool markers, size_t number);
+/* Of a kind (space.h): how many numbers are in use, and the arena of one, be it here or away; NULL
+ * beyond the last. */
+size_t moat_arenas_count(unsigned kind);
+struct moat_space *moat_arenas_at(unsigned kind, size_t number);
 
 /* Whether an arena is here. */
 bool moat_arenas_here(const struct moat_space *arena);
@@ -34,6 +35,6 @@ bool moat_arenas_here(const struct moat_space *arena);
  *
  * Returns   false: no address space, or no number
  */
-bool moat_arenas_add(bool markers, size_t need, size_t *number);
+bool moat_arenas_add(unsigned kind, size_t need, size_t *number);
 
 #endif

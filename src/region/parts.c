@@ -85,6 +85,8 @@ static struct moat_space *make(const struct moat_space *like, uintptr_t start, u
         return NULL;
     struct moat_space *space = moat_space_init(books, start, end, false);
     space->markers = like->markers;
+    space->undumped = like->undumped;
+    space->hidden = like->hidden;
     space->backend = like->backend;
     return space;
 }
@@ -126,14 +128,12 @@ void moat_parts_add(struct moat_space *to, const struct moat_space *from) {
 }
 
 int moat_parts_sever(const struct moat_space *space) {
-    /* What core dumps hold is of no interest here, but mappings that differ in it are not one. */
-    int error = moat_os_dump_exclude((void *)space->start, space->end - space->start);
+    int error = moat_os_sever((void *)space->start, space->end - space->start);
     return error == EAGAIN ? ENOMEM : error;
 }
 
 void moat_parts_rejoin(const struct moat_space *space) {
-    /* Refused, its pages are missing from core dumps. */
-    (void)moat_os_dump_include((void *)space->start, space->end - space->start);
+    (void)moat_os_rejoin((void *)space->start, space->end - space->start);
 }
 
 void moat_parts_give(struct moat_space *space) {

@@ -7,6 +7,7 @@
 #include "region/books.h"
 #include "region/pages.h"
 #include "region/powers.h"
+#include "region/trap.h"
 
 #include <errno.h>
 
@@ -20,6 +21,7 @@ static struct moat_space *stand_alone(const struct moat_place_wish *wish, uintpt
     space->usable_start = base;
     space->usable_end = base + wish->size;
     space->markers = wish->markers && !wish->backend->accessible;
+    space->undumped = wish->undumped;
     space->backend = wish->backend;
     return space;
 }
@@ -40,6 +42,8 @@ static enum moat_status settle(const struct moat_place_wish *wish, uintptr_t sta
     int error = space ? 0 : ENOMEM;
     if (!error && wish->backend->accessible)
         error = put_away(space);
+    if (!error && (!wish->backend->accessible || wish->undumped))
+        moat_trap_hide(space);
     if (error) {
         if (space)
             moat_books_give(space, moat_space_books_size(start, start + size, false));
@@ -48,6 +52,10 @@ static enum moat_status settle(const struct moat_place_wish *wish, uintptr_t sta
     }
     *place = (struct moat_place){space, base, wish->size, false};
     return MOAT_OK;
+}
+
+static unsigned kind_of(const struct moat_place_wish *wish) {
+    return (wish->markers ? MOAT_SPACE_MARKERS : 0u) | (wish->undumped ? MOAT_SPACE_UNDUMPED : 0u);
 }
 
 /* A granule of margin on either side keeps the base aligned and neighbours away. */
@@ -135,7 +143,7 @@ enum moat_status moat_place_anywhere(const struct moat_place_wish *wish, struct 
     if (wish->alignment > MOAT_GRANULE)
         return place_aligned(wish, place);
     if (!wish->alone && !wish->backend->accessible && wish->size <= MOAT_ARENA_REGION_MAX) {
-        enum moat_status status = moat_arena_place(wish->markers, wish->size, place);
+        enum moat_status status = moat_arena_place(kind_of(wish), wish->size, place);
         if (status != MOAT_NO_MEMORY)
             return status;
     }
@@ -170,6 +178,8 @@ int moat_place_vacate(const struct moat_place *place, uint32_t rest) {
 
     if (space->backend->accessible)
         error = moat_os_protect(start, size, MOAT_OS_READ | MOAT_OS_WRITE);
+    if (space->backend->accessible && space->hidden)
+        (void)moat_os_dump_include(start, size); /* refused, others miss them in a dump */
     if (!error)
         error = space->backend->take_back(start, size);
     if (!error)

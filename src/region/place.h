@@ -30,6 +30,7 @@ struct moat_place {
 struct moat_place_wish {
     size_t size; /* whole pages */
     bool markers;
+    bool undumped;       /* not in core dumps */
     bool alone;          /* not in an arena, with a mapping of its own */
     bool top_down;       /* the highest place, where that can be told */
     uintptr_t lowest;    /* the least base; 0: any */

@@ -9,6 +9,7 @@ struct layout {
     size_t block_count;
     size_t claims;
     size_t opened;
+    size_t shown;
     size_t uniform;
     size_t pages;
     size_t end;
@@ -20,7 +21,8 @@ static struct layout lay_out(uintptr_t start, uintptr_t end, bool arena) {
 
     at.claims = moat_round_up(sizeof(struct moat_space), 64);
     at.opened = at.claims + (arena ? at.block_count * sizeof(uint64_t) : 0);
-    at.uniform = at.opened + at.block_count;
+    at.shown = at.opened + at.block_count;
+    at.uniform = at.shown + at.block_count;
     at.pages = at.uniform + at.block_count;
     at.end = at.pages + (size_t)((end - first + MOAT_PAGE - 1) / MOAT_PAGE);
     return at;
@@ -41,6 +43,7 @@ struct moat_space *moat_space_init(void *memory, uintptr_t start, uintptr_t end,
     space->arena = arena;
     space->claims = arena ? (void *)(bytes + at.claims) : NULL;
     space->opened = bytes + at.opened;
+    space->shown = bytes + at.shown;
     /* R(rebirth) a query that reads one of these then finds its region's life word changed. */
     atomic_store_explicit(&space->first_block, moat_round_down(start, MOAT_BLOCK),
                           memory_order_release);

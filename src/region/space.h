@@ -29,6 +29,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What all regions of an arena have in common; arenas of different kinds are apart. */
+enum {
+    MOAT_SPACE_MARKERS = 1,
+    MOAT_SPACE_UNDUMPED = 2,
+    MOAT_SPACE_KINDS = 4, /* the number of combinations */
+};
+
 struct moat_space {
     _Atomic uint64_t link; /* of the free list in the books; never touched while in use */
 
@@ -39,18 +46,26 @@ struct moat_space {
     size_t block_count;
     bool arena;
     bool markers;
-    uint8_t number;            /* of an arena, among its kind */
+    bool undumped;  /* never in a core dump */
+    bool hidden;    /* out of core dumps since it was mapped, but for the blocks that are shown */
+    uint8_t number; /* of an arena, among its kind */
     _Atomic uint32_t presence; /* of an arena, in the address space: see arenas.h */
     const struct moat_backend_ops *backend;
 
     _Atomic uint64_t *claims; /* one word a block; NULL when stand-alone */
     _Atomic uint8_t *opened;  /* one flag a block; guarded by the block's owner */
+    _Atomic uint8_t *shown;   /* one flag a block: in core dumps, though the space is hidden */
 
     /* Read by queries while the space may be dying: written with release, read with acquire. */
     _Atomic uintptr_t first_block;      /* `start` rounded down to a block */
     _Atomic(_Atomic uint8_t *) uniform; /* one byte a block: see pages.h */
     _Atomic(_Atomic uint8_t *) pages;   /* one byte a page, from the start of the first block */
 };
+
+static inline unsigned moat_space_kind(const struct moat_space *space) {
+    return (space->markers ? MOAT_SPACE_MARKERS : 0u) |
+           (space->undumped ? MOAT_SPACE_UNDUMPED : 0u);
+}
 
 /* relaxed: the caller owns a region of the space, so the field does not change under it. */
 #define MOAT_SPACE_FIELD(space, field) atomic_load_explicit(&(space)->field, memory_order_relaxed)

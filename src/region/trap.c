@@ -221,10 +221,51 @@ void moat_trap_normalise(struct moat_space *space, uintptr_t start, uintptr_t en
     }
 }
 
-void moat_trap_dumpable(const struct moat_space *space, uintptr_t start, uintptr_t end) {
-    if (space->arena && space->markers)
+void moat_trap_hide(struct moat_space *space) {
+    int error = moat_os_dump_exclude(at(space->start), space->end - space->start);
+    space->hidden = !error;
+}
+
+/* What a space has of a block. */
+static uintptr_t block_at(const struct moat_space *space, size_t block) {
+    uintptr_t start = moat_space_block_start(space, block);
+    if (start < space->usable_start)
+        return space->usable_start;
+    return start < space->usable_end ? start : space->usable_end;
+}
+
+static bool is_shown(const struct moat_space *space, size_t block) {
+    /* relaxed: regions that share a block without markers may race to show it; a dump that comes
+     * before the winner is done misses the pages of the other, and nothing else is lost. */
+    return atomic_load_explicit(&space->shown[block], memory_order_relaxed) != 0;
+}
+
+static void set_shown(struct moat_space *space, size_t first, size_t last, uint8_t shown) {
+    for (size_t block = first; block < last; block++)
+        /* relaxed: as in is_shown. */
+        atomic_store_explicit(&space->shown[block], shown, memory_order_relaxed);
+}
+
+void moat_trap_dumpable(struct moat_space *space, uintptr_t start, uintptr_t end) {
+    size_t block = moat_space_block(space, start);
+    size_t stop = moat_space_block(space, end - 1) + 1;
+
+    if (!space->hidden || space->undumped)
+        return;
+    while (block < stop) {
+        size_t first = block;
+        while (block < stop && !is_shown(space, block))
+            block++;
+        if (first == block) {
+            block++;
+            continue;
+        }
+        uintptr_t from = block_at(space, first), to = block_at(space, block);
+        set_shown(space, first, block, 1);
         /* Refusal keeps them out of a dump, nothing else. */
-        (void)moat_os_dump_include(at(start), end - start);
+        if (moat_os_dump_include(at(from), to - from))
+            set_shown(space, first, block, 0);
+    }
 }
 
 static bool has_no_access(uintptr_t start, uintptr_t end) {

@@ -107,6 +107,9 @@ enum moat_status moat_reserve_large(struct moat_manager *manager, void *address,
         status = find_place((uintptr_t)address, size, &place);
     if (status)
         return status;
+    place.space->undumped = manager->options.dump == MOAT_DUMP_NONE;
+    if (place.space->undumped)
+        moat_trap_hide(place.space);
     struct moat_range range = {place.base, place.base + place.size};
     status = moat_commit_pages(manager, place.space, &range, moat_page_state(protection), call,
                                &committed);

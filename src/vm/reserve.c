@@ -146,6 +146,7 @@ static enum moat_status find_place(const struct request *request, struct moat_pl
     struct moat_place_wish wish = {
         .size = request->size,
         .markers = manager->markers,
+        .undumped = manager->options.dump == MOAT_DUMP_NONE,
         .alone = watched(request->terms) || is_placeholder(request->terms),
         .backend = manager->backend,
     };

@@ -296,7 +296,7 @@ Test(vm_placeholder_calls, a_part_that_cannot_be_cut_out_stays) {
     create(true);
     replaced();
     take(&before);
-    inject_only(INJECT_MADVISE, MADV_DONTDUMP);
+    inject_only(INJECT_MADVISE, MADV_RANDOM);
     inject_fail(INJECT_MADVISE, 1, EAGAIN);
     cr_assert_eq(release_middle(), MOAT_NO_MEMORY);
     inject_clear();
