@@ -11,9 +11,14 @@
 #include "os/linux_internal.h"
 
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24
+#endif
+#ifndef SYS_mseal
+#define SYS_mseal 462 /* on every architecture */
 #endif
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
@@ -88,6 +93,11 @@ int moat_os_protect(void *start, size_t size, unsigned access) {
     if ((access & MOAT_OS_EXECUTE) != 0)
         protection |= PROT_EXEC;
     return moat_linux_result(mprotect(start, size, protection), saved);
+}
+
+int moat_os_seal(void *start, size_t size) {
+    int saved = errno;
+    return moat_linux_result(syscall(SYS_mseal, start, size, 0UL), saved);
 }
 
 int moat_os_discard(void *start, size_t size) {

@@ -80,6 +80,12 @@ static bool try_query(const unsigned char *page) {
     return works;
 }
 
+/* What is sealed stays for ever, so that nothing can be sealed for a trial. A kernel that knows the
+ * call accepts to seal nothing; whether it works is looked at by whoever seals something. */
+static bool try_seal(unsigned char *page) {
+    return moat_os_seal(page, 0) == 0;
+}
+
 /* The decimal number in a file of one line; `otherwise` when it cannot be read. */
 static uint64_t read_setting(const char *path, uint64_t otherwise) {
     char text[24];
@@ -110,6 +116,7 @@ void moat_os_probe(struct moat_os_powers *powers) {
         unsigned access = MOAT_OS_READ | MOAT_OS_WRITE;
         if (moat_os_protect(last, MOAT_LINUX_PAGE, access) == 0) {
             powers->map_query = try_query(last);
+            powers->seal = try_seal(last);
             powers->discard_zeroes = try_discard(last);
         }
         if (moat_os_protect(first, MOAT_LINUX_PAGE, access) == 0)

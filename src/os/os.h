@@ -25,6 +25,7 @@ struct moat_os_powers {
     bool guard_markers;     /* MADV_GUARD_INSTALL is accepted on private memory, and traps */
     bool discard_zeroes;    /* MADV_DONTNEED really gives zero pages back */
     bool map_query;         /* PROCMAP_QUERY answers */
+    bool seal;              /* mseal is known */
     bool strict_overcommit; /* vm.overcommit_memory is 2 */
     uint64_t map_limit;     /* vm.max_map_count */
 };
@@ -74,6 +75,12 @@ int moat_os_unreserve(void *base, size_t size);
 /* Set access rights. ENOMEM: the mapping limit, the commit limit, or page tables; on failure a
  * prefix of the range may have changed. */
 int moat_os_protect(void *start, size_t size, unsigned access);
+
+/* Keep mappings as they are until the process ends: nobody can unmap, move, replace or protect them
+ * any more, nor drop the content of pages that cannot be written. Forked children inherit that.
+ * Whole mappings are left as they are, others are split. ENOSYS: this kernel cannot (before Linux
+ * 6.10); ENOMEM: the mapping limit, or not all of the range is mapped. */
+int moat_os_seal(void *start, size_t size);
 
 /* Make pages trap and drop their content, whatever their access rights, without splitting a
  * mapping. On failure a prefix may have changed. EINVAL: not on this mapping (locked). */

@@ -2,6 +2,9 @@
 /*
  * books: reservations between margins, and power-of-two pieces of them on tagged free stacks.
  *
+ * Easy to get wrong: a range that is sealed cannot be opened again, not even as it is. So ranges
+ * that two threads may open at once are the same ones, and who comes second is content.
+ *
  * Edges
  *   extent    an extent's end is written last -> whoever reads an end finds its start
  *   piece     a piece is pushed -> whoever pops it finds it zeroed and linked
@@ -29,11 +32,20 @@
 
 #define EXTENTS_MAX 1024
 
+/* Where chance may put books: above what programs like to ask for by address, and below where the
+ * kernel puts libraries and stacks. Some 30 bits of chance, and four within the margin. */
+#define CHANCE_START ((uintptr_t)0x200000000000)
+#define CHANCE_END   ((uintptr_t)0x7E0000000000)
+#define CHANCE_TRIES 8
+#define OFFSETS      (MARGIN / MOAT_PAGE)
+
 static struct {
     _Atomic uintptr_t start;
     _Atomic uintptr_t end;
 } extents[EXTENTS_MAX];
 static _Atomic size_t extent_count;
+
+static _Atomic uint64_t unsealed;
 
 /* What is left of the address space set aside for pieces at the start. */
 static struct {
@@ -86,20 +98,81 @@ bool moat_books_meet(uintptr_t from, uintptr_t to) {
     return find_extent(from, to, &start, &end);
 }
 
-int moat_books_reserve(size_t size, void **start) {
-    size_t whole = moat_round_up(size, MOAT_GRANULE) + 2 * MARGIN;
+/* At a base drawn by chance; where that is taken again and again, or out of this machine's reach,
+ * at one of the kernel's choosing. */
+static int reserve_somewhere(size_t size, uint64_t chance, void **base) {
+    for (unsigned tries = 0; tries < CHANCE_TRIES; tries++) {
+        uint64_t granules = (CHANCE_END - CHANCE_START - size) / MOAT_GRANULE;
+        if (tries > 0 && moat_os_entropy(&chance, sizeof(chance)))
+            break;
+        *base = (void *)(CHANCE_START + chance % granules * MOAT_GRANULE);
+        int error = moat_os_reserve_at(*base, size);
+        if (!error)
+            return 0;
+        if (error != EEXIST)
+            break;
+    }
+    return moat_os_reserve(size, MOAT_GRANULE, base);
+}
+
+int moat_books_reserve(size_t size, struct moat_book *book) {
+    size_t whole = moat_round_up(size, MOAT_GRANULE) + 3 * MARGIN;
+    uint64_t chance[2] = {0};
     void *base;
-    int error = moat_os_reserve(whole, MOAT_GRANULE, &base);
+
+    int error = moat_os_entropy(chance, sizeof(chance));
+    error = error ? moat_os_reserve(whole, MOAT_GRANULE, &base)
+                  : reserve_somewhere(whole, chance[0], &base);
     if (error)
         return error;
-    if (!moat_books_claim((uintptr_t)base, (uintptr_t)base + whole)) {
-        (void)moat_os_unreserve(base, whole);
+    book->from = (uintptr_t)base;
+    book->to = book->from + whole;
+    book->start = (unsigned char *)base + MARGIN + chance[1] % OFFSETS * MOAT_PAGE;
+    return 0;
+}
+
+void moat_books_return(const struct moat_book *book) {
+    (void)moat_os_unreserve((void *)book->from, book->to - book->from);
+}
+
+/* Whether a kernel that says it has sealed a range keeps to it: one that does refuses a change that
+ * changes nothing. */
+static bool is_sealed(void *start, unsigned access) {
+    return moat_os_protect(start, MOAT_PAGE, access) == EPERM;
+}
+
+static void seal(void *start, size_t size, unsigned access) {
+    if (!moat_powers()->seal || moat_os_seal(start, size) || !is_sealed(start, access))
+        /* relaxed: a statistic. */
+        atomic_fetch_add_explicit(&unsealed, 1, memory_order_relaxed);
+}
+void moat_books_seal(void *start, size_t size) {
+    seal(start, size, MOAT_OS_READ | MOAT_OS_WRITE);
+}
+
+void moat_books_freeze(void *start, size_t size) {
+    if (moat_os_protect(start, size, MOAT_OS_READ))
+        /* relaxed: a statistic. */
+        atomic_fetch_add_explicit(&unsealed, 1, memory_order_relaxed);
+    else
+        seal(start, size, MOAT_OS_READ);
+}
+
+uint64_t moat_books_unsealed(void) {
+    /* relaxed: a statistic. */
+    return atomic_load_explicit(&unsealed, memory_order_relaxed);
+}
+
+int moat_books_keep(const struct moat_book *book) {
+    uintptr_t start = (uintptr_t)book->start;
+
+    if (!moat_books_claim(book->from, book->to))
         return ENOMEM;
-    }
     /* Books hold no user data, and a reservation is far larger than what it holds. A kernel that
      * refuses costs dump size, nothing else. */
-    (void)moat_os_dump_exclude(base, whole);
-    *start = (unsigned char *)base + MARGIN;
+    (void)moat_os_dump_exclude((void *)book->from, book->to - book->from);
+    seal((void *)book->from, start - book->from, MOAT_OS_NONE);
+    seal((void *)(book->to - MARGIN), MARGIN, MOAT_OS_NONE);
     return 0;
 }
 
@@ -110,7 +183,7 @@ void moat_books_supply(void *start, size_t size) {
 }
 
 /* Cut a stretch with a margin behind it off the supply; NULL: not that much is left. */
-static void *cut(size_t size) {
+static unsigned char *cut(size_t size) {
     size_t whole = moat_round_up(size, MOAT_GRANULE) + MARGIN;
     /* relaxed: only the number matters. */
     uintptr_t next = atomic_load_explicit(&supply.next, memory_order_relaxed);
@@ -120,20 +193,52 @@ static void *cut(size_t size) {
         /* relaxed: only the number matters. */
     } while (!atomic_compare_exchange_weak_explicit(&supply.next, &next, next + whole,
                                                     memory_order_relaxed, memory_order_relaxed));
-    return (void *)next;
+    return (unsigned char *)next;
 }
 
 /* Fresh usable memory for pieces. Address space that would not open is lost, but nothing points to
  * it, and where the kernel refuses memory there is little more to come. */
 static void *fresh(size_t size) {
-    void *start = cut(size);
-    if (!start && moat_books_reserve(size, &start))
+    unsigned char *start = cut(size);
+    struct moat_book book;
+
+    if (start) {
+        size_t whole = moat_round_up(size, MOAT_GRANULE);
+        if (moat_books_open(start, size))
+            return NULL;
+        seal(start + whole, MARGIN, MOAT_OS_NONE);
+        return start;
+    }
+    if (moat_books_reserve(size, &book))
         return NULL;
-    return moat_books_open(start, size) ? NULL : start;
+    if (moat_books_keep(&book)) {
+        moat_books_return(&book);
+        return NULL;
+    }
+    return moat_books_open(book.start, size) ? NULL : book.start;
+}
+
+/* Whether a range can be read and written; where nobody can be asked, it is taken to be. */
+static bool is_open(uintptr_t start, uintptr_t end) {
+    struct moat_os_mapping mapping;
+
+    for (; start < end; start = mapping.end)
+        if (moat_os_query(start, &mapping))
+            return true;
+        else if (mapping.access != (MOAT_OS_READ | MOAT_OS_WRITE) || mapping.file)
+            return false;
+    return true;
 }
 
 int moat_books_open(void *start, size_t size) {
-    return moat_os_protect(start, size, MOAT_OS_READ | MOAT_OS_WRITE);
+    int error = moat_os_protect(start, size, MOAT_OS_READ | MOAT_OS_WRITE);
+
+    if (!error)
+        moat_books_seal(start, size);
+    /* Another thread has opened it meanwhile, and sealed it. */
+    if (error == EPERM && moat_powers()->seal && is_open((uintptr_t)start, (uintptr_t)start + size))
+        return 0;
+    return error;
 }
 
 static unsigned order_of(size_t size) {

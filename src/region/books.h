@@ -2,9 +2,16 @@
 /*
  * books: the memory that Moat keeps its own records in.
  *
- * Away from every region, between margins that trap, at an address of the kernel's choosing. What
- * has been books stays books until the process ends: a reader that was overtaken reads stale
- * records, never foreign memory.
+ * Away from every region, at addresses drawn by chance one by one (the kernel's own choice differs
+ * by little from one mapping to the next), between margins that trap. What has been books stays
+ * books until the process ends: a reader that was overtaken reads stale records, never foreign
+ * memory.
+ *
+ * Where the kernel can, what is opened is sealed at once, and so are the margins: no call of
+ * anybody, Moat included, can unmap, move, replace or protect them any more. What was set aside and
+ * is not open yet cannot be sealed, since it could then not be opened: it only traps. Sealed books
+ * can be written, of course, and their content be dropped by madvise; whoever can write there is
+ * found out by check words (integrity.h) and not kept away.
  */
 #ifndef MOAT_REGION_BOOKS_H
 #define MOAT_REGION_BOOKS_H
@@ -13,8 +20,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Address space for books. */
+struct moat_book {
+    void *start;    /* of what is usable once it is opened */
+    uintptr_t from; /* with the margins */
+    uintptr_t to;
+};
+
 /* Set aside address space for books; nothing is accessible yet. 0 or errno. */
-int moat_books_reserve(size_t size, void **start);
+int moat_books_reserve(size_t size, struct moat_book *book);
+
+/* Then keep it for ever, its margins sealed; or give it back. 0, or ENOMEM: neither is done. */
+int moat_books_keep(const struct moat_book *book);
+void moat_books_return(const struct moat_book *book);
 
 /*
  * Have a part of what was set aside cut into the pieces below before more is set aside: a mapping
@@ -23,8 +41,19 @@ int moat_books_reserve(size_t size, void **start);
  */
 void moat_books_supply(void *start, size_t size);
 
-/* Make [start, start+size) of it usable; whole pages, idempotent, reads as zero at first. */
+/* Make [start, start+size) of it usable and seal it; whole pages, reads as zero at first. Two
+ * ranges are the same or disjoint: what is open cannot be opened again as a part of more. */
 int moat_books_open(void *start, size_t size);
+
+/* Seal a range that is open. It is counted where that does not succeed. */
+void moat_books_seal(void *start, size_t size);
+
+/* Make a range read-only for ever. Counted as well where that does not succeed; it can then be
+ * written. */
+void moat_books_freeze(void *start, size_t size);
+
+/* Ranges of books, in the process so far, that the kernel would not seal. Async-signal-safe. */
+uint64_t moat_books_unsealed(void);
 
 /*
  * Zeroed memory for one struct whose first 8 bytes are an `_Atomic uint64_t` that it does not use

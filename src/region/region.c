@@ -81,7 +81,7 @@ void *moat_region_tag(const struct moat_region_ref *ref) {
 
 /* A record that has been filled and is alive, or MOAT_HANDLE_NONE. */
 static uint32_t make(const struct moat_place *place, const struct moat_region_terms *terms) {
-    struct moat_registry *registry = moat_registry();
+    const struct moat_registry *registry = moat_registry();
     uint32_t handle = moat_registry_take_record(registry);
     uint32_t generation;
 
@@ -98,14 +98,14 @@ static uint32_t make(const struct moat_place *place, const struct moat_region_te
 
 /* End the life of a record that nobody finds any more, and give it back. */
 static void bury(uint32_t handle, bool tagged) {
-    struct moat_registry *registry = moat_registry();
+    const struct moat_registry *registry = moat_registry();
     _Atomic uint64_t *life = &registry->records[handle].life;
 
     if (tagged)
         set_tag(handle, NULL);
     if (moat_life_death(life))
         moat_life_wake(life);
-    moat_record_pool_give(&registry->pool, handle);
+    moat_record_pool_give(registry->pool, handle);
 }
 
 enum moat_status moat_region_publish(const struct moat_place *place,
@@ -160,9 +160,10 @@ static bool sound(const struct moat_region_ref *ref) {
            ref->size <= ref->span_end - ref->base;
 }
 
-static bool find_at(struct moat_registry *registry, uint64_t page, struct moat_region_ref *ref) {
+static bool find_at(const struct moat_registry *registry, uint64_t page,
+                    struct moat_region_ref *ref) {
     for (unsigned tries = 0; tries < FIND_TRIES; tries++) {
-        uint32_t handle = moat_region_table_find(&registry->table, page);
+        uint32_t handle = moat_region_table_find(registry->table, page);
         if (handle == MOAT_HANDLE_NONE)
             return false;
         if (!copy(&registry->records[handle], handle, ref))
@@ -178,7 +179,7 @@ static bool find_at(struct moat_registry *registry, uint64_t page, struct moat_r
 }
 
 bool moat_region_find_base(uintptr_t address, struct moat_region_ref *ref) {
-    struct moat_registry *registry = moat_registry();
+    const struct moat_registry *registry = moat_registry();
     if (!registry || address >= MOAT_OS_USER_END)
         return false;
     return find_at(registry, address >> MOAT_PAGE_SHIFT, ref);
@@ -192,11 +193,11 @@ struct look {
     struct moat_region_ref ref;
 };
 
-static void look_before(struct moat_registry *registry, uint64_t page, struct look *look) {
+static void look_before(const struct moat_registry *registry, uint64_t page, struct look *look) {
     uint64_t base;
 
     *look = (struct look){.top = UINT64_MAX};
-    while (moat_region_index_find_last(&registry->index, page, &base)) {
+    while (moat_region_index_find_last(registry->index, page, &base)) {
         if (look->passed == 0)
             look->top = base;
         look->found = find_at(registry, base, &look->ref);
@@ -220,7 +221,7 @@ static bool same_look(const struct look *a, const struct look *b) {
  * So what speaks against the address being held is believed only when a second look sees the same.
  */
 static bool find_before(uintptr_t address, bool covering, struct moat_region_ref *ref) {
-    struct moat_registry *registry = moat_registry();
+    const struct moat_registry *registry = moat_registry();
     struct look look, last;
 
     if (!registry)
@@ -251,31 +252,31 @@ bool moat_region_find(uintptr_t address, struct moat_region_ref *ref) {
 }
 
 bool moat_region_after(uintptr_t address, struct moat_region_ref *ref) {
-    struct moat_registry *registry = moat_registry();
+    const struct moat_registry *registry = moat_registry();
     uint64_t page = (address >> MOAT_PAGE_SHIFT) + 1;
 
     if (!registry)
         return false;
-    for (; moat_region_index_find_next(&registry->index, page, &page); page++)
+    for (; moat_region_index_find_next(registry->index, page, &page); page++)
         if (find_at(registry, page, ref))
             return true;
     return false;
 }
 
 uintptr_t moat_region_next(uintptr_t address, uintptr_t end) {
-    struct moat_registry *registry = moat_registry();
+    const struct moat_registry *registry = moat_registry();
     uint64_t page;
 
     if (!registry ||
-        !moat_region_index_find_next(&registry->index, (address >> MOAT_PAGE_SHIFT) + 1, &page))
+        !moat_region_index_find_next(registry->index, (address >> MOAT_PAGE_SHIFT) + 1, &page))
         return end;
     uintptr_t next = (uintptr_t)page << MOAT_PAGE_SHIFT;
     return next < end ? next : end;
 }
 
 uint32_t moat_region_count_ever(void) {
-    struct moat_registry *registry = moat_registry();
-    return registry ? moat_record_pool_dealt(&registry->pool) : 0;
+    const struct moat_registry *registry = moat_registry();
+    return registry ? moat_record_pool_dealt(registry->pool) : 0;
 }
 
 bool moat_region_nth(uint32_t handle, struct moat_region_ref *ref) {

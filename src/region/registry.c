@@ -18,16 +18,32 @@
 #define TABLE_LINES_LOG2_FIRST     6u
 #define RECORDS_PER_STEP           UINT32_C(4096)
 #define BYTES_OF_PIECES_PER_RECORD ((size_t)128)
-#define NODES_PER_STEP             UINT32_C(16)
+#define NODES_PER_STEP             UINT32_C(64)
+
+/* Steps are opened as they are or not at all: see books.c. */
+#define IS_WHOLE_PAGES(count, type) ((count) * sizeof(type) % MOAT_PAGE == 0)
+_Static_assert(IS_WHOLE_PAGES(RECORDS_PER_STEP, struct moat_region), "steps share no page");
+_Static_assert(IS_WHOLE_PAGES(RECORDS_PER_STEP, struct moat_region_extra), "steps share no page");
+_Static_assert(IS_WHOLE_PAGES(RECORDS_PER_STEP, struct moat_birth), "steps share no page");
+_Static_assert(IS_WHOLE_PAGES(NODES_PER_STEP, struct moat_region_index_node), "nor do these");
 
 enum { ABSENT, STARTING, READY };
 
-static struct moat_registry registry;
+/* What changes of table, index and pool apart from their arrays. */
+struct roots {
+    struct moat_region_table table;
+    struct moat_region_index index;
+    struct moat_record_pool pool;
+};
+
+_Alignas(MOAT_PAGE) union moat_registry_page moat_registry_page;
+
 static _Atomic uint32_t phase;
 
-struct moat_registry *moat_registry(void) {
+const struct moat_registry *moat_registry(void) {
     /* A(start) */
-    return atomic_load_explicit(&phase, memory_order_acquire) == READY ? &registry : NULL;
+    uint32_t now = atomic_load_explicit(&phase, memory_order_acquire);
+    return now == READY ? &moat_registry_page.it : NULL;
 }
 
 static unsigned log2_of(uint32_t power_of_two) {
@@ -46,66 +62,90 @@ static void *table_array(const struct moat_registry *of, unsigned lines_log2) {
     return moat_books_open(array, size) == 0 ? array : NULL;
 }
 
-/* Set address space aside for `capacity` regions: one stretch, so that it is had whole or not at
- * all. What lies between its parts traps. */
+enum part { TABLE, RECORDS, NODES, DIRECTORY, PIECES, EXTRAS, BIRTHS, HISTORY, ROOTS, PARTS };
+
+/* All or none. */
+static bool reserve_parts(const size_t sizes[PARTS], struct moat_book books[PARTS]) {
+    size_t count = 0;
+
+    while (count < PARTS && moat_books_reserve(sizes[count], &books[count]) == 0)
+        count++;
+    if (count == PARTS)
+        return true;
+    while (count-- > 0)
+        moat_books_return(&books[count]);
+    return false;
+}
+
+/* Set address space aside for `capacity` regions. */
 static bool reserve(struct moat_registry *of, uint32_t capacity) {
     /* Three regions a line at most before growth, so a third of the capacity, rounded up twice. */
     unsigned lines_max = log2_of(capacity) - 1;
     uint32_t nodes = capacity / 128;
-    const size_t sizes[] = {
-        table_offset(lines_max + 1),
-        (capacity + (size_t)1) * sizeof(struct moat_region),
-        (nodes + (size_t)1) * MOAT_REGION_INDEX_NODE_BYTES,
-        MOAT_REGION_INDEX_DIRECTORY_BYTES,
-        capacity * BYTES_OF_PIECES_PER_RECORD,
-        (capacity + (size_t)1) * sizeof(struct moat_region_extra),
-        (capacity + (size_t)1) * sizeof(struct moat_birth),
-        moat_history_bytes(),
+    const size_t sizes[PARTS] = {
+        [TABLE] = table_offset(lines_max + 1),
+        [RECORDS] = (capacity + (size_t)1) * sizeof(struct moat_region),
+        [NODES] = (nodes + (size_t)1) * MOAT_REGION_INDEX_NODE_BYTES,
+        [DIRECTORY] = MOAT_REGION_INDEX_DIRECTORY_BYTES,
+        [PIECES] = capacity * BYTES_OF_PIECES_PER_RECORD,
+        [EXTRAS] = (capacity + (size_t)1) * sizeof(struct moat_region_extra),
+        [BIRTHS] = (capacity + (size_t)1) * sizeof(struct moat_birth),
+        [HISTORY] = moat_history_bytes(),
+        [ROOTS] = sizeof(struct roots),
     };
-    enum { PARTS = sizeof(sizes) / sizeof(sizes[0]) };
-    unsigned char *parts[PARTS];
-    size_t size = 0;
-    void *start;
+    struct moat_book books[PARTS];
 
-    for (size_t part = 0; part < PARTS; part++)
-        size += moat_round_up(sizes[part], MOAT_GRANULE) + MOAT_GRANULE;
-    if (moat_books_reserve(size, &start))
+    if (!reserve_parts(sizes, books))
         return false;
-    parts[0] = start;
-    for (size_t part = 1; part < PARTS; part++)
-        parts[part] = parts[part - 1] + moat_round_up(sizes[part - 1], MOAT_GRANULE) + MOAT_GRANULE;
-    of->table_storage = parts[0];
+    for (size_t part = 0; part < PARTS; part++)
+        if (moat_books_keep(&books[part]))
+            return false;
+    of->table_storage = books[TABLE].start;
     of->table_lines_log2_max = lines_max;
-    of->records = (struct moat_region *)(void *)parts[1];
+    of->records = books[RECORDS].start;
     of->capacity = capacity;
-    of->nodes = parts[2];
+    of->nodes = books[NODES].start;
     of->node_capacity = nodes;
-    of->directory = parts[3];
-    moat_books_supply(parts[4], sizes[4]);
-    of->extras = (struct moat_region_extra *)(void *)parts[5];
-    of->births = (struct moat_birth *)(void *)parts[6];
-    of->history = parts[7];
+    of->directory = books[DIRECTORY].start;
+    moat_books_supply(books[PIECES].start, sizes[PIECES]);
+    of->extras = books[EXTRAS].start;
+    of->births = books[BIRTHS].start;
+    of->history = books[HISTORY].start;
+    struct roots *roots = books[ROOTS].start;
+    of->table = &roots->table;
+    of->index = &roots->index;
+    of->pool = &roots->pool;
     return true;
+}
+
+/* Make the books of a registry usable that has its address space. */
+static bool open_parts(struct moat_registry *of, void **table) {
+    size_t roots_size = moat_round_up(sizeof(struct roots), MOAT_PAGE);
+    size_t directory_size = moat_round_up(MOAT_REGION_INDEX_DIRECTORY_BYTES, MOAT_PAGE);
+
+    if (moat_books_open(of->table, roots_size) || moat_books_open(of->directory, directory_size))
+        return false;
+    *table = table_array(of, TABLE_LINES_LOG2_FIRST);
+    return *table != NULL;
 }
 
 static bool set_up(struct moat_registry *of) {
     uint32_t capacity = CAPACITY_MAX;
     uint64_t seed[2];
-    size_t directory_size = moat_round_up(MOAT_REGION_INDEX_DIRECTORY_BYTES, MOAT_PAGE);
+    void *array;
 
     moat_powers_find();
     /* What an earlier try set aside is still there. */
     while (!of->records && !reserve(of, capacity))
         if ((capacity /= 2) < CAPACITY_MIN)
             return false;
-    if (moat_books_open(of->directory, directory_size) || moat_os_entropy(seed, sizeof(seed)))
+    if (!open_parts(of, &array) || moat_os_entropy(seed, sizeof(seed)))
         return false;
-    void *array = table_array(of, TABLE_LINES_LOG2_FIRST);
-    if (!array)
-        return false;
-    moat_region_table_init(&of->table, seed, array, TABLE_LINES_LOG2_FIRST);
-    moat_region_index_init(&of->index, of->directory, of->nodes, of->node_capacity);
-    moat_record_pool_init(&of->pool, (char *)of->records + offsetof(struct moat_region, link),
+    moat_region_table_init(of->table, seed, array, TABLE_LINES_LOG2_FIRST);
+    for (unsigned word = 0; word < 3; word++)
+        of->table_seed[word] = of->table->seed[word];
+    moat_region_index_init(of->index, of->directory, of->nodes, of->node_capacity);
+    moat_record_pool_init(of->pool, (char *)of->records + offsetof(struct moat_region, link),
                           sizeof(struct moat_region));
     moat_history_start(of->history);
     return true;
@@ -117,7 +157,9 @@ enum moat_status moat_region_start(void) {
         /* A(start) */
         if (atomic_compare_exchange_strong_explicit(&phase, &now, STARTING, memory_order_acquire,
                                                     memory_order_acquire)) {
-            now = set_up(&registry) ? READY : ABSENT;
+            now = set_up(&moat_registry_page.it) ? READY : ABSENT;
+            if (now == READY)
+                moat_books_freeze(&moat_registry_page, sizeof(moat_registry_page));
             /* R(start) */
             atomic_store_explicit(&phase, now, memory_order_release);
             moat_os_wake(&phase);
@@ -129,40 +171,51 @@ enum moat_status moat_region_start(void) {
     }
 }
 
-/* Make [have, want] of an array of `size` bytes each usable. */
-static bool open_array(void *array, size_t size, uint32_t have, uint32_t want) {
-    uintptr_t base = (uintptr_t)array;
-    uintptr_t start = moat_round_down(base + have * size, MOAT_PAGE);
-    uintptr_t end = moat_round_up(base + (want + (size_t)1) * size, MOAT_PAGE);
-    return moat_books_open((void *)start, end - start) == 0;
+/* The elements of an array that come next, given the greatest index that is usable: 0 if none is,
+ * not even element 0, which nobody uses. */
+struct step {
+    uint32_t first;
+    uint32_t count; /* 0: there are no more */
+};
+
+static struct step next_step(uint32_t available, uint32_t capacity, uint32_t most) {
+    struct step step = {.first = available == 0 ? 0 : available + 1};
+    uint32_t rest = capacity + 1 - step.first;
+
+    step.count = rest < most ? rest : most;
+    return step;
 }
 
-static bool more_records(struct moat_registry *of) {
-    uint32_t have = moat_record_pool_available(&of->pool);
-    uint32_t want = of->capacity - have < RECORDS_PER_STEP ? of->capacity : have + RECORDS_PER_STEP;
+static bool open_step(void *array, size_t size, const struct step *step) {
+    unsigned char *start = (unsigned char *)array + step->first * size;
+    return moat_books_open(start, moat_round_up(step->count * size, MOAT_PAGE)) == 0;
+}
 
-    if (have == want || !open_array(of->records, sizeof(*of->records), have, want) ||
-        !open_array(of->extras, sizeof(*of->extras), have, want) ||
-        !open_array(of->births, sizeof(*of->births), have, want))
+static bool more_records(const struct moat_registry *of) {
+    uint32_t have = moat_record_pool_available(of->pool);
+    struct step step = next_step(have, of->capacity, RECORDS_PER_STEP);
+
+    if (step.count == 0 || !open_step(of->records, sizeof(*of->records), &step) ||
+        !open_step(of->extras, sizeof(*of->extras), &step) ||
+        !open_step(of->births, sizeof(*of->births), &step))
         return false;
-    moat_record_pool_extend(&of->pool, want);
+    moat_record_pool_extend(of->pool, step.first + step.count - 1);
     return true;
 }
 
-static bool more_nodes(struct moat_registry *of) {
-    uint32_t have = moat_region_index_nodes_available(&of->index);
-    uint32_t want =
-        of->node_capacity - have < NODES_PER_STEP ? of->node_capacity : have + NODES_PER_STEP;
+static bool more_nodes(const struct moat_registry *of) {
+    uint32_t have = moat_region_index_nodes_available(of->index);
+    struct step step = next_step(have, of->node_capacity, NODES_PER_STEP);
 
-    if (have == want || !open_array(of->nodes, MOAT_REGION_INDEX_NODE_BYTES, have, want))
+    if (step.count == 0 || !open_step(of->nodes, MOAT_REGION_INDEX_NODE_BYTES, &step))
         return false;
-    moat_region_index_extend(&of->index, want);
+    moat_region_index_extend(of->index, step.first + step.count - 1);
     return true;
 }
 
 /* Publish the next array and give the pages of arrays that are through with back to the kernel. */
-static bool grow_table(struct moat_registry *of) {
-    unsigned next = moat_region_table_lines_log2(&of->table) + 1;
+static bool grow_table(const struct moat_registry *of) {
+    unsigned next = moat_region_table_lines_log2(of->table) + 1;
     void *retired;
     size_t size;
 
@@ -171,42 +224,43 @@ static bool grow_table(struct moat_registry *of) {
     void *array = table_array(of, next);
     if (!array)
         return false;
-    (void)moat_region_table_grow(&of->table, array, next);
-    while (moat_region_table_take_retired(&of->table, &retired, &size))
+    (void)moat_region_table_grow(of->table, array, next);
+    while (moat_region_table_take_retired(of->table, &retired, &size))
         (void)moat_os_discard(retired, size);
     return true;
 }
 
-uint32_t moat_registry_take_record(struct moat_registry *of) {
+uint32_t moat_registry_take_record(const struct moat_registry *of) {
     uint32_t handle;
-    while ((handle = moat_record_pool_take(&of->pool)) == 0)
+    while ((handle = moat_record_pool_take(of->pool)) == 0)
         if (!more_records(of))
             return 0;
     return handle;
 }
 
-bool moat_registry_enter(struct moat_registry *of, uintptr_t base, uint32_t handle) {
+bool moat_registry_enter(const struct moat_registry *of, uintptr_t base, uint32_t handle) {
     uint64_t page = base >> MOAT_PAGE_SHIFT;
 
-    while (!moat_region_index_insert(&of->index, page))
+    while (!moat_region_index_insert(of->index, page))
         if (!more_nodes(of))
             return false;
-    if (moat_region_table_wants_growth(&of->table))
+    if (moat_region_table_wants_growth(of->table))
         (void)grow_table(of); /* refused: the table is whole and takes more, if slower */
-    while (moat_region_table_insert(&of->table, page, handle) == MOAT_TABLE_FULL)
+    while (moat_region_table_insert(of->table, page, handle) == MOAT_TABLE_FULL)
         if (!grow_table(of)) {
-            moat_region_index_erase(&of->index, page);
+            moat_region_index_erase(of->index, page);
             return false;
         }
     return true;
 }
 
-void moat_registry_replace(struct moat_registry *of, uintptr_t base, uint32_t from, uint32_t to) {
-    (void)moat_region_table_replace(&of->table, base >> MOAT_PAGE_SHIFT, from, to);
+void moat_registry_replace(const struct moat_registry *of, uintptr_t base, uint32_t from,
+                           uint32_t to) {
+    (void)moat_region_table_replace(of->table, base >> MOAT_PAGE_SHIFT, from, to);
 }
 
-void moat_registry_erase(struct moat_registry *of, uintptr_t base, uint32_t handle) {
+void moat_registry_erase(const struct moat_registry *of, uintptr_t base, uint32_t handle) {
     uint64_t page = base >> MOAT_PAGE_SHIFT;
-    (void)moat_region_table_erase(&of->table, page, handle);
-    moat_region_index_erase(&of->index, page);
+    (void)moat_region_table_erase(of->table, page, handle);
+    moat_region_index_erase(of->index, page);
 }

@@ -5,6 +5,11 @@
  * There is one registry. Everything it needs address space for is reserved at the start; memory is
  * made usable step by step as regions come. Steps are idempotent, so threads that need the same one
  * do not wait for each other. Growth that the kernel refuses leaves everything whole.
+ *
+ * Each part lies in books of its own, at an address that says nothing of where the others are. What
+ * never changes (where they are, the seed of the hash, what the kernel can do) is on one page,
+ * read-only and sealed once it is filled. The roots of table, index and pool change and are in
+ * books like the rest.
  */
 #ifndef MOAT_REGION_REGISTRY_H
 #define MOAT_REGION_REGISTRY_H
@@ -12,14 +17,16 @@
 #include "lockfree/record_pool.h"
 #include "lockfree/region_index.h"
 #include "lockfree/region_table.h"
+#include "os/os.h"
+#include "region/geometry.h"
 #include "region/region.h"
 
 struct moat_birth;
 
 struct moat_registry {
-    struct moat_region_table table;
-    struct moat_region_index index;
-    struct moat_record_pool pool;
+    struct moat_region_table *table;
+    struct moat_region_index *index;
+    struct moat_record_pool *pool;
     struct moat_region *records; /* record 0 is never used */
     struct moat_region_extra *extras;
     struct moat_birth *births; /* history.h */
@@ -30,22 +37,34 @@ struct moat_registry {
     unsigned char *nodes;
     uint32_t node_capacity;
     void *history; /* history.h */
+    uint64_t table_seed[3];
+    struct moat_os_powers powers; /* powers.h */
 };
 
+union moat_registry_page {
+    struct moat_registry it;
+    unsigned char page[MOAT_PAGE];
+};
+
+_Static_assert(sizeof(union moat_registry_page) == MOAT_PAGE, "it is protected alone");
+
+/* For the files that fill it at the start. */
+extern union moat_registry_page moat_registry_page;
+
 /* The registry once moat_region_start succeeded; NULL before. */
-struct moat_registry *moat_registry(void);
+const struct moat_registry *moat_registry(void);
 
 /* A free record, or 0: no memory. */
-uint32_t moat_registry_take_record(struct moat_registry *registry);
+uint32_t moat_registry_take_record(const struct moat_registry *registry);
 
 /* Enter a region in table and index; false, with nothing entered: no memory. */
-bool moat_registry_enter(struct moat_registry *registry, uintptr_t base, uint32_t handle);
+bool moat_registry_enter(const struct moat_registry *registry, uintptr_t base, uint32_t handle);
 
 /* Have lookups of a base find another record from now on, and one of the two at any time. */
-void moat_registry_replace(struct moat_registry *registry, uintptr_t base, uint32_t from,
+void moat_registry_replace(const struct moat_registry *registry, uintptr_t base, uint32_t from,
                            uint32_t to);
 
 /* Take it out again; from now on nobody finds it. */
-void moat_registry_erase(struct moat_registry *registry, uintptr_t base, uint32_t handle);
+void moat_registry_erase(const struct moat_registry *registry, uintptr_t base, uint32_t handle);
 
 #endif
