@@ -67,6 +67,13 @@ enum moat_zero {
                           that is out of reach, as above, and counted (unzeroed_bytes) */
 };
 
+/* What becomes of freed blocks of a heap, which stay accessible. */
+enum moat_heap_poison {
+    MOAT_HEAP_POISON_OFF, /* they keep their content until they are handed out again */
+    MOAT_HEAP_POISON_ON,  /* they are filled with the poison, and checked when they are handed out
+                             again or their region goes; who freed each is remembered */
+};
+
 /* Where automatic placement looks. */
 enum moat_placing {
     MOAT_PLACING_RANDOM, /* anywhere in the space that is in use */
@@ -139,6 +146,7 @@ struct moat_options {
     enum moat_fork fork;                   /* fork=inherit|dontfork|wipe */
     enum moat_execute execute;             /* execute=any|wx */
     enum moat_dump dump;                   /* dump=committed|none */
+    enum moat_heap_poison heap_poison;     /* heap_poison=off|on */
 
     /* Low-resource simulation: of each kind of call, so many in a million fail as they would for
      * lack of memory, once the grace period is over. Which ones depends on the seed and on the

@@ -41,6 +41,7 @@ static const char *const faults_words[] = {"silent", "report", NULL};
 static const char *const fork_words[] = {"inherit", "dontfork", "wipe", NULL};
 static const char *const execute_words[] = {"any", "wx", NULL};
 static const char *const dump_words[] = {"committed", "none", NULL};
+static const char *const heap_poison_words[] = {"off", "on", NULL};
 
 #define MILLION 1000000
 
@@ -83,6 +84,8 @@ static const struct row rows[] = {
      MOAT_EXECUTE_ANY,   false},
     {"dump",       dump_words,    FIELD(dump),               MOAT_DUMP_NONE,
      MOAT_DUMP_COMMITTED, false},
+    {"heap_poison", heap_poison_words, FIELD(heap_poison), MOAT_HEAP_POISON_ON,
+     MOAT_HEAP_POISON_OFF, false},
     {"deny_reserve", NULL,        FIELD(deny_reserve),       MILLION,    0,     false},
     {"deny_commit",  NULL,        FIELD(deny_commit),        MILLION,    0,     false},
     {"deny_protect", NULL,        FIELD(deny_protect),       MILLION,    0,     false},
@@ -107,6 +110,7 @@ _Static_assert(sizeof(enum moat_faults) == sizeof(uint32_t), "the same");
 _Static_assert(sizeof(enum moat_fork) == sizeof(uint32_t), "the same");
 _Static_assert(sizeof(enum moat_execute) == sizeof(uint32_t), "the same");
 _Static_assert(sizeof(enum moat_dump) == sizeof(uint32_t), "the same");
+_Static_assert(sizeof(enum moat_heap_poison) == sizeof(uint32_t), "the same");
 
 /* A piece of the text that is parsed; not terminated. */
 struct piece {

@@ -4,6 +4,7 @@
 
 #include "base/align.h"
 #include "base/site.h"
+#include "heap/rest.h"
 #include "heap/span.h"
 #include "lockfree/atomic.h"
 #include "os/os.h"
@@ -123,9 +124,12 @@ static enum moat_status take(struct moat_heap *heap, size_t size, void **block,
         return status;
     status = size <= MOAT_SMALL_MAX ? take_small(heap, moat_class_of(size), taken)
                                     : take_large(heap, size, taken);
-    if (!status)
-        *block = address_of(taken);
-    return status;
+    if (status)
+        return status;
+    if (heap->rests)
+        moat_rest_end(heap, taken->span, taken->slot);
+    *block = address_of(taken);
+    return MOAT_OK;
 }
 
 enum moat_status moat_heap_alloc(struct moat_heap *heap, size_t size, void **block) {
@@ -261,6 +265,8 @@ enum moat_status moat_heap_free(struct moat_heap *heap, void *block) {
         return refuse(heap, block);
     if (found.span->class == MOAT_CLASS_LARGE)
         return free_large(heap, &found, block);
+    if (heap->rests && !moat_rest_begin(heap, &found))
+        return refuse(heap, block);
     if (!moat_span_give(found.span, found.slot, found.word, &left))
         return refuse(heap, block);
     switch (moat_span_given(found.span, left)) {

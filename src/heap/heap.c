@@ -3,6 +3,7 @@
 #include "heap/heap.h"
 
 #include "base/site.h"
+#include "heap/rest.h"
 #include "lockfree/atomic.h"
 #include "region/books.h"
 #include "vm/execute.h"
@@ -31,6 +32,7 @@ enum moat_status moat_heap_create(struct moat_manager *manager, uint32_t flags,
         return moat_fail(MOAT_NO_MEMORY, CALL, 0, "no memory for the books");
     made->manager = manager;
     made->protection = protection;
+    made->rests = moat_manager_options(manager)->heap_poison == MOAT_HEAP_POISON_ON;
     *heap = made;
     return MOAT_OK;
 }
@@ -57,7 +59,11 @@ void moat_heap_destroy(struct moat_heap *heap) {
         older = span->older;
         moat_notes_give(span);
         /* relaxed: nobody else is here any more. */
-        if (moat_load_relaxed(&span->base) != 0 && moat_heap_drop_span(heap, span))
+        uintptr_t base = moat_load_relaxed(&span->base);
+        if (base != 0)
+            moat_rests_inspect(heap, span);
+        moat_rests_give(span);
+        if (base != 0 && moat_heap_drop_span(heap, span))
             survived = true;
         else
             moat_books_give(span, header_size(span));

@@ -56,6 +56,7 @@ struct moat_heap {
     _Atomic uint64_t link; /* of the books */
     struct moat_manager *manager;
     uint32_t protection;
+    bool rests;            /* freed blocks are filled and checked: rest.h */
     _Atomic uint64_t all;  /* the newest header; the others hang on it */
     _Atomic uint64_t kept; /* bytes of idle spans */
     struct moat_names names;

@@ -106,6 +106,10 @@ uint64_t moat_span_word(const struct moat_span *span, uint32_t slot) {
     return moat_load_acquire(&span->word[slot / MOAT_SPAN_SLOTS]);
 }
 
+uint64_t moat_span_life(uint64_t word) {
+    return word >> LIFE_SHIFT;
+}
+
 bool moat_span_give(struct moat_span *span, uint32_t slot, uint64_t seen, uint32_t *left) {
     uint64_t bit = UINT64_C(1) << slot % MOAT_SPAN_SLOTS;
     uint64_t life = seen >> LIFE_SHIFT;

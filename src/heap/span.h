@@ -59,6 +59,7 @@ struct moat_span {
     uint32_t words;
     _Atomic uint64_t phase;
     _Atomic uint64_t notes;  /* address of the notes; 0: there are none */
+    _Atomic uint64_t rests;  /* of what rest.h keeps; 0: nothing */
     _Atomic uint64_t base;   /* of the region; 0: hollow */
     _Atomic uint64_t size;   /* bytes of a slot */
     _Atomic uint64_t next;   /* on a stack */
@@ -90,6 +91,9 @@ bool moat_span_take(struct moat_span *span, uint32_t from, uint32_t *slot);
 
 /* The word of a slot as it is now, for moat_span_give. */
 uint64_t moat_span_word(const struct moat_span *span, uint32_t slot);
+
+/* The life of the span that such a word was read in. */
+uint64_t moat_span_life(uint64_t word);
 
 /* Whether a slot is taken in such a word. */
 static inline bool moat_span_holds(uint64_t word, uint32_t slot) {

@@ -10,6 +10,7 @@
 #include "heap/heap.h"
 
 #include "base/align.h"
+#include "heap/rest.h"
 #include "lockfree/atomic.h"
 #include "region/books.h"
 #include "region/geometry.h"
@@ -37,6 +38,8 @@ static struct moat_span *make_header(struct moat_heap *heap, unsigned class) {
     span->class = class;
     span->words = words;
     moat_span_begin(span);
+    if (heap->rests)
+        moat_rests_make(span);
     /* relaxed: published with the header. */
     moat_store_relaxed(&span->heap, (uint64_t)(uintptr_t)heap);
     /* A(member) */
@@ -130,6 +133,8 @@ static bool close(struct moat_heap *heap, struct moat_span *span, enum moat_span
         moat_span_push(ready_of(heap, span), span);
     if (outcome != MOAT_SPAN_CLOSED)
         return false;
+    if (heap->rests)
+        moat_rests_inspect(heap, span);
     /* A region that the kernel does not take is tried again with the next one. */
     bool gone = moat_heap_drop_span(heap, span) == MOAT_OK;
     if (moat_span_closed(span))

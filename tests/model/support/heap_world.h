@@ -61,6 +61,23 @@ struct moat_counters *moat_manager_counters(struct moat_manager *of) {
     return &counters;
 }
 
+void moat_rests_make(struct moat_span *span) {
+    (void)span;
+}
+
+bool moat_rest_begin(const struct moat_heap *of, const struct moat_found *found) {
+    (void)of, (void)found;
+    return true;
+}
+
+void moat_rest_end(struct moat_heap *of, struct moat_span *span, uint32_t slot) {
+    (void)of, (void)span, (void)slot;
+}
+
+void moat_rests_inspect(struct moat_heap *of, const struct moat_span *span) {
+    (void)of, (void)span;
+}
+
 void moat_note_forget(struct moat_span *span, uint32_t slot) {
     (void)span, (void)slot;
 }

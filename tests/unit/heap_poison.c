@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * heap_poison: with heap_poison=on a freed block holds the pattern before anybody can have it
+ * again, a write to it is told with what, where and by whom, and whoever frees twice touches
+ * nothing.
+ */
+#define _GNU_SOURCE
+#include "support/heaps.h"
+#include "support/touch.h"
+
+#include <moat/report.h>
+
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { POISON = 0xDB, SMALL_MAX = 32768 };
+
+static struct ear {
+    struct moat_manager *manager;
+    struct moat_heap *heap;
+    unsigned heard;
+    struct moat_finding finding;
+    char text[2048];
+} ear;
+
+static void listen(const struct moat_finding *finding, void *context) {
+    struct ear *mine = context;
+    mine->heard++;
+    mine->finding = *finding;
+    memcpy(mine->text, finding->text, finding->length + 1);
+}
+
+static void start(void) {
+    struct moat_options options;
+    moat_options_init(&options);
+    cr_assert_eq(moat_options_parse(&options, "heap_poison=on", NULL, 0), MOAT_OK);
+    options.report_function = listen;
+    options.report_context = &ear;
+    cr_assert_eq(moat_manager_create(&options, &ear.manager), MOAT_OK);
+    ear.heap = heap_of(ear.manager, 0);
+}
+
+TestSuite(heap_poison, .init = start);
+
+static void expect_line(const char *line) {
+    cr_assert_not_null(strstr(ear.text, line), "not there: %sin:\n%s", line, ear.text);
+}
+
+/* Allocate until this very block comes back. The blocks in between stay live. */
+static void come_back(unsigned char *block, size_t size) {
+    for (unsigned i = 0; i < 100000; i++)
+        if (allocated(ear.heap, size) == block)
+            return;
+    cr_assert(false, "the block never came back");
+}
+
+Test(heap_poison, freed_blocks_of_every_class_are_full_of_it) {
+    for (size_t size = 1; size <= SMALL_MAX; size = size * 5 / 4 + 1) {
+        unsigned char *block = allocated(ear.heap, size);
+        size_t whole = room(ear.heap, block);
+        cr_assert(touch_all_bytes(block, whole, 0), "a fresh one is zero");
+        memset(block, 'x', whole);
+        unsigned char *live = allocated(ear.heap, size);
+        memset(live, 'y', whole);
+        freed(ear.heap, block);
+        cr_assert(touch_all_bytes(block, whole, POISON), "size %zu", size);
+        cr_assert(touch_all_bytes(live, whole, 'y'), "a neighbour was touched");
+        come_back(block, size);
+        cr_assert(touch_all_bytes(block, whole, POISON), "and when it is handed out again");
+    }
+    cr_assert_eq(ear.heard, 0u);
+    cr_assert_eq(stats_of(ear.manager).poison_damage, UINT64_C(0));
+}
+
+Test(heap_poison, a_write_after_free_is_told_when_the_block_comes_back) {
+    char line[160];
+    unsigned char *block = allocated(ear.heap, 100);
+    freed(ear.heap, block);
+    block[17] = 0x42;
+    block[18] = 0x43;
+    come_back(block, 100);
+
+    cr_assert_eq(ear.heard, 1u);
+    cr_assert_eq(ear.finding.kind, MOAT_FOUND_WRITE_AFTER_FREE);
+    cr_assert_eq(ear.finding.status, MOAT_OK);
+    cr_assert_eq(ear.finding.address, (void *)(block + 17));
+    (void)snprintf(line, sizeof line,
+                   "moat: write after free: 2 bytes of the block of 112 at %p changed after it had "
+                   "been freed\n",
+                   (void *)block);
+    expect_line(line);
+    (void)snprintf(line, sizeof line, "  first at %p, offset 0x11 of the block\n",
+                   (void *)(block + 17));
+    expect_line(line);
+    (void)snprintf(line, sizeof line, "  %p: db [42][43] db ", (void *)(block + 16));
+    expect_line(line);
+    (void)snprintf(line, sizeof line, "  freed by thread %d, ", (int)gettid());
+    expect_line(line);
+    cr_assert_eq(stats_of(ear.manager).poison_damage, UINT64_C(1));
+    freed(ear.heap, block);
+    come_back(block, 100);
+    cr_assert_eq(ear.heard, 1u, "told once");
+}
+
+Test(heap_poison, it_is_told_when_the_region_goes_too) {
+    unsigned char *block = allocated(ear.heap, 100);
+    freed(ear.heap, block);
+    block[0] = 0;
+    moat_heap_destroy(ear.heap);
+    cr_assert_eq(ear.heard, 1u);
+    cr_assert_eq(ear.finding.address, (void *)block);
+}
+
+/* Spans of 64 KiB and more beyond what a heap keeps go back to the manager. */
+Test(heap_poison, it_is_told_when_a_heap_gives_regions_back) {
+    enum { BLOCKS = 1000 };
+    static unsigned char *blocks[BLOCKS];
+    for (unsigned i = 0; i < BLOCKS; i++)
+        blocks[i] = allocated(ear.heap, SMALL_MAX);
+    for (unsigned i = 0; i < BLOCKS - 1; i++)
+        if (i != BLOCKS / 2 + 1)
+            freed(ear.heap, blocks[i]);
+    /* The last block of its span to be freed is not that one: so it is freed first of its span. */
+    unsigned before = ear.heard;
+    blocks[BLOCKS - 2][5] = 1;
+    freed(ear.heap, blocks[BLOCKS / 2 + 1]);
+    freed(ear.heap, blocks[BLOCKS - 1]);
+    moat_heap_destroy(ear.heap);
+    cr_assert_eq(before, 0u);
+    cr_assert_eq(ear.heard, 1u);
+    cr_assert_eq(stats_of(ear.manager).poison_damage, UINT64_C(1));
+}
+
+Test(heap_poison, who_frees_twice_touches_nothing) {
+    unsigned char *block = allocated(ear.heap, 64);
+    freed(ear.heap, block);
+    refused(ear.heap, ear.manager, block);
+    come_back(block, 64);
+    memset(block, 'z', 64);
+    refused(ear.heap, ear.manager, block + 16);
+    cr_assert(touch_all_bytes(block, 64, 'z'));
+    freed(ear.heap, block);
+    cr_assert_eq(ear.heard, 0u);
+}
+
+Test(heap_poison, it_is_fatal_where_misuse_is, .signal = SIGABRT) {
+    ear.manager = manager_with("heap_poison=on,misuse=abort,report=off");
+    ear.heap = heap_of(ear.manager, 0);
+    unsigned char *block = allocated(ear.heap, 64);
+    freed(ear.heap, block);
+    *block = 0;
+    come_back(block, 64);
+}
+
+Test(heap_poison, without_the_option_nothing_is_filled) {
+    ear.manager = manager_with("");
+    ear.heap = heap_of(ear.manager, 0);
+    unsigned char *block = allocated(ear.heap, 64);
+    memset(block, 'x', 64);
+    freed(ear.heap, block);
+    cr_assert(touch_all_bytes(block, 64, 'x'));
+}
+
+/* Two threads free each block at once: one wins and fills it, and the other leaves it alone. */
+enum { ROUNDS = 5000, SIZE = 2048 };
+static pthread_barrier_t barrier;
+static unsigned char *disputed;
+static atomic_uint wins;
+
+static void free_it(void) {
+    pthread_barrier_wait(&barrier);
+    if (moat_heap_free(ear.heap, disputed) == MOAT_OK)
+        atomic_fetch_add(&wins, 1);
+    pthread_barrier_wait(&barrier);
+}
+
+static void *free_often(void *argument) {
+    for (unsigned round = 0; round < ROUNDS; round++)
+        free_it();
+    return argument;
+}
+
+Test(heap_poison, of_racing_frees_one_fills_the_block, .timeout = 600) {
+    pthread_t thread;
+    pthread_barrier_init(&barrier, NULL, 2);
+    cr_assert_eq(pthread_create(&thread, NULL, free_often, NULL), 0);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        disputed = allocated(ear.heap, SIZE);
+        memset(disputed, 'x', SIZE);
+        free_it();
+        cr_assert_eq(atomic_load(&wins), round + 1);
+        cr_assert(touch_all_bytes(disputed, SIZE, POISON));
+    }
+    pthread_join(thread, NULL);
+    cr_assert_eq(ear.heard, 0u, "%s", ear.text);
+}
