@@ -3,6 +3,7 @@
 #include "heap/rest.h"
 
 #include "base/site.h"
+#include "heap/span.h"
 #include "lockfree/atomic.h"
 #include "os/os.h"
 #include "region/books.h"
