@@ -5,8 +5,9 @@
  * An end is written to the next grave of a ring, one ring a processor or so. Its range, of at most
  * 2^k bytes for the least such k, touches at most two aligned blocks of 2^k bytes; these have a
  * place each in a table, by the hash of k and the block. Whoever looks for an address tries its
- * block for every k there is. A place holds the newest grave, and a grave the word that was in its
- * places before, so that ranges which share a block can be told apart as long as they are few.
+ * block for every k that there was so far. A place holds the newest grave, and a grave the word
+ * that was in its places before, so that ranges which share a block can be told apart as long as
+ * they are few.
  *
  * All of this is lossy and none of it is trusted: a grave that was found must itself say that it
  * covers the address. A thread that stops half-way in a grave keeps that grave from all others; who
@@ -36,7 +37,6 @@
 #define NUMBER_BITS 14
 #define TAG_BITS    18
 #define ORDER_FIRST MOAT_PAGE_SHIFT
-#define ORDER_LAST  47
 #define LINKS_MAX   8u /* graves that are looked at for one block */
 #define TRIES       4u /* graves that somebody else is writing */
 #define IS_RELEASED ((uint64_t)1)
@@ -57,6 +57,7 @@ struct history {
     struct {
         _Alignas(64) _Atomic uint64_t next;
     } rings[SHARDS];
+    _Alignas(64) _Atomic uint64_t orders; /* a bit for each k that there ever was */
     struct grave graves[SHARDS][GRAVES];
     _Atomic uint32_t places[1u << PLACES_LOG2]; /* tag, number; 0: empty, for no tag is 0 */
 };
@@ -173,6 +174,15 @@ static uint32_t show(struct history *history, const struct block *block, uint32_
     return before;
 }
 
+/* Have a k tried from now on; read far more often than written. */
+static void note_order(struct history *history, unsigned order) {
+    uint64_t bit = UINT64_C(1) << order;
+    /* relaxed: who does not see the bit yet comes too early to find anything. */
+    if (!(atomic_load_explicit(&history->orders, memory_order_relaxed) & bit))
+        /* relaxed: as above. */
+        atomic_fetch_or_explicit(&history->orders, bit, memory_order_relaxed);
+}
+
 void moat_history_ended(const struct moat_region_ref *ref, uintptr_t start, uintptr_t end,
                         bool released) {
     struct history *history = find_history();
@@ -182,6 +192,7 @@ void moat_history_ended(const struct moat_region_ref *ref, uintptr_t start, uint
     if (!history || !take(history, &number, &stamp))
         return;
     unsigned order = order_of(start, end);
+    note_order(history, order);
     struct block first = block_at(start, order);
     struct block last = block_at(end - 1, order);
     uint64_t before = show(history, &first, number);
@@ -290,8 +301,10 @@ bool moat_history_find(uintptr_t address, struct moat_past *past) {
 
     if (!history || address >= MOAT_OS_USER_END)
         return false;
-    for (unsigned order = ORDER_FIRST; order <= ORDER_LAST; order++) {
-        struct block block = block_at(address, order);
+    /* relaxed: as in note_order. */
+    uint64_t orders = atomic_load_explicit(&history->orders, memory_order_relaxed);
+    for (; orders != 0; orders &= orders - 1) {
+        struct block block = block_at(address, (unsigned)__builtin_ctzl(orders));
         search(history, &block, address, &newest);
     }
     *past = newest.past;

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * describe: from an address to what is known of it.
+ *
+ * As in a query everything is copied without a lock, and thrown away if the region died during the
+ * copy. What is released is told by the history, which is overwritten in time; so the history is
+ * believed in what it says, and nothing is made of its silence.
+ */
+#include "vm/describe.h"
+
+#include "os/os.h"
+#include "region/arena.h"
+#include "region/books.h"
+#include "region/latch.h"
+#include "region/pages.h"
+#include "vm/foreign.h"
+#include "vm/manager.h"
+
+#define TRIES 100
+
+/* How far beside a region an address still has to do with it, where its guards are not larger. */
+#define NEAR_MAX ((uintptr_t)1 << 20)
+
+struct moat_event moat_event_of(const struct moat_moment *moment) {
+    uint64_t now = moat_history_now();
+    uint64_t age = now > moment->time ? now - moment->time : 0;
+    return (struct moat_event){
+        .age_ns = moment->thread ? age : 0,
+        .thread = moment->thread,
+        .site = (const void *)moment->site,
+    };
+}
+
+static void tell_region(const struct moat_region_ref *ref, struct moat_description *told) {
+    const struct moat_moment born = moat_history_birth(ref);
+
+    told->base = (const void *)ref->base;
+    told->size = ref->size;
+    told->offset = (int64_t)((uintptr_t)told->address - ref->base);
+    told->reserved_protection = ref->protection;
+    told->heap = (ref->flags & MOAT_REGION_TAGGED) != 0;
+    told->owner = ref->owner;
+    told->reserved = moat_event_of(&born);
+}
+
+static void tell_earlier(const struct moat_past *past, struct moat_description *told) {
+    told->earlier_base = (const void *)past->base;
+    told->earlier_size = past->size;
+    told->earlier_freed = moat_event_of(&past->ended);
+}
+
+static void tell_freed(const struct moat_past *past, struct moat_description *told) {
+    told->freed_base = (const void *)past->start;
+    told->freed_size = past->end - past->start;
+    told->freed = moat_event_of(&past->ended);
+}
+
+/* Whether that was in this very life of the region. */
+static bool is_of_life(const struct moat_past *past, const struct moat_region_ref *ref) {
+    const struct moat_moment born = moat_history_birth(ref);
+    return past->base == ref->base && past->size == ref->size && past->born.time == born.time &&
+           past->born.thread == born.thread && past->born.site == born.site;
+}
+
+static enum moat_address_kind kind_in(const struct moat_region_ref *ref, uint8_t state) {
+    if (ref->flags & MOAT_REGION_PLACEHOLDER)
+        return MOAT_ADDRESS_PLACEHOLDER;
+    if (!(state & MOAT_PAGE_COMMITTED))
+        return MOAT_ADDRESS_RESERVED;
+    return state & MOAT_PAGE_IS_GUARD ? MOAT_ADDRESS_GUARD_PAGE : MOAT_ADDRESS_COMMITTED;
+}
+
+/* False: the region died meanwhile. */
+static bool describe_in(const struct moat_region_ref *ref, struct moat_description *told) {
+    uintptr_t address = (uintptr_t)told->address;
+    uintptr_t page = moat_round_down(address, MOAT_PAGE);
+    struct moat_pages_view view = moat_pages_view(ref->space);
+    struct moat_past past;
+    uint8_t state;
+
+    if (!moat_region_lives(ref))
+        return false;
+    (void)moat_pages_peek(&view, page, page + MOAT_PAGE, &state);
+    told->kind = kind_in(ref, state);
+    if (state & MOAT_PAGE_COMMITTED)
+        told->protection = moat_protection_seen(state, ref->protection);
+    tell_region(ref, told);
+    if (moat_history_find(address, &past)) {
+        if (!is_of_life(&past, ref)) {
+            if (past.released)
+                tell_earlier(&past, told);
+        } else if (told->kind == MOAT_ADDRESS_RESERVED && !past.released) {
+            told->kind = MOAT_ADDRESS_DECOMMITTED;
+            tell_freed(&past, told);
+        }
+    }
+    return moat_region_lives(ref);
+}
+
+/* A region beside an address. */
+struct neighbour {
+    struct moat_region_ref ref;
+    size_t distance; /* > 0; SIZE_MAX: there is none */
+    bool behind;     /* the region begins behind the address */
+};
+
+/* How far the guard on that side may reach, and at least as far as is near. */
+static uintptr_t reach_of(const struct moat_region_ref *ref, bool behind) {
+    const struct moat_options *options = moat_manager_options(ref->owner);
+    uintptr_t pages = behind ? options->guard_before : options->guard_after;
+    uintptr_t guarded = (pages + options->guard_random) * MOAT_PAGE + MOAT_GRANULE;
+    return guarded > NEAR_MAX ? guarded : NEAR_MAX;
+}
+
+/* The nearer one of the regions on either side, of those that the address may have missed: in the
+ * same arena, or with a mapping of their own that the address is in. */
+static struct neighbour find_neighbour(uintptr_t address, bool in_arena) {
+    struct neighbour nearest = {.distance = SIZE_MAX};
+    struct moat_region_ref ref;
+
+    if (moat_region_before(address, &ref) && address >= ref.base + ref.size &&
+        (ref.space->arena ? in_arena : address < ref.span_end)) {
+        size_t distance = address - (ref.base + ref.size) + 1;
+        if (distance <= reach_of(&ref, false))
+            nearest = (struct neighbour){ref, distance, false};
+    }
+    if (moat_region_after(address, &ref) && address < ref.base &&
+        (ref.space->arena ? in_arena : address >= ref.span_start)) {
+        size_t distance = ref.base - address;
+        if (distance < nearest.distance && distance <= reach_of(&ref, true))
+            nearest = (struct neighbour){ref, distance, true};
+    }
+    return nearest;
+}
+
+/*
+ * Whether an address beside a region is that region's affair, though another lay there once: it is
+ * in the same granule, or in the first page beside it while the other was gone before it came.
+ */
+static bool is_missed(const struct neighbour *beside, uintptr_t address,
+                      const struct moat_past *past) {
+    uintptr_t end = beside->ref.base + beside->ref.size;
+    const struct moat_moment born = moat_history_birth(&beside->ref);
+
+    if (!beside->behind && address < moat_round_up(end, MOAT_GRANULE))
+        return true;
+    return beside->distance <= MOAT_PAGE && born.time >= past->ended.time;
+}
+
+static void describe_beside(const struct neighbour *beside, struct moat_description *told) {
+    told->kind = beside->behind ? MOAT_ADDRESS_BEFORE_START : MOAT_ADDRESS_PAST_END;
+    tell_region(&beside->ref, told);
+    told->distance = beside->distance;
+}
+
+static void describe_past(const struct moat_past *past, const struct neighbour *beside,
+                          struct moat_description *told) {
+    told->kind = MOAT_ADDRESS_RELEASED;
+    told->base = (const void *)past->base;
+    told->size = past->size;
+    told->offset = (int64_t)((uintptr_t)told->address - past->base);
+    told->owner = past->owner;
+    told->reserved = moat_event_of(&past->born);
+    if (past->released)
+        tell_freed(past, told); /* else the release itself was forgotten */
+    if (beside->distance < MOAT_PAGE) {
+        told->near_base = (const void *)beside->ref.base;
+        told->near_size = beside->ref.size;
+        told->near_distance = beside->distance;
+        told->near_is_behind = beside->behind;
+    }
+}
+
+/* What the kernel says. */
+static enum moat_status describe_foreign(const struct moat_past *past,
+                                         struct moat_description *told) {
+    struct moat_page_info info;
+    enum moat_status status =
+        moat_foreign_query(moat_round_down((uintptr_t)told->address, MOAT_PAGE), &info);
+    const struct neighbour nobody = {.distance = SIZE_MAX};
+
+    if (!status && info.state != MOAT_STATE_FREE) {
+        told->kind = MOAT_ADDRESS_FOREIGN;
+        told->base = info.allocation_base;
+        told->size = (uintptr_t)info.base + info.size - (uintptr_t)info.allocation_base;
+        told->offset = (int64_t)((uintptr_t)told->address - (uintptr_t)info.allocation_base);
+        told->protection = info.protection;
+        told->owner = info.owner;
+        if (past)
+            tell_earlier(past, told);
+    } else if (past) {
+        describe_past(past, &nobody, told);
+        status = MOAT_OK;
+    }
+    return status;
+}
+
+static enum moat_status describe_outside(struct moat_description *told) {
+    uintptr_t address = (uintptr_t)told->address;
+    uintptr_t start, end;
+    struct moat_past past;
+
+    told->kind = MOAT_ADDRESS_FREE;
+    bool in_arena = moat_arena_of(address) != NULL || moat_arena_border(address, &start, &end);
+    const struct neighbour beside = find_neighbour(address, in_arena);
+    bool known = moat_history_find(address, &past);
+    if (beside.distance != SIZE_MAX && (!known || is_missed(&beside, address, &past))) {
+        describe_beside(&beside, told);
+        return MOAT_OK;
+    }
+    if (known && (in_arena || beside.distance != SIZE_MAX)) {
+        describe_past(&past, &beside, told);
+        return MOAT_OK;
+    }
+    if (in_arena || moat_books_contain(address, &start, &end)) {
+        told->kind = in_arena ? MOAT_ADDRESS_HELD : MOAT_ADDRESS_BOOKS;
+        return MOAT_OK;
+    }
+    return describe_foreign(known ? &past : NULL, told);
+}
+
+enum moat_status moat_describe_address(const void *address, struct moat_description *description) {
+    const struct moat_description blank = {.address = address};
+    struct moat_region_ref ref;
+
+    if (!description)
+        return MOAT_NO_ACCESS;
+    *description = blank;
+    if (moat_latched())
+        return MOAT_UNAVAILABLE;
+    if ((uintptr_t)address >= MOAT_OS_ADDRESS_END)
+        return MOAT_INVALID_ARGUMENT;
+    for (unsigned tries = 0; tries < TRIES && moat_region_find((uintptr_t)address, &ref); tries++) {
+        if (describe_in(&ref, description))
+            return MOAT_OK;
+        *description = blank;
+    }
+    enum moat_status status = describe_outside(description);
+    return moat_latch_taken() ? MOAT_CORRUPT : status;
+}
