@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/auxv.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,14 +16,32 @@
 /* 0: not asked yet. Initial-exec, because lazy TLS could allocate in a signal handler. */
 static _Thread_local uint32_t thread_id __attribute__((tls_model("initial-exec")));
 
-/* The one thread of a forked child has a number of its own. */
-static void forget_thread_id(void) {
+static void (*_Atomic fork_hook)(void);
+
+void moat_os_thread_forget(void) {
     thread_id = 0;
+}
+
+/* The one thread of a forked child has a number of its own. */
+static void in_child(void) {
+    moat_os_thread_forget();
+    /* relaxed: set before the fork, by this thread or in another one's copied memory. */
+    void (*hook)(void) = atomic_load_explicit(&fork_hook, memory_order_relaxed);
+    if (hook) {
+        int saved = errno;
+        hook();
+        errno = saved;
+    }
+}
+
+void moat_os_at_fork(void (*hook)(void)) {
+    /* relaxed: as above. */
+    atomic_store_explicit(&fork_hook, hook, memory_order_relaxed);
 }
 
 __attribute__((constructor)) static void watch_forks(void) {
     /* Can fail only for want of memory at load time, when nothing else would start either. */
-    (void)pthread_atfork(NULL, NULL, forget_thread_id);
+    (void)pthread_atfork(NULL, NULL, in_child);
 }
 
 uint32_t moat_os_thread(void) {

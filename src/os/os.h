@@ -225,6 +225,13 @@ void moat_os_worker_name(const char *name);
 void moat_os_worker_join(uintptr_t worker);
 void moat_os_worker_detach(void);
 
+/* Have `hook`, always the same one, run in children that are forked by the C library, by their only
+ * thread, before the fork returns there. */
+void moat_os_at_fork(void (*hook)(void));
+
+/* In a child that was made otherwise: moat_os_thread is to ask anew. */
+void moat_os_thread_forget(void);
+
 /* Id of this process; a forked child has another. */
 uint32_t moat_os_process(void);
 

@@ -34,8 +34,8 @@ struct kind {
 static struct kind kinds[MOAT_SPACE_KINDS];
 
 /* The granules of [base, base + size) that lie in `block`, as a claim pattern. */
-static uint64_t pattern_in(const struct moat_space *arena, size_t block, uintptr_t base,
-                           size_t size) {
+uint64_t moat_arena_pattern(const struct moat_space *arena, size_t block, uintptr_t base,
+                            size_t size) {
     uintptr_t block_start = moat_space_block_start(arena, block);
     uintptr_t end = base + size;
     uintptr_t first = base > block_start ? base : block_start;
@@ -78,7 +78,7 @@ static void unclaim(struct moat_space *arena, uintptr_t base, uintptr_t end, siz
                     enum moat_claim state) {
     size_t block = moat_space_block(arena, base);
     for (size_t last = block + blocks; block < last; block++)
-        moat_claim_free(arena, block, pattern_in(arena, block, base, end - base), state);
+        moat_claim_free(arena, block, moat_arena_pattern(arena, block, base, end - base), state);
 }
 
 /* Claim [base, base + size) in ascending order. On failure nothing is held; *conflict is where. */
@@ -88,7 +88,7 @@ static int claim_range(struct moat_space *arena, uintptr_t base, size_t size, un
     size_t last = moat_space_block(arena, base + size - 1);
 
     for (size_t block = first; block <= last; block++) {
-        int error = claim_in_block(arena, block, pattern_in(arena, block, base, size), how);
+        int error = claim_in_block(arena, block, moat_arena_pattern(arena, block, base, size), how);
         if (error) {
             unclaim(arena, base, base + size, block - first, MOAT_CLAIM_FREE);
             *conflict = moat_space_block_start(arena, block);
@@ -256,7 +256,7 @@ static void wake(unsigned which, unsigned shard, uint64_t packed) {
     size_t last = moat_space_block(arena, base + size - 1);
 
     for (size_t block = moat_space_block(arena, base); block <= last; block++)
-        moat_claim_wake(arena, block, pattern_in(arena, block, base, size));
+        moat_claim_wake(arena, block, moat_arena_pattern(arena, block, base, size));
     remember(&kinds[which], shard, arena->number, moat_space_block(arena, base));
 }
 

@@ -25,6 +25,10 @@ enum moat_status moat_arena_place_at(struct moat_space *arena, uintptr_t base, s
 /* Free the granules of a place, `rest` as in moat_place_vacate. */
 void moat_arena_vacate(const struct moat_place *place, uint32_t rest);
 
+/* The granules of [base, base + size) that lie in `block`, as a claim pattern. */
+uint64_t moat_arena_pattern(const struct moat_space *arena, size_t block, uintptr_t base,
+                            size_t size);
+
 /* The arena that an address lies in, borders not counted, or NULL. */
 struct moat_space *moat_arena_of(uintptr_t address);
 

@@ -326,3 +326,16 @@ size_t moat_arena_retire(struct moat_space *arena) {
     end_move(process);
     return size;
 }
+
+/* Whether it was unmapped by then is not known, and not asked: what lies there now may be
+ * anybody's. Every block is claimed. */
+void moat_arenas_settle(void) {
+    struct moat_space *arena;
+
+    for (size_t nth = 0; moat_arena_nth(nth, &arena); nth++)
+        /* A(presence) */
+        if (atomic_load_explicit(&arena->presence, memory_order_acquire) == MOVING) {
+            clear_books(arena);
+            set_presence(arena, AWAY);
+        }
+}

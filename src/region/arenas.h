@@ -30,6 +30,9 @@ struct moat_space *moat_arenas_at(unsigned kind, size_t number);
 /* Whether an arena is here. */
 bool moat_arenas_here(const struct moat_space *arena);
 
+/* In a forked child, whose parent's threads were moving arenas: those stay away for good. */
+void moat_arenas_settle(void);
+
 /*
  * Have one arena more, with room for twice `need` bytes; its number goes to *number.
  *

@@ -4,6 +4,7 @@
 #include "region/lock.h"
 
 #include "os/os.h"
+#include "region/fork.h"
 
 #include <stdatomic.h>
 
@@ -11,6 +12,11 @@ bool moat_region_held(const struct moat_region_ref *ref) {
     /* relaxed: a thread looks for its own name, which only it writes. */
     return atomic_load_explicit(&moat_region_extra(ref)->holder, memory_order_relaxed) ==
            moat_os_thread_token();
+}
+
+bool moat_region_lock_is_of(const struct moat_region_ref *ref, uintptr_t token) {
+    /* relaxed: as in moat_region_held. */
+    return atomic_load_explicit(&moat_region_extra(ref)->holder, memory_order_relaxed) == token;
 }
 
 static uint32_t abandoned_of(const struct moat_region_ref *ref) {
@@ -45,12 +51,12 @@ enum moat_status moat_region_wait_locked(const struct moat_region_ref *ref,
         return MOAT_ABANDONED;
     lock->begun = true;
     lock->abandoned = abandoned;
-    enum moat_status status = moat_queue_wait(queue, &ref->region->life, seen);
+    enum moat_status status = moat_region_wait(ref, queue, seen, 0);
     return !status && abandoned_of(ref) != abandoned ? MOAT_ABANDONED : status;
 }
 
-enum moat_status moat_region_lock(const struct moat_region_ref *ref,
-                                  struct moat_patience *patience) {
+static enum moat_status lock_region(const struct moat_region_ref *ref,
+                                    struct moat_patience *patience) {
     struct moat_queue queue = {patience, 0};
     struct moat_lock_wait lock = {0};
     enum moat_status status = MOAT_OK;
@@ -67,7 +73,7 @@ enum moat_status moat_region_lock(const struct moat_region_ref *ref,
             status = moat_region_wait_locked(ref, &queue, &lock, seen);
             break;
         case MOAT_LIFE_CLOSING:
-            status = moat_queue_wait(&queue, &ref->region->life, seen);
+            status = moat_region_wait(ref, &queue, seen, 0);
             break;
         case MOAT_LIFE_BUSY:
             status = moat_region_drain(ref, &queue, seen);
@@ -83,7 +89,17 @@ enum moat_status moat_region_lock(const struct moat_region_ref *ref,
     return moat_queue_leave(&queue, status);
 }
 
+enum moat_status moat_region_lock(const struct moat_region_ref *ref,
+                                  struct moat_patience *patience) {
+    moat_fork_check();
+    moat_held_push(ref->region, MOAT_LIFE_LOCKED_BIT);
+    enum moat_status status = lock_region(ref, patience);
+    moat_held_pop(ref->region);
+    return status;
+}
+
 enum moat_status moat_region_unlock(const struct moat_region_ref *ref) {
+    moat_fork_check();
     if (!moat_region_held(ref))
         return MOAT_NOT_OWNER;
     if (depth_of(ref) > 0) {

@@ -33,6 +33,9 @@ enum moat_status moat_region_unlock(const struct moat_region_ref *ref);
 /* Whether the calling thread has it locked. */
 bool moat_region_held(const struct moat_region_ref *ref);
 
+/* Whether that thread has it locked, in a child where no other thread may unlock it. */
+bool moat_region_lock_is_of(const struct moat_region_ref *ref, uintptr_t token);
+
 /*
  * The calling thread ends: undo its lock. Those who wait for the holder give up.
  *

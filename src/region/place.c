@@ -166,25 +166,42 @@ enum moat_status moat_place_at(const struct moat_place_wish *wish, uintptr_t bas
     return settle(wish, base, end - base, base, place);
 }
 
-int moat_place_vacate(const struct moat_place *place, uint32_t rest) {
+int moat_place_unmap(const struct moat_place *place) {
     struct moat_space *space = place->space;
-    if (space->arena) {
-        moat_arena_vacate(place, rest);
+    if (space->arena)
         return 0;
-    }
     void *start = (void *)space->start;
     size_t size = space->end - space->start;
     int error = 0;
 
+    /* relaxed: read in a forked child alone. */
+    atomic_store_explicit(&space->leaving, true, memory_order_relaxed);
     if (space->backend->accessible)
         error = moat_os_protect(start, size, MOAT_OS_READ | MOAT_OS_WRITE);
     if (space->backend->accessible && space->hidden)
         (void)moat_os_dump_include(start, size); /* refused, others miss them in a dump */
     if (!error)
         error = space->backend->take_back(start, size);
-    if (!error)
+    return error;
+}
+
+bool moat_place_leaving(const struct moat_space *space) {
+    /* relaxed: by whoever mends a child. */
+    return atomic_load_explicit(&space->leaving, memory_order_relaxed);
+}
+
+void moat_place_forget(const struct moat_place *place, uint32_t rest, int error) {
+    struct moat_space *space = place->space;
+    if (space->arena)
+        moat_arena_vacate(place, rest);
+    else if (!error)
         moat_books_give(space, moat_space_books_size(space->start, space->end, false));
     else /* under markers the kernel's view of it would be that it can be used */
         (void)moat_books_claim(space->start, space->end);
+}
+
+int moat_place_vacate(const struct moat_place *place, uint32_t rest) {
+    int error = moat_place_unmap(place);
+    moat_place_forget(place, rest, error);
     return error;
 }

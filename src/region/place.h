@@ -70,4 +70,12 @@ enum moat_status moat_place_at(const struct moat_place_wish *wish, uintptr_t bas
  */
 int moat_place_vacate(const struct moat_place *place, uint32_t rest);
 
+/* The same in two steps: give the mapping back, if it is the place's alone; then what is known of
+ * the place, `error` being the result of the first step. */
+int moat_place_unmap(const struct moat_place *place);
+void moat_place_forget(const struct moat_place *place, uint32_t rest, int error);
+
+/* Whether the mapping of a space was being given back. */
+bool moat_place_leaving(const struct moat_space *space);
+
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* region: lookups that copy and look again, and waits on the life word. */
+/* region: records and lookups, which copy and look again. */
 #include "region/region.h"
 
 #include "base/check.h"
@@ -130,7 +130,7 @@ enum moat_status moat_region_prepare(const struct moat_place *place,
         return MOAT_NO_MEMORY;
     struct moat_region *region = &moat_registry()->records[handle];
     (void)copy(region, handle, ref);
-    moat_held_push(region, MOAT_LIFE_STRIPES_ALL);
+    moat_held_push(region, MOAT_LIFE_STRIPES_ALL | MOAT_LIFE_CLOSING_BIT);
     /* Nobody else knows of it, so this is not refused. */
     (void)moat_life_close(&region->life, ref->generation, false, &seen);
     return MOAT_OK;
@@ -289,132 +289,34 @@ bool moat_region_nth(uint32_t handle, struct moat_region_ref *ref) {
     return false;
 }
 
-/* One bit a block, folded into the stripes there are. */
-static uint32_t stripes_of(uintptr_t start, uintptr_t end) {
-    uintptr_t first = start >> MOAT_BLOCK_SHIFT;
-    uintptr_t last = (end - 1) >> MOAT_BLOCK_SHIFT;
-    uint32_t stripes = 0;
-
-    if (last - first >= MOAT_LIFE_STRIPES)
-        return MOAT_LIFE_STRIPES_ALL;
-    for (uintptr_t block = first; block <= last; block++)
-        stripes |= UINT32_C(1) << (block % MOAT_LIFE_STRIPES);
-    return stripes;
-}
-
-static enum moat_status take_stripes(const struct moat_region_ref *ref, uint32_t stripes,
-                                     struct moat_queue *queue) {
-    struct moat_lock_wait lock = {.ours = queue->patience->past_lock};
-    enum moat_status status = MOAT_OK;
-    uint32_t seen;
-
-    while (!status) {
-        switch (moat_life_enter(&ref->region->life, ref->generation, stripes, lock.ours, &seen)) {
-        case MOAT_LIFE_OK:
-            return MOAT_OK;
-        case MOAT_LIFE_GONE:
-            return MOAT_NOT_OURS;
-        case MOAT_LIFE_LOCKED:
-            status = moat_region_wait_locked(ref, queue, &lock, seen);
-            break;
-        case MOAT_LIFE_BUSY:
-        case MOAT_LIFE_CLOSING:
-            status = moat_queue_wait(queue, &ref->region->life, seen);
-        }
-    }
-    return status;
-}
-
-enum moat_status moat_region_enter(const struct moat_region_ref *ref, uintptr_t start,
-                                   uintptr_t end, struct moat_patience *patience,
-                                   uint32_t *stripes) {
-    struct moat_queue queue = {patience, 0};
-
-    *stripes = stripes_of(start, end);
-    moat_held_push(ref->region, *stripes);
-    enum moat_status status = moat_queue_leave(&queue, take_stripes(ref, *stripes, &queue));
-    if (status)
-        moat_held_pop(ref->region);
-    return status;
-}
-
-bool moat_region_mine(const struct moat_region_ref *ref, uintptr_t start, uintptr_t end) {
-    return moat_held_here(ref->region, stripes_of(start, end));
-}
-
-void moat_region_leave(const struct moat_region_ref *ref, uint32_t stripes) {
-    if (moat_life_leave(&ref->region->life, stripes))
-        moat_life_wake(&ref->region->life);
-    moat_held_pop(ref->region);
-}
-
-enum moat_status moat_region_drain(const struct moat_region_ref *ref, struct moat_queue *queue,
-                                   uint32_t seen) {
-    enum moat_status status;
-    do
-        status = moat_queue_wait(queue, &ref->region->life, seen);
-    while (!status && moat_life_drained(&ref->region->life, &seen) == MOAT_LIFE_BUSY);
-    return status;
-}
-
-static void reopen(const struct moat_region_ref *ref) {
-    if (moat_life_reopen(&ref->region->life))
-        moat_life_wake(&ref->region->life);
-}
-
-static enum moat_status become_alone(const struct moat_region_ref *ref, struct moat_queue *queue) {
-    enum moat_status status = MOAT_OK;
-    bool holder = false;
-    uint32_t seen;
-
-    while (!status) {
-        switch (moat_life_close(&ref->region->life, ref->generation, holder, &seen)) {
-        case MOAT_LIFE_OK:
-            return MOAT_OK;
-        case MOAT_LIFE_GONE:
-            return MOAT_NOT_OURS;
-        case MOAT_LIFE_LOCKED:
-            holder = moat_region_held(ref);
-            status = holder ? MOAT_OK : MOAT_NOT_OWNER;
-            break;
-        case MOAT_LIFE_CLOSING:
-            status = moat_queue_wait(queue, &ref->region->life, seen);
-            break;
-        case MOAT_LIFE_BUSY:
-            status = moat_region_drain(ref, queue, seen);
-            if (status)
-                reopen(ref);
-            return status;
-        }
-    }
-    return status;
-}
-
-enum moat_status moat_region_close(const struct moat_region_ref *ref,
-                                   struct moat_patience *patience) {
-    struct moat_queue queue = {patience, 0};
-
-    moat_held_push(ref->region, MOAT_LIFE_STRIPES_ALL);
-    enum moat_status status = moat_queue_leave(&queue, become_alone(ref, &queue));
-    if (status)
-        moat_held_pop(ref->region);
-    return status;
-}
-
-void moat_region_reopen(const struct moat_region_ref *ref) {
-    reopen(ref);
-    moat_held_pop(ref->region);
+void moat_region_bury(const struct moat_region_ref *ref, bool shown) {
+    if (shown)
+        moat_registry_erase(moat_registry(), ref->base, ref->handle);
+    moat_region_forget_lock(ref);
+    bury(ref->handle, (ref->flags & MOAT_REGION_TAGGED) != 0);
 }
 
 static void end(const struct moat_region_ref *ref) {
-    moat_region_forget_lock(ref);
-    bury(ref->handle, (ref->flags & MOAT_REGION_TAGGED) != 0);
+    moat_region_bury(ref, false);
     moat_held_pop(ref->region);
 }
 
 void moat_region_retire(const struct moat_region_ref *ref) {
     moat_registry_erase(moat_registry(), ref->base, ref->handle);
     end(ref);
+}
+
+int moat_region_depart(const struct moat_region_ref *ref, uint32_t rest) {
+    const struct moat_place place = {ref->space, ref->base, ref->size, false};
+
+    moat_held_begin(MOAT_HELD_PLACE);
+    moat_registry_erase(moat_registry(), ref->base, ref->handle);
+    /* The mapping goes while a record still tells of it: a child that is forked then finds it. */
+    int error = moat_place_unmap(&place);
+    end(ref);
+    moat_place_forget(&place, rest, error);
+    moat_held_end(MOAT_HELD_PLACE);
+    return error;
 }
 
 void moat_region_supersede(const struct moat_region_ref *old, const struct moat_region_ref *ref) {

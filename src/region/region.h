@@ -200,6 +200,10 @@ void moat_region_leave(const struct moat_region_ref *ref, uint32_t stripes);
  * must not enter. */
 bool moat_region_mine(const struct moat_region_ref *ref, uintptr_t start, uintptr_t end);
 
+/* Wait as moat_queue_wait does, holding of the life word no more than `kept` meanwhile. */
+enum moat_status moat_region_wait(const struct moat_region_ref *ref, struct moat_queue *queue,
+                                  uint32_t seen, uint32_t kept);
+
 /* For a thread that keeps newcomers out, by a close or a lock: wait until all stripes are left. */
 enum moat_status moat_region_drain(const struct moat_region_ref *ref, struct moat_queue *queue,
                                    uint32_t seen);
@@ -218,5 +222,11 @@ void moat_region_reopen(const struct moat_region_ref *ref);
 
 /* Take a closed region, whose pages all trap, out of the books; its record is free afterwards. */
 void moat_region_retire(const struct moat_region_ref *ref);
+
+/* The same, and give its place up as moat_place_vacate does, with its results. */
+int moat_region_depart(const struct moat_region_ref *ref, uint32_t rest);
+
+/* End the record of a region that no living thread works on; `shown`: it may be found. */
+void moat_region_bury(const struct moat_region_ref *ref, bool shown);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "os/os.h"
 #include "region/books.h"
+#include "region/fork.h"
 #include "region/geometry.h"
 #include "region/history.h"
 #include "region/powers.h"
@@ -27,7 +28,9 @@ _Static_assert(IS_WHOLE_PAGES(RECORDS_PER_STEP, struct moat_region_extra), "step
 _Static_assert(IS_WHOLE_PAGES(RECORDS_PER_STEP, struct moat_birth), "steps share no page");
 _Static_assert(IS_WHOLE_PAGES(NODES_PER_STEP, struct moat_region_index_node), "nor do these");
 
-enum { ABSENT, STARTING, READY };
+/* STARTING plus the id of the process: so that a forked child tells a start of its own from one
+ * that goes on in its parent, and never will in the child. */
+enum { ABSENT, READY, STARTING };
 
 /* What changes of table, index and pool apart from their arrays. */
 struct roots {
@@ -148,27 +151,38 @@ static bool set_up(struct moat_registry *of) {
     moat_record_pool_init(of->pool, (char *)of->records + offsetof(struct moat_region, link),
                           sizeof(struct moat_region));
     moat_history_start(of->history);
-    return true;
+    return moat_fork_start();
 }
 
 enum moat_status moat_region_start(void) {
-    for (;;) {
-        uint32_t now = ABSENT;
-        /* A(start) */
-        if (atomic_compare_exchange_strong_explicit(&phase, &now, STARTING, memory_order_acquire,
-                                                    memory_order_acquire)) {
-            now = set_up(&moat_registry_page.it) ? READY : ABSENT;
-            if (now == READY)
-                moat_books_freeze(&moat_registry_page, sizeof(moat_registry_page));
-            /* R(start) */
-            atomic_store_explicit(&phase, now, memory_order_release);
-            moat_os_wake(&phase);
-            return now == READY ? MOAT_OK : MOAT_NO_MEMORY;
+    uint32_t own = STARTING + moat_os_process();
+    /* A(start) */
+    uint32_t now = atomic_load_explicit(&phase, memory_order_acquire);
+
+    while (now != READY) {
+        if (now == own) {
+            (void)moat_os_wait(&phase, own, UINT64_MAX);
+            /* A(start) */
+            now = atomic_load_explicit(&phase, memory_order_acquire);
+            continue;
         }
+        /* A(start) */
+        if (!atomic_compare_exchange_strong_explicit(&phase, &now, own, memory_order_acquire,
+                                                     memory_order_acquire))
+            continue;
+        if (now != ABSENT) /* half done by a thread that is not here: its address space is lost */
+            moat_registry_page.it = (struct moat_registry){0};
+        now = set_up(&moat_registry_page.it) ? READY : ABSENT;
+        /* R(start) */
+        atomic_store_explicit(&phase, now, memory_order_release);
+        /* Last, so that what is started anew in a forked child can be written to. */
         if (now == READY)
-            return MOAT_OK;
-        (void)moat_os_wait(&phase, STARTING, UINT64_MAX);
+            moat_books_freeze(&moat_registry_page, sizeof(moat_registry_page));
+        moat_os_wake(&phase);
+        if (now == ABSENT)
+            return MOAT_NO_MEMORY;
     }
+    return MOAT_OK;
 }
 
 /* The elements of an array that come next, given the greatest index that is usable: 0 if none is,

@@ -50,6 +50,7 @@ struct moat_space {
     bool hidden;    /* out of core dumps since it was mapped, but for the blocks that are shown */
     uint8_t number; /* of an arena, among its kind */
     _Atomic uint32_t presence; /* of an arena, in the address space: see arenas.h */
+    _Atomic bool leaving;      /* its mapping is, or was, being given back */
     const struct moat_backend_ops *backend;
 
     _Atomic uint64_t *claims; /* one word a block; NULL when stand-alone */

@@ -46,7 +46,7 @@ struct listener {
 static _Atomic uint32_t number;
 static _Atomic(void (*)(const struct moat_fault *, void *)) callback;
 static _Atomic(void *) callback_context;
-static atomic_flag changing = ATOMIC_FLAG_INIT;
+static _Atomic uint32_t changing; /* the process whose thread changes it; another one is a parent */
 
 static _Atomic uint32_t pages_opened; /* of the process, to tell races from loops */
 
@@ -215,13 +215,17 @@ static bool resolve(const struct moat_os_fault *found) {
 
 /* Whether it is this thread that may change what is installed. */
 static bool begin_change(void) {
+    uint32_t own = moat_os_process();
+    /* relaxed: compared when it is swapped. */
+    uint32_t found = atomic_load_explicit(&changing, memory_order_relaxed);
     /* A(told) */
-    return !atomic_flag_test_and_set_explicit(&changing, memory_order_acquire);
+    return found != own && atomic_compare_exchange_strong_explicit(
+                               &changing, &found, own, memory_order_acquire, memory_order_relaxed);
 }
 
 static enum moat_status end_change(enum moat_status status, const char *why) {
     /* R(told) */
-    atomic_flag_clear_explicit(&changing, memory_order_release);
+    atomic_store_explicit(&changing, 0, memory_order_release);
     return status ? moat_fail(status, "fault handler", 0, why) : MOAT_OK;
 }
 

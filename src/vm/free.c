@@ -193,8 +193,7 @@ static enum moat_status release_closed(struct moat_manager *manager,
     if (ref->flags & MOAT_REGION_WATCHED)
         moat_watch_stop(&place);
     moat_history_ended(ref, ref->base, end, true);
-    moat_region_retire(ref);
-    if (moat_place_vacate(&place, manager->options.quarantine_regions))
+    if (moat_region_depart(ref, manager->options.quarantine_regions))
         moat_manager_count(manager, MOAT_COUNT_STRANDED_BYTES, ref->size);
     return MOAT_OK;
 }

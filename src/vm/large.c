@@ -8,6 +8,7 @@
 #include "vm/large.h"
 
 #include "os/os.h"
+#include "region/fork.h"
 #include "region/place_large.h"
 #include "region/trap.h"
 #include "vm/commit.h"
@@ -82,8 +83,8 @@ static void vacate(struct moat_manager *manager, const struct moat_place *place,
         moat_quota_refund(manager, size);
 }
 
-enum moat_status moat_reserve_large(struct moat_manager *manager, void *address, size_t size,
-                                    uint32_t protection, uint32_t flags, void **base) {
+static enum moat_status reserve(struct moat_manager *manager, void *address, size_t size,
+                                uint32_t protection, uint32_t flags, void **base) {
     struct moat_region_terms terms = {
         .owner = manager,
         .protection = protection,
@@ -128,4 +129,13 @@ enum moat_status moat_reserve_large(struct moat_manager *manager, void *address,
     moat_count(counters, MOAT_COUNT_BYTES_RESERVED, place.size);
     moat_count(counters, MOAT_COUNT_BYTES_COMMITTED, place.size);
     return MOAT_OK;
+}
+
+enum moat_status moat_reserve_large(struct moat_manager *manager, void *address, size_t size,
+                                    uint32_t protection, uint32_t flags, void **base) {
+    moat_fork_check();
+    moat_held_begin(MOAT_HELD_PLACE);
+    enum moat_status status = reserve(manager, address, size, protection, flags, base);
+    moat_held_end(MOAT_HELD_PLACE);
+    return status;
 }

@@ -16,6 +16,7 @@
 #include "region/powers.h"
 #include "vm/adopt.h"
 #include "vm/deny.h"
+#include "vm/fork.h"
 #include "vm/range.h"
 #include "vm/reserve.h"
 
@@ -83,6 +84,10 @@ enum moat_status moat_manager_create(const struct moat_options *options,
     }
     made->options = chosen;
     status = choose_powers(made);
+    if (!status && !moat_managers_enter(made)) {
+        moat_error_set("no memory for the books of a manager");
+        status = MOAT_NO_MEMORY;
+    }
     if (status) {
         moat_books_give(made, sizeof(*made));
         return status;
@@ -121,6 +126,7 @@ void moat_manager_destroy(struct moat_manager *manager) {
     moat_manager_each(manager, release_one, &survived);
     /* A region that is not taken back keeps its pages and its owner: no later manager may come to
      * lie where this one did and be taken for it. */
+    moat_managers_leave(manager);
     if (!survived && !moat_latched())
         moat_books_give(manager, sizeof(*manager));
 }

@@ -55,6 +55,13 @@ struct moat_denials {
     _Atomic uint64_t calls[MOAT_DENY_KINDS];
 };
 
+/* What the regions of a manager add up to, for whoever mends a forked child. */
+struct moat_recount {
+    uint64_t regions;
+    uint64_t reserved;
+    uint64_t committed;
+};
+
 struct moat_watcher;
 
 struct moat_manager {
@@ -67,6 +74,7 @@ struct moat_manager {
     _Atomic uint32_t runtime; /* enum moat_runtime_state */
     _Atomic uint64_t charged; /* bytes of the quota: quota.h */
     struct moat_denials denials;
+    struct moat_recount recount;
     struct moat_counters shards[MOAT_MANAGER_SHARDS];
 };
 

@@ -5,6 +5,7 @@
 #include "base/site.h"
 #include "os/os.h"
 #include "region/arena.h"
+#include "region/fork.h"
 #include "region/trap.h"
 #include "vm/commit.h"
 #include "vm/deny.h"
@@ -217,8 +218,8 @@ enum moat_status moat_reserve_deny(struct moat_manager *manager, uintptr_t addre
     return status;
 }
 
-enum moat_status moat_reserve_as(struct moat_manager *manager, void *address, size_t size,
-                                 const struct moat_reserve_terms *terms, void **base) {
+static enum moat_status reserve(struct moat_manager *manager, void *address, size_t size,
+                                const struct moat_reserve_terms *terms, void **base) {
     struct request request = {.manager = manager, .terms = terms};
     struct moat_region_terms birth = {
         .owner = manager,
@@ -263,6 +264,15 @@ enum moat_status moat_reserve_as(struct moat_manager *manager, void *address, si
     *base = (void *)place.base;
     count(manager, &place, commit);
     return MOAT_OK;
+}
+
+enum moat_status moat_reserve_as(struct moat_manager *manager, void *address, size_t size,
+                                 const struct moat_reserve_terms *terms, void **base) {
+    moat_fork_check();
+    moat_held_begin(MOAT_HELD_PLACE);
+    enum moat_status status = reserve(manager, address, size, terms, base);
+    moat_held_end(MOAT_HELD_PLACE);
+    return status;
 }
 
 enum moat_status moat_reserve_within(struct moat_manager *manager, size_t size, uint32_t protection,

@@ -3,6 +3,7 @@
 #include "base/site.h"
 #include "os/os.h"
 #include "region/arena.h"
+#include "region/fork.h"
 #include "vm/range.h"
 
 #include <moat/space.h>
@@ -58,9 +59,12 @@ enum moat_status moat_trim(const void *address, size_t size, size_t *given) {
                   : moat_fail(MOAT_NO_MEMORY, CALL, at, "that is more than user space has");
     if (met(&need))
         return MOAT_OK;
+    moat_fork_check();
+    moat_held_begin(MOAT_HELD_PLACE);
     for (size_t nth = 0; moat_arena_nth(nth, &arena); nth++)
         moat_arena_wake(arena);
     bool done = (need.range.start && give(&need, false)) || give(&need, true);
+    moat_held_end(MOAT_HELD_PLACE);
     if (given)
         *given = need.given;
     if (done || need.given)

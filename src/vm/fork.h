@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fork: the sums of managers in a forked child: what a thread that is not there any more had
+ * charged or counted, or had not yet, is put right from the regions that there are.
+ */
+#ifndef MOAT_VM_FORK_H
+#define MOAT_VM_FORK_H
+
+#include "vm/manager.h"
+
+/* Have the sums of a manager put right after forks, until it leaves. False: no memory. */
+bool moat_managers_enter(struct moat_manager *manager);
+void moat_managers_leave(struct moat_manager *manager);
+
+#endif
