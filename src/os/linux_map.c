@@ -139,7 +139,7 @@ int moat_os_dump_include(void *start, size_t size) {
     return moat_linux_result(madvise(start, size, MADV_DODUMP), saved);
 }
 
-/* Mappings that differ in a flag are not merged. This one has no effect on memory without a file. */
+/* Mappings that differ in a flag are not merged. This one means nothing to anonymous memory. */
 int moat_os_sever(void *start, size_t size) {
     int saved = errno;
     return moat_linux_result(madvise(start, size, MADV_RANDOM), saved);

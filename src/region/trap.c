@@ -20,6 +20,13 @@ static void set_opened(struct moat_space *space, uintptr_t start, uintptr_t end,
         atomic_store_explicit(&space->opened[block], opened, memory_order_relaxed);
 }
 
+static void set_shown(struct moat_space *space, size_t first, size_t last, uint8_t shown) {
+    for (size_t block = first; block < last; block++)
+        /* relaxed: regions that share a block without markers may race to show it; a dump that
+         * comes before the winner is done misses the pages of the other, and no more is lost. */
+        atomic_store_explicit(&space->shown[block], shown, memory_order_relaxed);
+}
+
 /* Blocks that several regions may come to share have a byte a page before they are shared. */
 static void mix(struct moat_space *space, uintptr_t start, uintptr_t end) {
     size_t last = moat_space_block(space, end - 1);
@@ -34,6 +41,21 @@ static uint8_t empty(const struct moat_space *space, const struct moat_run *run)
     return 0;
 }
 
+/* Blocks that were closed and stay shown make a dump larger, by holes. To hide fewer than these at
+ * once costs as much as closing them. */
+#define CONCEAL_MIN (8 * MOAT_BLOCK)
+
+/* Refusal costs dump size only. */
+static void conceal(struct moat_space *space, const struct moat_run *run) {
+    uintptr_t start = moat_round_up(run->start, MOAT_BLOCK);
+    uintptr_t end = moat_round_down(run->end, MOAT_BLOCK);
+
+    if (!space->hidden || space->undumped || start + CONCEAL_MIN > end)
+        return;
+    if (!moat_os_dump_exclude(at(start), end - start))
+        set_shown(space, moat_space_block(space, start), moat_space_block(space, end), 0);
+}
+
 /* Rung for whole blocks: no access, then no content. The blocks end up closed. */
 static int close_blocks(struct moat_space *space, const struct moat_run *run) {
     int error = moat_os_protect(at(run->start), length(run), MOAT_OS_NONE);
@@ -41,6 +63,7 @@ static int close_blocks(struct moat_space *space, const struct moat_run *run) {
         return error;
     set_opened(space, run->start, run->end, 0);
     moat_pages_set(space, run->start, run->end, empty(space, run));
+    conceal(space, run);
     return 0;
 }
 
@@ -67,6 +90,7 @@ static int protect(struct moat_space *space, const struct moat_run *run) {
         return error;
     uint8_t code = run->open ? unmarked(run) : 0;
     moat_pages_set(space, run->start, run->end, code | empty(space, run));
+    conceal(space, run);
     return 0;
 }
 
@@ -235,15 +259,8 @@ static uintptr_t block_at(const struct moat_space *space, size_t block) {
 }
 
 static bool is_shown(const struct moat_space *space, size_t block) {
-    /* relaxed: regions that share a block without markers may race to show it; a dump that comes
-     * before the winner is done misses the pages of the other, and nothing else is lost. */
+    /* relaxed: as in set_shown. */
     return atomic_load_explicit(&space->shown[block], memory_order_relaxed) != 0;
-}
-
-static void set_shown(struct moat_space *space, size_t first, size_t last, uint8_t shown) {
-    for (size_t block = first; block < last; block++)
-        /* relaxed: as in is_shown. */
-        atomic_store_explicit(&space->shown[block], shown, memory_order_relaxed);
 }
 
 void moat_trap_dumpable(struct moat_space *space, uintptr_t start, uintptr_t end) {

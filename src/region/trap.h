@@ -61,12 +61,12 @@ size_t moat_trap_follow(struct moat_space *space, uintptr_t start, uintptr_t end
  */
 void moat_trap_normalise(struct moat_space *space, uintptr_t start, uintptr_t end);
 
-/* Keep a space that was just mapped out of core dumps, whole. A marker anywhere in it, or a page that
- * was used, would make the kernel dump all of the mapping. Refusal costs dump size only. */
+/* Keep a space that was just mapped out of core dumps, whole. A marker anywhere in it, or a page
+ * that was used, would make the kernel dump all of the mapping. Refusal costs dump size only. */
 void moat_trap_hide(struct moat_space *space);
 
-/* Pages of [start, end) are about to be used: have core dumps hold their blocks, from now on, unless
- * none of the space is to be dumped. */
+/* Pages of [start, end) are about to be used: have core dumps hold their blocks, until they are
+ * closed 16 MiB at once, unless none of the space is to be dumped. */
 void moat_trap_dumpable(struct moat_space *space, uintptr_t start, uintptr_t end);
 
 /*
