@@ -7,7 +7,7 @@
 #include "base/error_text.h"
 #include "base/site.h"
 #include "os/os.h"
-#include "vm/range.h"
+#include "vm/misuse.h"
 
 #include <moat/win32.h>
 
@@ -35,16 +35,28 @@ LPVOID WINAPI VirtualAlloc(LPVOID lpAddress, SIZE_T dwSize, DWORD flAllocationTy
     return conclude(status) ? start : NULL;
 }
 
+/* Natively such an address is merely not ours; Win32 calls it a bad argument. */
+static enum moat_status refuse_address(const struct moat_manager *manager, const void *address,
+                                       size_t size) {
+    struct moat_refusal refusal = {
+        .call = "VirtualFree",
+        .address = (uintptr_t)address,
+        .size = size,
+        .manager = manager,
+        .status = MOAT_INVALID_ARGUMENT,
+        .kind = MOAT_FOUND_FOREIGN,
+    };
+    return moat_misuse_refuse(manager ? moat_manager_options(manager) : NULL, &refusal);
+}
+
 BOOL WINAPI VirtualFree(LPVOID lpAddress, SIZE_T dwSize, DWORD dwFreeType) {
     struct moat_manager *manager;
 
-    /* Natively such an address is merely not ours; Win32 calls it a bad argument. */
-    if ((uintptr_t)lpAddress > ADDRESS_HIGHEST)
-        return conclude(moat_fail(MOAT_INVALID_ARGUMENT, "VirtualFree", (uintptr_t)lpAddress,
-                                  "above user space"));
     struct moat_site_frame frame = moat_site_enter(MOAT_SITE_HERE);
     enum moat_status status = moat_manager_default(&manager);
-    if (status == MOAT_OK)
+    if ((uintptr_t)lpAddress > ADDRESS_HIGHEST)
+        status = refuse_address(manager, lpAddress, dwSize);
+    else if (status == MOAT_OK)
         status = moat_win32_free(manager, lpAddress, dwSize, dwFreeType);
     moat_site_leave(frame);
     return conclude(status);

@@ -8,6 +8,7 @@
 #include "face/win32_flags.h"
 #include "os/os.h"
 #include "vm/execute.h"
+#include "vm/misuse.h"
 #include "vm/range.h"
 
 #include <moat/placeholder.h>
@@ -47,13 +48,26 @@ enum moat_status moat_win32_alloc(struct moat_manager *manager, void *address, s
     }
 }
 
+static enum moat_status refuse_type(const struct moat_manager *manager, const void *address,
+                                    size_t size, uint32_t type) {
+    struct moat_refusal refusal = {
+        .call = "VirtualFree",
+        .address = (uintptr_t)address,
+        .size = size,
+        .manager = manager,
+        .status = MOAT_INVALID_ARGUMENT,
+        .kind = type == MEM_RELEASE ? MOAT_FOUND_RELEASE_WITH_SIZE : MOAT_FOUND_UNKNOWN_TYPE,
+        .detail = type,
+    };
+    return moat_misuse_refuse(moat_manager_options(manager), &refusal);
+}
+
 enum moat_status moat_win32_free(struct moat_manager *manager, void *address, size_t size,
                                  uint32_t type) {
     struct moat_win32_request request;
 
-    enum moat_status status = moat_win32_decode_free(size, type, &request);
-    if (status != MOAT_OK)
-        return refuse(status, "VirtualFree", address, "no such type, or not with this size");
+    if (moat_win32_decode_free(size, type, &request) != MOAT_OK)
+        return refuse_type(manager, address, size, type);
 
     switch (request.action) {
     case MOAT_WIN32_DECOMMIT:
@@ -65,7 +79,7 @@ enum moat_status moat_win32_free(struct moat_manager *manager, void *address, si
     case MOAT_WIN32_COALESCE:
         return moat_placeholder_coalesce(manager, address, size);
     default:
-        return refuse(MOAT_INVALID_ARGUMENT, "VirtualFree", address, "no such type");
+        return refuse_type(manager, address, size, type);
     }
 }
 

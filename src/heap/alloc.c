@@ -230,16 +230,11 @@ bool moat_heap_find(struct moat_heap *heap, const void *block, struct moat_found
     return true;
 }
 
-static enum moat_status refuse(const struct moat_heap *heap, const void *block) {
-    moat_manager_count(heap->manager, MOAT_COUNT_REFUSED, 1);
-    return moat_fail(MOAT_NOT_OURS, FREE, (uintptr_t)block, "no live block of this heap");
-}
-
 /* A large block ends with its region; where the region cannot end, it lives on. */
 static enum moat_status free_large(struct moat_heap *heap, const struct moat_found *found,
                                    const void *block) {
     if (!moat_span_close_only(found->span, found->word))
-        return refuse(heap, block);
+        return moat_heap_refuse(heap, block);
     enum moat_status status = moat_heap_drop_span(heap, found->span);
     if (status) {
         moat_span_reopen_only(found->span);
@@ -262,13 +257,13 @@ enum moat_status moat_heap_free(struct moat_heap *heap, void *block) {
     if (moat_latched())
         return moat_fail_latched(FREE, (uintptr_t)block);
     if (!moat_heap_find(heap, block, &found))
-        return refuse(heap, block);
+        return moat_heap_refuse(heap, block);
     if (found.span->class == MOAT_CLASS_LARGE)
         return free_large(heap, &found, block);
     if (heap->rests && !moat_rest_begin(heap, &found))
-        return refuse(heap, block);
+        return moat_heap_refuse(heap, block);
     if (!moat_span_give(found.span, found.slot, found.word, &left))
-        return refuse(heap, block);
+        return moat_heap_refuse(heap, block);
     switch (moat_span_given(found.span, left)) {
     case MOAT_SPAN_PUSH:
         moat_heap_stock_span(heap, found.span);

@@ -104,7 +104,10 @@ bool moat_heap_trim(struct moat_heap *heap);
 /* All headers, newest first. */
 struct moat_span *moat_heap_spans(const struct moat_heap *heap);
 
-/* Say on standard error what is still live. */
+/* Refuse to free what is no live block of the heap: count it, and name it. MOAT_NOT_OURS. */
+enum moat_status moat_heap_refuse(const struct moat_heap *heap, const void *block);
+
+/* Report what is still live. */
 void moat_heap_report_leaks(struct moat_heap *heap);
 
 #endif

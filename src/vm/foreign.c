@@ -163,13 +163,8 @@ enum moat_status moat_foreign_protect(const struct moat_manager *policy,
     int error = 0;
 
     moat_adopted_around(range->start, &around);
-    if (range->end > around.end)
-        return moat_fail(MOAT_INVALID_ADDRESS, "protect", range->start,
-                         "the range runs into, or out of, one that was told of as mapped");
-    if (count == 0 || !moat_foreign_only(range))
-        return moat_fail(MOAT_INVALID_ADDRESS, "protect", range->start,
-                         "a page is not committed, or belongs to Moat itself, or there are more "
-                         "than 64 mappings in the range");
+    if (range->end > around.end || count == 0 || !moat_foreign_only(range))
+        return MOAT_INVALID_ADDRESS;
     for (size_t i = 0; i < count; i++) {
         enum moat_status status =
             moat_execute_check_rights(policy, list[i].access, protection, "protect", range->start);

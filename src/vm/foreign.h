@@ -17,7 +17,9 @@ enum moat_status moat_foreign_query(uintptr_t page, struct moat_page_info *info)
 bool moat_foreign_only(const struct moat_range *range);
 
 /* Change the access rights of mapped memory that is neither a region nor Moat's own, as far as the
- * execute policy of a manager allows; NULL: no policy. */
+ * execute policy of a manager allows; NULL: no policy. MOAT_INVALID_ADDRESS is left to the caller
+ * to explain: a page is of another kind, there are more than 64 mappings in the range, or it runs
+ * into or out of one that was told of. */
 enum moat_status moat_foreign_protect(const struct moat_manager *policy,
                                       const struct moat_range *range, uint32_t protection,
                                       uint32_t *old);

@@ -209,6 +209,7 @@ static void tell_of_lock(const struct moat_region_ref *ref, const struct moat_op
     struct moat_refusal refusal = {
         .call = "release",
         .address = ref->base,
+        .size = MOAT_MISUSE_NO_SIZE,
         .base = ref->base,
         .length = ref->size,
         .manager = ref->owner,
@@ -224,12 +225,13 @@ static enum moat_status release(struct moat_manager *manager, const struct moat_
     bool locked;
 
     if (is_run_on(ref->base, ref->base + ref->size))
-        return refuse(ref, MOAT_FOUND_OWN_STACK, MOAT_INVALID_ADDRESS, "release", ref->base, 0);
+        return refuse(ref, MOAT_FOUND_OWN_STACK, MOAT_INVALID_ADDRESS, "release", ref->base,
+                      MOAT_MISUSE_NO_SIZE);
     enum moat_status status = moat_region_close(ref, &patience);
     if (status == MOAT_NOT_OURS)
         return status;
     if (status == MOAT_NOT_OWNER)
-        return refuse(ref, MOAT_FOUND_LOCK_HELD, status, "release", ref->base, 0);
+        return refuse(ref, MOAT_FOUND_LOCK_HELD, status, "release", ref->base, MOAT_MISUSE_NO_SIZE);
     if (status)
         return moat_fail_wait(status, "release", ref->base);
     locked = moat_life_locked(&ref->region->life);
@@ -259,11 +261,14 @@ enum moat_status moat_release(struct moat_manager *manager, void *address) {
     do {
         bool found = moat_region_find_base(at, &ref);
         if (!found || ref.owner != manager || !moat_region_plain(&ref))
-            return moat_refuse_free(manager, "release", at, 0, found ? &ref : NULL);
+            return moat_refuse_free(manager, "release", at, MOAT_MISUSE_NO_SIZE,
+                                    found ? &ref : NULL);
         status = release(manager, &ref);
         /* Another region may stand there now, as when a placeholder was cut. */
     } while (status == MOAT_NOT_OURS && moat_region_mutable(&ref));
-    return status == MOAT_NOT_OURS ? moat_refuse_free(manager, "release", at, 0, NULL) : status;
+    return status == MOAT_NOT_OURS
+               ? moat_refuse_free(manager, "release", at, MOAT_MISUSE_NO_SIZE, NULL)
+               : status;
 }
 
 enum moat_status moat_release_tagged(struct moat_manager *manager, void *address, void *tag) {

@@ -7,10 +7,10 @@
  */
 #include "region/lock.h"
 
-#include "base/format.h"
 #include "base/site.h"
 #include "os/os.h"
 #include "vm/manager.h"
+#include "vm/misuse.h"
 #include "vm/range.h"
 
 #include <moat/lock.h>
@@ -24,30 +24,39 @@ static _Thread_local bool end_is_watched;
 /* Threads that undo a lock as they end: no manager goes meanwhile. */
 static struct moat_waits ends;
 
-static void report_abandoned(const struct moat_region_ref *ref) {
-    char text[192];
-    size_t length = moat_format(text, sizeof(text),
-                                "moat: thread %u ended and held the lock of the region at %#lx, "
-                                "%zu bytes; it is unlocked now, calls that waited were given up\n",
-                                moat_os_thread(), (unsigned long)ref->base, ref->size);
-    moat_os_complain(text, length < sizeof(text) ? length : sizeof(text) - 1);
+static void report_abandoned(const struct moat_region_ref *ref, const struct moat_options *options,
+                             const struct moat_moment *born) {
+    struct moat_report_text report = {0};
+
+    moat_report_add(&report,
+                    "moat: %s: thread %u ended and held the lock of the region of %zu bytes at "
+                    "%#lx; it is unlocked now, and calls that waited were given up\n",
+                    moat_finding_name(MOAT_FOUND_LOCK_ABANDONED), moat_os_thread(), ref->size,
+                    (unsigned long)ref->base);
+    moat_report_add_moment(&report, "reserved", born);
+    moat_report_tell(options, MOAT_FOUND_LOCK_ABANDONED, MOAT_OK, ref->base, &report);
 }
 
-/* The report comes last: writing it may take any time, and whose region that was may be gone. */
+/* The host's function is called while the manager cannot go; but standard error may take any time,
+ * and comes last: whose region that was may be gone by then. */
 static void abandon_if_held(const struct moat_region_ref *ref, void *unused) {
-    bool report = false;
+    struct moat_options options = {.report = MOAT_REPORT_OFF};
+    struct moat_moment born = {0};
 
     (void)unused;
     if (!moat_region_held(ref))
         return;
     uint32_t entered = moat_waits_enter(&ends);
+    born = moat_history_birth(ref);
     if (moat_region_abandon(ref)) {
         moat_manager_count(ref->owner, MOAT_COUNT_LOCKS_ABANDONED, 1);
-        report = ref->owner->options.report != MOAT_REPORT_OFF;
+        options = ref->owner->options;
     }
+    if (options.report_function)
+        report_abandoned(ref, &options, &born);
     moat_waits_leave(&ends, entered);
-    if (report)
-        report_abandoned(ref);
+    if (!options.report_function)
+        report_abandoned(ref, &options, &born);
 }
 
 static void take_lock(const struct moat_region_ref *ref, void *unused) {
@@ -73,9 +82,16 @@ static enum moat_status find(struct moat_manager *manager, const char *what, uin
         return moat_fail(MOAT_NO_ACCESS, what, address, "manager is NULL");
     if (moat_latched())
         return moat_fail_latched(what, address);
-    if (!moat_region_find(address, ref) || ref->owner != manager || !moat_region_plain(ref))
-        return moat_fail(MOAT_NOT_OURS, what, address, "in no region of this manager");
-    return MOAT_OK;
+    if (moat_region_find(address, ref) && ref->owner == manager && moat_region_plain(ref))
+        return MOAT_OK;
+    struct moat_refusal refusal = {
+        .call = what,
+        .address = address,
+        .manager = manager,
+        .status = MOAT_NOT_OURS,
+        .kind = MOAT_MISUSE_UNKNOWN,
+    };
+    return moat_misuse_refuse(&manager->options, &refusal);
 }
 
 static bool watch_this_thread(void) {

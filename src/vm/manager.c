@@ -17,6 +17,7 @@
 #include "vm/adopt.h"
 #include "vm/deny.h"
 #include "vm/fork.h"
+#include "vm/leaks.h"
 #include "vm/range.h"
 #include "vm/reserve.h"
 
@@ -123,6 +124,7 @@ void moat_manager_destroy(struct moat_manager *manager) {
     moat_waits_drain(&manager->waits);
     moat_manager_take_locks(manager);
     moat_adopted_forget(manager);
+    moat_leaks_report(manager);
     moat_manager_each(manager, release_one, &survived);
     /* A region that is not taken back keeps its pages and its owner: no later manager may come to
      * lie where this one did and be taken for it. */

@@ -19,23 +19,25 @@ static void write_report(const struct moat_refusal *refusal, const struct moat_v
 
     moat_report_add(report, "moat: %s: %s\n", moat_finding_name(verdict->kind),
                     verdict->sentence.text);
-    moat_report_add(report, "  call      %s, address %#lx, size %zu, by thread %u, from ",
-                    refusal->call, (unsigned long)refusal->address, refusal->size,
-                    moat_os_thread());
+    moat_report_add(report, "  in %s, address %#lx, ", refusal->call,
+                    (unsigned long)refusal->address);
+    if (refusal->size != MOAT_MISUSE_NO_SIZE)
+        moat_report_add(report, "size %zu, ", refusal->size);
+    moat_report_add(report, "by thread %u", moat_os_thread());
     moat_report_add_site(report, moat_site());
-    moat_report_add(report, "\n  answer    ");
     if (refusal->status)
-        moat_report_add(report, "%s, Win32 error %u, HRESULT %#x; nothing has changed\n",
+        moat_report_add(report,
+                        "\n  refused with %s, Win32 error %u, HRESULT %#x; nothing has changed\n",
                         info->name, info->win32_error, info->hresult);
     else
-        moat_report_add(report, "%s; the call goes on\n", info->name);
+        moat_report_add(report, "\n  not refused: the call goes on\n");
     if (verdict->base)
-        moat_report_add(report, "  region    %zu bytes at %#lx\n", verdict->size,
+        moat_report_add(report, "  the region of %zu bytes at %#lx\n", verdict->size,
                         (unsigned long)verdict->base);
     moat_report_add_moment(report, "reserved", &verdict->born);
-    moat_report_add_moment(report, verdict->released ? "released" : "decommit", &verdict->ended);
+    moat_report_add_moment(report, verdict->released ? "released" : "decommitted", &verdict->ended);
     if (verdict->file)
-        moat_report_add(report, "  allocated %s:%d\n", verdict->file, verdict->line);
+        moat_report_add(report, "  allocated in %s:%d\n", verdict->file, verdict->line);
 }
 
 static void report_refusal(const struct moat_options *options, const struct moat_refusal *refusal,

@@ -20,6 +20,9 @@
  * manager, or not at the base of one. */
 #define MOAT_MISUSE_UNKNOWN MOAT_FOUND_KINDS
 
+/* The size of a call that has none, and takes its region by the base alone. */
+#define MOAT_MISUSE_NO_SIZE SIZE_MAX
+
 /* What a refusal turned out to be. */
 struct moat_verdict {
     enum moat_finding_kind kind;

@@ -52,7 +52,7 @@ static void say_owner(struct moat_verdict *verdict, bool of_heap) {
     verdict->kind = of_heap ? MOAT_FOUND_HEAP_MEMORY : MOAT_FOUND_OTHER_MANAGER;
     moat_report_add(text, "in ");
     say_region(verdict);
-    moat_report_add(text, of_heap ? ", which is a heap's; its blocks are freed with moat_heap_free"
+    moat_report_add(text, of_heap ? ", which belongs to a heap; only the heap's own calls take it"
                                   : ", which another manager reserved; call it with that manager");
 }
 
@@ -80,9 +80,9 @@ static void say_foreign(struct moat_verdict *verdict, uintptr_t address) {
         return;
     }
     verdict->kind = MOAT_FOUND_FOREIGN;
-    moat_report_add(&verdict->sentence, "in no region, but in ");
+    moat_report_add(&verdict->sentence, "in no region: that is ");
     moat_misuse_say_place(&verdict->sentence, address);
-    moat_report_add(&verdict->sentence, "; only what was reserved can be freed");
+    moat_report_add(&verdict->sentence, "; pass what was reserved");
 }
 
 void moat_misuse_find_out(const struct moat_refusal *refusal, struct moat_verdict *verdict) {
@@ -94,7 +94,7 @@ void moat_misuse_find_out(const struct moat_refusal *refusal, struct moat_verdic
         set_region(verdict, &ref);
         if (!moat_region_plain(&ref) || ref.owner != refusal->manager) {
             say_owner(verdict, !moat_region_plain(&ref));
-        } else if (address - ref.base >= MOAT_PAGE) {
+        } else if (address - ref.base >= MOAT_PAGE && refusal->size == MOAT_MISUSE_NO_SIZE) {
             say_interior(verdict, address);
         } else {
             verdict->kind = MOAT_FOUND_ALREADY_FREED;
@@ -143,6 +143,10 @@ static void explain_size(const struct moat_refusal *refusal, struct moat_verdict
 }
 
 static void explain_type(const struct moat_refusal *refusal, struct moat_verdict *verdict) {
+    struct moat_region_ref ref;
+
+    if (moat_region_find(refusal->address, &ref))
+        set_region(verdict, &ref);
     if (refusal->kind == MOAT_FOUND_RELEASE_WITH_SIZE)
         moat_report_add(&verdict->sentence,
                         "MEM_RELEASE with a size of %zu bytes; a region is released as a whole, "
@@ -209,12 +213,12 @@ static void explain_foreign(const struct moat_refusal *refusal, struct moat_verd
                               "moat_adopt was told of ends there");
         return;
     }
-    moat_report_add(text, "the page at %#lx is in ", (unsigned long)page);
+    moat_report_add(text, "the page at %#lx is ", (unsigned long)page);
     if (moat_region_find(page, &ref)) {
         if (!verdict->base)
             set_region(verdict, &ref);
         const char *whose = ref.owner == refusal->manager ? ", another one" : ", not the caller's";
-        moat_report_add(text, "the region of %zu bytes at %#lx%s", ref.size,
+        moat_report_add(text, "of the region of %zu bytes at %#lx%s", ref.size,
                         (unsigned long)ref.base,
                         moat_region_plain(&ref) ? whose : ", which is a heap's");
     } else {

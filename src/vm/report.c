@@ -4,6 +4,7 @@
 
 #include "base/error_text.h"
 #include "os/os.h"
+#include "vm/describe.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -11,8 +12,9 @@
 
 #define NS_PER_MS UINT64_C(1000000)
 
-/* The facts of a report stand one below the other. */
-#define LABEL_WIDTH 10u
+#define MS_PER_S 1000ul
+
+enum { PLACE_SIZE = 192 };
 
 static const char *const names[MOAT_FOUND_KINDS] = {
     [MOAT_FOUND_FOREIGN] = "foreign",
@@ -64,34 +66,29 @@ void moat_report_add(struct moat_report_text *report, const char *format, ...) {
 }
 
 void moat_report_add_site(struct moat_report_text *report, uintptr_t site) {
-    if (site)
-        moat_report_add(report, "%#lx", (unsigned long)site);
-    else
-        moat_report_add(report, "a place that is not known");
+    char place[PLACE_SIZE];
+
+    if (!site)
+        return;
+    /* The call is before the place that it returns to, which may be in another function. */
+    (void)moat_os_symbol(site - 1, place, sizeof(place));
+    moat_report_add(report, " at %s", place);
 }
 
 void moat_report_add_age(struct moat_report_text *report, uint64_t time) {
     uint64_t now = moat_history_now();
     unsigned long ms = now > time ? (unsigned long)((now - time) / NS_PER_MS) : 0;
 
-    if (ms < 10000)
-        moat_report_add(report, "%lu ms", ms);
-    else
-        moat_report_add(report, "%lu s", ms / 1000);
+    moat_report_add(report, "%lu.%03lu s", ms / MS_PER_S, ms % MS_PER_S);
 }
 
-void moat_report_add_moment(struct moat_report_text *report, const char *what,
+void moat_report_add_moment(struct moat_report_text *report, const char *deed,
                             const struct moat_moment *moment) {
-    if (moment->thread == 0)
-        return;
-    moat_report_add(report, "  %s", what);
-    for (size_t column = strlen(what); column < LABEL_WIDTH; column++)
-        moat_report_add(report, " ");
-    moat_report_add(report, "by thread %u, ", moment->thread);
-    moat_report_add_age(report, moment->time);
-    moat_report_add(report, " ago, from ");
-    moat_report_add_site(report, moment->site);
-    moat_report_add(report, "\n");
+    const struct moat_event event = moat_event_of(moment);
+    char text[PLACE_SIZE + PLACE_SIZE];
+
+    if (moat_event_print(deed, &event, text, sizeof(text)) > 0)
+        moat_report_add(report, "  %s\n", text);
 }
 
 static bool is_fatal(const struct moat_options *options, enum moat_finding_kind kind) {

@@ -26,14 +26,15 @@ struct moat_report_text {
 /* Add to a report. */
 void moat_report_add(struct moat_report_text *report, const char *format, ...) MOAT_PRINTF(2, 3);
 
-/* Add where code lies that called Moat, as "0x401136"; 0: "a place that is not known". */
+/* Add the place of a call, by what it returned to: " at host+0x1136 (main)"; 0: nothing. */
 void moat_report_add_site(struct moat_report_text *report, uintptr_t site);
 
-/* Add how long ago that was, as "12 ms" or "60 s". */
+/* Add how long ago that was: "0.512 s". */
 void moat_report_add_age(struct moat_report_text *report, uint64_t time);
 
-/* Add a line on when something happened, unless it is not known: "  reserved  by thread ..." */
-void moat_report_add_moment(struct moat_report_text *report, const char *what,
+/* Add a line on when something happened: "  reserved 0.512 s ago by thread 7 at host+0x1136
+ * (main)"; nothing if it is not known. */
+void moat_report_add_moment(struct moat_report_text *report, const char *deed,
                             const struct moat_moment *moment);
 
 /* Whether anybody is told of such a finding: a text that nobody reads need not be made. */
