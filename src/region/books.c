@@ -141,10 +141,14 @@ static bool is_sealed(void *start, unsigned access) {
     return moat_os_protect(start, MOAT_PAGE, access) == EPERM;
 }
 
+void moat_books_count_unsealed(void) {
+    /* relaxed: a statistic. */
+    atomic_fetch_add_explicit(&unsealed, 1, memory_order_relaxed);
+}
+
 static void seal(void *start, size_t size, unsigned access) {
     if (!moat_powers()->seal || moat_os_seal(start, size) || !is_sealed(start, access))
-        /* relaxed: a statistic. */
-        atomic_fetch_add_explicit(&unsealed, 1, memory_order_relaxed);
+        moat_books_count_unsealed();
 }
 void moat_books_seal(void *start, size_t size) {
     seal(start, size, MOAT_OS_READ | MOAT_OS_WRITE);
@@ -152,8 +156,7 @@ void moat_books_seal(void *start, size_t size) {
 
 void moat_books_freeze(void *start, size_t size) {
     if (moat_os_protect(start, size, MOAT_OS_READ))
-        /* relaxed: a statistic. */
-        atomic_fetch_add_explicit(&unsealed, 1, memory_order_relaxed);
+        moat_books_count_unsealed();
     else
         seal(start, size, MOAT_OS_READ);
 }

@@ -54,6 +54,7 @@ void moat_books_freeze(void *start, size_t size);
 
 /* Ranges of books, in the process so far, that the kernel would not seal. Async-signal-safe. */
 uint64_t moat_books_unsealed(void);
+void moat_books_count_unsealed(void);
 
 /*
  * Zeroed memory for one struct whose first 8 bytes are an `_Atomic uint64_t` that it does not use

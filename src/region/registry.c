@@ -10,6 +10,7 @@
 #include "os/os.h"
 #include "region/books.h"
 #include "region/fork.h"
+#include "region/frozen.h"
 #include "region/geometry.h"
 #include "region/history.h"
 #include "region/powers.h"
@@ -19,6 +20,8 @@
 #define TABLE_LINES_LOG2_FIRST     6u
 #define RECORDS_PER_STEP           UINT32_C(4096)
 #define BYTES_OF_PIECES_PER_RECORD ((size_t)128)
+#define RECORDS_PER_FROZEN         UINT32_C(1024)
+#define FROZEN_MIN                 UINT32_C(64)
 #define NODES_PER_STEP             UINT32_C(64)
 
 /* Steps are opened as they are or not at all: see books.c. */
@@ -65,7 +68,25 @@ static void *table_array(const struct moat_registry *of, unsigned lines_log2) {
     return moat_books_open(array, size) == 0 ? array : NULL;
 }
 
-enum part { TABLE, RECORDS, NODES, DIRECTORY, PIECES, EXTRAS, BIRTHS, HISTORY, ROOTS, PARTS };
+/* Managers, and what else is frozen. */
+static size_t frozen_count(uint32_t capacity) {
+    uint32_t count = capacity / RECORDS_PER_FROZEN;
+    return count < FROZEN_MIN ? FROZEN_MIN : count;
+}
+
+enum part {
+    TABLE,
+    RECORDS,
+    NODES,
+    DIRECTORY,
+    PIECES,
+    EXTRAS,
+    BIRTHS,
+    HISTORY,
+    FROZEN,
+    ROOTS,
+    PARTS
+};
 
 /* All or none. */
 static bool reserve_parts(const size_t sizes[PARTS], struct moat_book books[PARTS]) {
@@ -94,6 +115,7 @@ static bool reserve(struct moat_registry *of, uint32_t capacity) {
         [EXTRAS] = (capacity + (size_t)1) * sizeof(struct moat_region_extra),
         [BIRTHS] = (capacity + (size_t)1) * sizeof(struct moat_birth),
         [HISTORY] = moat_history_bytes(),
+        [FROZEN] = moat_frozen_books_size(frozen_count(capacity)),
         [ROOTS] = sizeof(struct roots),
     };
     struct moat_book books[PARTS];
@@ -114,6 +136,7 @@ static bool reserve(struct moat_registry *of, uint32_t capacity) {
     of->extras = books[EXTRAS].start;
     of->births = books[BIRTHS].start;
     of->history = books[HISTORY].start;
+    of->frozen = books[FROZEN].start;
     struct roots *roots = books[ROOTS].start;
     of->table = &roots->table;
     of->index = &roots->index;
@@ -127,6 +150,8 @@ static bool open_parts(struct moat_registry *of, void **table) {
     size_t directory_size = moat_round_up(MOAT_REGION_INDEX_DIRECTORY_BYTES, MOAT_PAGE);
 
     if (moat_books_open(of->table, roots_size) || moat_books_open(of->directory, directory_size))
+        return false;
+    if (moat_frozen_start(of->frozen, frozen_count(of->capacity)))
         return false;
     *table = table_array(of, TABLE_LINES_LOG2_FIRST);
     return *table != NULL;

@@ -37,6 +37,7 @@ struct moat_registry {
     unsigned char *nodes;
     uint32_t node_capacity;
     void *history; /* history.h */
+    void *frozen;  /* frozen.h */
     uint64_t table_seed[3];
     struct moat_os_powers powers; /* powers.h */
 };

@@ -11,7 +11,6 @@
 #include "base/options.h"
 #include "base/site.h"
 #include "os/os.h"
-#include "region/books.h"
 #include "region/lock.h"
 #include "region/powers.h"
 #include "vm/adopt.h"
@@ -78,7 +77,7 @@ enum moat_status moat_manager_create(const struct moat_options *options,
     if (status)
         return status;
     status = moat_region_start();
-    struct moat_manager *made = status ? NULL : moat_books_take(sizeof(*made));
+    struct moat_manager *made = status ? NULL : moat_frozen_take();
     if (!made) {
         moat_error_set("no address space for the books of a manager; check RLIMIT_AS (ulimit -v)");
         return MOAT_NO_MEMORY;
@@ -90,10 +89,11 @@ enum moat_status moat_manager_create(const struct moat_options *options,
         status = MOAT_NO_MEMORY;
     }
     if (status) {
-        moat_books_give(made, sizeof(*made));
+        moat_frozen_give(made);
         return status;
     }
     moat_deny_begin(made);
+    moat_frozen_freeze(made);
     *manager = made;
     return MOAT_OK;
 }
@@ -130,7 +130,7 @@ void moat_manager_destroy(struct moat_manager *manager) {
      * lie where this one did and be taken for it. */
     moat_managers_leave(manager);
     if (!survived && !moat_latched())
-        moat_books_give(manager, sizeof(*manager));
+        moat_frozen_give(manager);
 }
 
 enum moat_status moat_manager_default(struct moat_manager **manager) {

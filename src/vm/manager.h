@@ -6,6 +6,7 @@
 #define MOAT_VM_MANAGER_H
 
 #include "backend/backend.h"
+#include "region/frozen.h"
 #include "region/region.h"
 
 #include <moat/moat.h>
@@ -65,11 +66,13 @@ struct moat_recount {
 struct moat_watcher;
 
 struct moat_manager {
-    _Atomic uint64_t link;                /* of the books */
-    _Atomic(struct moat_watcher *) watch; /* of memory pressure; NULL: none */
+    /* Set by moat_manager_create, and read-only from then on: frozen.h. */
     struct moat_options options;
     const struct moat_backend_ops *backend;
     bool markers;
+
+    /* What changes. */
+    _Alignas(MOAT_PAGE) _Atomic(struct moat_watcher *) watch; /* of memory pressure; NULL: none */
     struct moat_waits waits;
     _Atomic uint32_t runtime; /* enum moat_runtime_state */
     _Atomic uint64_t charged; /* bytes of the quota: quota.h */
@@ -77,6 +80,8 @@ struct moat_manager {
     struct moat_recount recount;
     struct moat_counters shards[MOAT_MANAGER_SHARDS];
 };
+
+_Static_assert(sizeof(struct moat_manager) <= MOAT_FROZEN_SIZE, "its pages hold it");
 
 /* The counters of this processor. */
 struct moat_counters *moat_manager_counters(struct moat_manager *manager);

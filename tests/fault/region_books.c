@@ -99,3 +99,30 @@ Test(region_books, without_chance_nothing_starts) {
     inject_clear();
     use();
 }
+
+Test(region_books, options_that_cannot_be_protected_are_counted_and_given_back) {
+    struct moat_manager *manager, *next;
+    use();
+    uint64_t before = moat_books_unsealed();
+    inject_only(INJECT_MPROTECT, PROT_READ);
+    inject_fail_from(INJECT_MPROTECT, 1, ENOMEM);
+    cr_assert_eq(moat_manager_create(NULL, &manager), MOAT_OK);
+    cr_assert_eq(moat_books_unsealed(), before + 1);
+    inject_clear();
+    moat_manager_destroy(manager);
+    cr_assert_eq(moat_manager_create(NULL, &next), MOAT_OK);
+    cr_assert_eq(next, manager);
+}
+
+/* At the limit of mappings, for instance: a little memory is lost, and the next manager is another
+ * one. */
+Test(region_books, options_that_cannot_be_given_back_stay) {
+    struct moat_manager *manager, *next;
+    cr_assert_eq(moat_manager_create(NULL, &manager), MOAT_OK);
+    inject_only(INJECT_MPROTECT, PROT_READ | PROT_WRITE);
+    inject_fail_from(INJECT_MPROTECT, 1, ENOMEM);
+    moat_manager_destroy(manager);
+    inject_clear();
+    cr_assert_eq(moat_manager_create(NULL, &next), MOAT_OK);
+    cr_assert_neq(next, manager);
+}
