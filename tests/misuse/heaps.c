@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * heaps: frees of what is no live block: another heap's, freed before, inside a block, no block at
+ * all. The block that was meant lives on.
+ */
+#define _GNU_SOURCE
+#include "support/misused.h"
+
+#include <moat/heap.h>
+
+#include <string.h>
+#include <sys/mman.h>
+
+#define CALL "heap free"
+
+enum { HEAPS = NATIVE | COM };
+
+/* The region that a block lies in, and its size. */
+static void about_block(struct expected *expected, const void *block, unsigned facts) {
+    struct moat_page_info info;
+    must(moat_query(block, &info) == MOAT_OK, "query");
+    size_t size = (size_t)((char *)info.base + info.size - (char *)info.allocation_base);
+    about(expected, facts, info.allocation_base, size);
+}
+
+static uint32_t freed_before(const struct face *face, struct expected *expected) {
+    unsigned char *block = face->heap_alloc(100), *neighbour = face->heap_alloc(100);
+    must(face->heap_free(block) == 0, "free");
+    expect(expected, MOAT_FOUND_ALREADY_FREED, NOT_OURS, CALL, block, NO_SIZE);
+    about_block(expected, block, RESERVED);
+    say(expected, "the block of 112 bytes at %#lx is free; a block is freed once", number(block));
+    memset(neighbour, 1, 100);
+    return face->heap_free(block);
+}
+
+static uint32_t large_freed_before(const struct face *face, struct expected *expected) {
+    unsigned char *block = face->heap_alloc(100000);
+    expect(expected, MOAT_FOUND_ALREADY_FREED, NOT_OURS, CALL, block, NO_SIZE);
+    about_block(expected, block, RESERVED | RELEASED);
+    must(face->heap_free(block) == 0, "free");
+    say(expected,
+        "the region of %zu bytes at %#lx, which held it, was released #.# s ago by thread #; a "
+        "block is freed once",
+        expected->length, number(expected->base));
+    return face->heap_free(block);
+}
+
+static uint32_t inside(const struct face *face, struct expected *expected) {
+    unsigned char *block = face->heap_alloc(100);
+    expect(expected, MOAT_FOUND_INTERIOR, NOT_OURS, CALL, block + 16, NO_SIZE);
+    about_block(expected, block, RESERVED);
+    say(expected, "16 bytes into the block of 112 bytes at %#lx; a block is freed by its start",
+        number(block));
+    uint32_t code = face->heap_free(block + 16);
+    memset(block, 1, 100);
+    return code;
+}
+
+static uint32_t inside_a_large_one(const struct face *face, struct expected *expected) {
+    unsigned char *block = face->heap_alloc(100000);
+    expect(expected, MOAT_FOUND_INTERIOR, NOT_OURS, CALL, block + 50000, NO_SIZE);
+    about_block(expected, block, RESERVED);
+    say(expected,
+        "50000 bytes into the block of 100000 bytes at %#lx; a block is freed by its start",
+        number(block));
+    uint32_t code = face->heap_free(block + 50000);
+    memset(block, 1, 100000);
+    return code;
+}
+
+static uint32_t before_a_large_one(const struct face *face, struct expected *expected) {
+    unsigned char *block = face->heap_alloc(100000);
+    expect(expected, MOAT_FOUND_FOREIGN, NOT_OURS, CALL, block - 16, NO_SIZE);
+    about_block(expected, block, RESERVED);
+    say(expected, "in memory of this heap where no block is; pass what was allocated");
+    return face->heap_free(block - 16);
+}
+
+static uint32_t of_another_heap(const struct face *face, struct expected *expected) {
+    struct moat_heap *stranger;
+    void *block;
+    must(moat_heap_create(face->manager, 0, &stranger) == MOAT_OK, "heap");
+    must(moat_heap_alloc(stranger, 100, &block) == MOAT_OK, "alloc");
+    expect(expected, MOAT_FOUND_OTHER_HEAP, NOT_OURS, CALL, block, NO_SIZE);
+    about_block(expected, block, RESERVED);
+    say(expected, "in memory of another heap; a block is freed in its own heap");
+    uint32_t code = face->heap_free(block);
+    must(moat_heap_free(stranger, block) == MOAT_OK, "its own heap");
+    return code;
+}
+
+static uint32_t a_region(const struct face *face, struct expected *expected) {
+    unsigned char *base = region(face, GRANULE);
+    expect(expected, MOAT_FOUND_FOREIGN, NOT_OURS, CALL, base, NO_SIZE);
+    about(expected, RESERVED, base, GRANULE);
+    say(expected, "in the region of 65536 bytes at %#lx, which is no heap's; a region is released",
+        number(base));
+    return face->heap_free(base);
+}
+
+static uint32_t own_stack(const struct face *face, struct expected *expected) {
+    char local = 0;
+    region(face, GRANULE);
+    expect(expected, MOAT_FOUND_OWN_STACK, NOT_OURS, CALL, &local, NO_SIZE);
+    say(expected, "on the stack of the thread that calls; that goes when the thread ends");
+    return face->heap_free(&local);
+}
+
+static uint32_t foreign(const struct face *face, struct expected *expected) {
+    void *map = mmap(NULL, GRANULE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    must(map != MAP_FAILED, "mmap");
+    region(face, GRANULE);
+    expect(expected, MOAT_FOUND_FOREIGN, NOT_OURS, CALL, map, NO_SIZE);
+    say(expected, "in no region: that is memory that somebody else mapped, as a heap, a stack or "
+                  "static data (---); pass what was reserved");
+    return face->heap_free(map);
+}
+
+int main(void) {
+    static struct deed deeds[] = {
+        DEED(freed_before, HEAPS),
+        DEED(large_freed_before, HEAPS),
+        DEED(inside, HEAPS),
+        DEED(inside_a_large_one, HEAPS),
+        DEED(before_a_large_one, HEAPS),
+        DEED(of_another_heap, HEAPS),
+        DEED(a_region, HEAPS),
+        {"own_stack_of_a_thread", HEAPS, own_stack, true},
+        DEED(own_stack, HEAPS),
+        DEED(foreign, HEAPS),
+    };
+    return play(deeds, sizeof deeds / sizeof deeds[0]);
+}
