@@ -12,6 +12,7 @@
 #include "os/os.h"
 #include "region/arenas.h"
 #include "region/lock.h"
+#include "region/pages.h"
 #include "region/registry.h"
 
 /* A record that lives, and what of its life word is the dead's. */
@@ -70,14 +71,31 @@ static void give_up(const struct case_of *of, uint32_t bits) {
         moat_life_wake(&of->ref.region->life);
 }
 
+/* Whether memory of ours with these rights, and no other, is mapped in all of [start, end). */
+static bool is_mapped(uintptr_t start, uintptr_t end, unsigned access) {
+    struct moat_os_mapping mapping;
+
+    for (uintptr_t at = start; at < end; at = mapping.end)
+        if (moat_os_query(at, &mapping) || !mapping.mapped || mapping.file || mapping.shared ||
+            mapping.access != access)
+            return false;
+    return true;
+}
+
 /* The mapping of a region that stood alone and was being unmapped: whether it is still there. The
  * addresses may have gone to somebody else since, who then has to have asked for just such memory,
- * of just that extent, in the moment between two instructions. */
+ * with just such rights, in the moment between two instructions. */
 static bool still_mapped(const struct moat_space *space) {
-    struct moat_os_mapping mapping;
-    return !moat_os_query(space->start, &mapping) && mapping.mapped && !mapping.file &&
-           !mapping.shared && mapping.access == MOAT_OS_NONE && mapping.start <= space->start &&
-           mapping.end >= space->end;
+    if (!is_mapped(space->start, space->usable_start, MOAT_OS_NONE) ||
+        !is_mapped(space->usable_end, space->end, MOAT_OS_NONE))
+        return false;
+    for (uintptr_t at = space->usable_start; at < space->usable_end;) {
+        struct moat_run run = moat_pages_run(space, at, space->usable_end);
+        if (!is_mapped(run.start, run.end, moat_page_access(run.state, run.open)))
+            return false;
+        at = run.end;
+    }
+    return true;
 }
 
 /* Carry a release to its end. False: the kernel does not let pages trap. */
