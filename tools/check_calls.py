@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Which system calls may be made: those that SYSCALLS.md lists, and it lists no others.
+
+Every function of the C library that a source file calls is either known to stay in the process, or
+stands here with the system calls that it makes. A new one has to be put in its place."""
+
+import re
+
+import check_common
+
+PUBLISHED = "SYSCALLS.md"
+ROW = re.compile(r"^\| (`[^|]*)\|")
+NAME = re.compile(r"`([a-z0-9_]+)`")
+CALL = re.compile(r"\b([a-z][a-z0-9_]*)\s*\(")
+NUMBER = re.compile(r"\bSYS_([a-z0-9_]+)\b(?!.*\bdefine\b)")
+COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)
+TEXT = re.compile(r'"(?:[^"\\\n]|\\.)*"')
+OWN = re.compile(r"^[a-z_][^\n;{}=]*?\b(\w+)\([^;{}]*\)\s*\{", re.M)
+MACRO = re.compile(r"^\s*#\s*define\s+(\w+)\(", re.M)
+POINTER = re.compile(r"\(\s*\*\s*(?:_Atomic\s+)?(\w+)\s*\)\s*\(")
+
+# What functions of libc ask of the kernel.
+MAKES = {
+    "clock_gettime": ["clock_gettime"],
+    "close": ["close"],
+    "eventfd": ["eventfd2"],
+    "fstat": ["newfstatat", "fstat"],
+    "getpid": ["getpid"],
+    "getrlimit": ["prlimit64"],
+    "gettid": ["gettid"],
+    "ioctl": ["ioctl"],
+    "lseek": ["lseek"],
+    "madvise": ["madvise"],
+    "memfd_create": ["memfd_create"],
+    "mlock": ["mlock"],
+    "mmap": ["mmap"],
+    "mprotect": ["mprotect"],
+    "munlock": ["munlock"],
+    "munmap": ["munmap"],
+    "open": ["openat", "open"],
+    "poll": ["poll"],
+    "pread": ["pread64"],
+    "process_vm_readv": ["process_vm_readv"],
+    "pthread_create": ["clone3", "clone"],
+    "pthread_join": ["futex"],
+    "pthread_setname_np": ["prctl"],
+    "pthread_sigmask": ["rt_sigprocmask"],
+    "pwrite": ["pwrite64"],
+    "read": ["read"],
+    "sched_getaffinity": ["sched_getaffinity"],
+    "sigaction": ["rt_sigaction"],
+    "sigpending": ["rt_sigpending"],
+    "sigtimedwait": ["rt_sigtimedwait"],
+    "sysconf": ["sched_getaffinity", "openat", "read"],
+    "sysinfo": ["sysinfo"],
+    "write": ["write"],
+}
+# Those that libc makes with a list of its own.
+LIBC = {
+    "abort", "dlclose", "dlerror", "dlopen", "dlsym", "free", "getenv", "malloc",
+}
+# Those that make none; sched_getcpu reads what the kernel has left in memory.
+STAY = {
+    "atomic_compare_exchange_strong_explicit", "atomic_compare_exchange_weak_explicit",
+    "atomic_exchange_explicit", "atomic_fetch_add_explicit", "atomic_fetch_and_explicit",
+    "atomic_fetch_or_explicit", "atomic_fetch_sub_explicit", "atomic_flag_clear_explicit",
+    "atomic_init", "atomic_load_explicit", "atomic_signal_fence", "atomic_store_explicit",
+    "atomic_thread_fence",
+    "getauxval", "memchr", "memcmp", "memcpy", "memmove", "memset", "offsetof",
+    "pthread_atfork", "pthread_attr_destroy", "pthread_attr_init", "pthread_attr_setstacksize",
+    "pthread_detach", "pthread_key_create", "pthread_once", "pthread_self",
+    "pthread_setspecific", "sched_getcpu", "sigaddset", "sigdelset", "sigemptyset", "sigfillset",
+    "sigismember", "strchr", "strcmp", "strcpy", "strlen", "strncmp", "strrchr", "strstr",
+    "syscall", "va_arg", "va_copy", "va_end", "va_start",
+}
+WORDS = {
+    "alignas", "bool", "defined", "for", "if", "int", "return", "sizeof", "switch", "tls_model",
+    "void", "while",
+}
+
+
+def published(text):
+    """The calls of the first table, which are Moat's own, and all others."""
+    own, others = set(), set()
+    calls = None
+    for line in text.splitlines():
+        if line.startswith("## "):
+            calls = own if calls is None else others
+        if row := ROW.match(line):
+            (others if calls is None else calls).update(NAME.findall(row[1]))
+    return own, others
+
+
+def made_by(text):
+    """(line, function or number, calls) for all that a source file asks of the kernel."""
+    plain = COMMENT.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
+    plain = TEXT.sub(lambda found: '"' + " " * (len(found[0]) - 2) + '"', plain)
+    own = set(OWN.findall(plain)) | set(MACRO.findall(plain)) | set(POINTER.findall(plain))
+    for number, line in enumerate(plain.splitlines(), 1):
+        if re.match(r"\s*#", line):
+            continue
+        for name in CALL.findall(line):
+            if name not in own and not name.startswith(("moat_", "__builtin")):
+                yield number, name, MAKES.get(name)
+        for name in NUMBER.findall(line):
+            yield number, "SYS_" + name, [name]
+
+
+def check(files):
+    findings = []
+    own, others = published(files[PUBLISHED])
+    used = set()
+    for path, text in files.items():
+        if not path.endswith(".c") or not path.startswith(("src/os/", "src/backend/")):
+            continue
+        for line, name, calls in made_by(text):
+            if calls is None and name not in STAY | LIBC | WORDS:
+                findings.append((path, line, f"{name}: what does it ask of the kernel? Put it in "
+                                 "its place in tools/check_calls.py"))
+            for call in calls or []:
+                used.add(call)
+                if call not in own | others:
+                    findings.append((path, line, f"{name} makes {call}, which {PUBLISHED} lacks"))
+    for call in sorted(own - used):
+        findings.append((PUBLISHED, 1, f"{call} is listed, and no source makes it"))
+    return findings
+
+
+LIST = "## Own\n| `read`, `mseal` (462) | needed |\n## libc\n| `brk` | start |\n"
+CLEAN = {
+    PUBLISHED: LIST,
+    "src/os/a.c": "/* open( */\nstatic int f(void) {\n    return read(syscall(SYS_mseal));\n}\n",
+}
+PLANTED = [
+    ("which SYSCALLS.md lacks", {"src/os/p.c": "int a = ioctl(1);\n"}),
+    ("which SYSCALLS.md lacks", {"src/os/p.c": "int a = syscall(SYS_ioctl);\n"}),
+    ("what does it ask", {"src/backend/p.c": "int a = reboot(1);\n"}),
+    ("is listed, and no source", {PUBLISHED: LIST.replace("`read`", "`read`, `ioctl`")}),
+]
+
+if __name__ == "__main__":
+    FILES = check_common.read_files("*.c", folders=("src",))
+    FILES[PUBLISHED] = (check_common.ROOT / PUBLISHED).read_text()
+    check_common.main(check, FILES, CLEAN, PLANTED)
