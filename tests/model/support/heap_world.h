@@ -61,6 +61,11 @@ struct moat_counters *moat_manager_counters(struct moat_manager *of) {
     return &counters;
 }
 
+enum moat_status moat_heap_refuse(const struct moat_heap *of, const void *block) {
+    (void)of, (void)block;
+    return MOAT_NOT_OURS;
+}
+
 void moat_rests_make(struct moat_span *span) {
     (void)span;
 }
