@@ -143,7 +143,8 @@ MOAT_API MOAT_CHECKED enum moat_status moat_fault_handler_install(
 /*
  * Restore the handler that was there before.
  *
- * If another handler has been installed over Moat's, that one stays, and Moat's remains beneath it
+ * It stays if the fault reporter, below, wants it, and tells nobody of guards any more. If
+ * another handler has been installed over Moat's, that one stays, and Moat's remains beneath it
  * and passes everything on. A callback that runs in another thread at this moment runs to its end.
  *
  * Returns   MOAT_OK
@@ -153,6 +154,62 @@ MOAT_API MOAT_CHECKED enum moat_status moat_fault_handler_install(
  * Since     0.2
  */
 MOAT_API MOAT_CHECKED enum moat_status moat_fault_handler_remove(void);
+
+/*
+ * Report accesses that trap: one block of text (<moat/report.h>, MOAT_FOUND_TRAP) that says what
+ * was tried, by which code, in which region and page (<moat/describe.h>), who reserved that, who
+ * gave it back and when.
+ *
+ *   manager   whose options say where to, for what concerns no live region; of several that are
+ *             given one after the other the first one counts, until it is destroyed. NULL: standard
+ *             error. What concerns a live region is told where the options of its manager say
+ *
+ * The same as the option faults=report of a manager. Handles SIGSEGV as moat_fault_handler_install
+ * does, with which it can be combined in any order: what a guard, or a page that allows the access
+ * by now, explains is not reported. Installed already, it stays where it is. After the report the
+ * signal goes on to the handler that was there before, so that
+ * core dumps and crash reporters of others work as they did.
+ *
+ * Not reported are accesses that have nothing to do with regions, as of null pointers or by stacks
+ * that ran over, and a second try of the same access by the same thread. Where the alternate signal
+ * stack is used (sigaltstack), 8 KiB above what the kernel needs itself are enough.
+ *
+ * Returns   MOAT_OK
+ *           MOAT_TIMEOUT         another thread is installing or removing a handler at this moment
+ *           MOAT_NOT_SUPPORTED   as moat_fault_handler_install
+ * After a failure nothing has changed.
+ * Threads   any
+ * Since     0.3
+ */
+MOAT_API MOAT_CHECKED enum moat_status moat_fault_reporter_install(struct moat_manager *manager);
+
+/*
+ * Report no longer. The handler stays if moat_fault_handler_install wants it.
+ *
+ * Returns   MOAT_OK
+ *           MOAT_INVALID_ARGUMENT   it is not installed
+ *           MOAT_TIMEOUT            as above
+ * Threads   any
+ * Since     0.3
+ */
+MOAT_API MOAT_CHECKED enum moat_status moat_fault_reporter_remove(void);
+
+/*
+ * Report an access that trapped, for hosts with a handler of their own; after moat_fault_resolve
+ * answered false, where guards are used.
+ *
+ *   signal    the first argument of the handler
+ *   siginfo   the second one, a siginfo_t *
+ *   context   the third one, a ucontext_t *
+ *
+ * Nothing has to be installed. It goes where moat_fault_reporter_install says, or would.
+ *
+ * Returns   whether a report was made: see above for what is not reported, and report=off
+ * Threads   any, at once; async-signal-safe; keeps errno, last error and error text; takes no lock,
+ *           waits for nobody and allocates nothing
+ * Since     0.3
+ */
+MOAT_API bool moat_fault_report(int signal, const void *siginfo, const void *context);
 
 #ifdef __cplusplus
 }

@@ -177,6 +177,10 @@ static unsigned access_of(const ucontext_t *context) {
     return registers[REG_ERR] & WAS_WRITE ? MOAT_OS_WRITE : MOAT_OS_READ;
 }
 
+static uintptr_t code_of(const ucontext_t *context) {
+    return (uintptr_t)context->uc_mcontext.gregs[REG_RIP];
+}
+
 #elif defined(__aarch64__)
 
 /* The kernel appends records to the registers, each with a magic number and its size; one of them
@@ -213,11 +217,20 @@ static unsigned access_of(const ucontext_t *context) {
     return MOAT_OS_NONE;
 }
 
+static uintptr_t code_of(const ucontext_t *context) {
+    return (uintptr_t)context->uc_mcontext.pc;
+}
+
 #else
 
 static unsigned access_of(const ucontext_t *context) {
     (void)context;
     return MOAT_OS_NONE;
+}
+
+static uintptr_t code_of(const ucontext_t *context) {
+    (void)context;
+    return 0;
 }
 
 #endif
@@ -227,7 +240,11 @@ bool moat_os_fault_read(int signal, const void *info, const void *context,
     const siginfo_t *told = info;
     if (signal != SIGSEGV || (told->si_code != SEGV_MAPERR && told->si_code != SEGV_ACCERR))
         return false;
-    *fault = (struct moat_os_fault){(uintptr_t)told->si_addr, access_of(context)};
+    *fault = (struct moat_os_fault){
+        .address = (uintptr_t)told->si_addr,
+        .access = access_of(context),
+        .code = code_of(context),
+    };
     return true;
 }
 
@@ -238,6 +255,14 @@ static size_t place_on_top(const struct sigaction *current) {
            !((current->sa_flags & SA_SIGINFO) != 0 && current->sa_sigaction == handlers[at]))
         at++;
     return at;
+}
+
+bool moat_os_fault_on_top(void) {
+    struct sigaction current;
+    int saved = errno;
+    bool known = sigaction(SIGSEGV, NULL, &current) == 0;
+    errno = saved;
+    return known && place_on_top(&current) < PLACES;
 }
 
 int moat_os_fault_install(bool (*resolve)(const struct moat_os_fault *fault)) {

@@ -239,6 +239,7 @@ uint32_t moat_os_process(void);
 struct moat_os_fault {
     uintptr_t address;
     unsigned access; /* one of MOAT_OS_*; MOAT_OS_NONE: the machine does not tell what was tried */
+    uintptr_t code;  /* of the instruction; 0: the machine does not tell */
 };
 
 /* Read what the handler of a signal was given: its three arguments. False: not about access rights
@@ -247,11 +248,15 @@ bool moat_os_fault_read(int signal, const void *info, const void *context,
                         struct moat_os_fault *fault);
 
 /* Handle SIGSEGV before whoever does so now: faults for which `resolve` answers true are repeated,
- * all others are passed on. One caller at a time, install and remove in turn; these two keep state.
- * EBUSY: too often removed from beneath another handler. Removing restores the handler of before,
+ * all others are passed on. One caller at a time; these keep state. Installed again where another
+ * handler lies on top, it is both beneath that one and above, and asks twice. EBUSY: too often
+ * installed so, or removed from beneath another handler. Removing restores the handler of before,
  * or where another lies on top, passes everything on from then on. */
 int moat_os_fault_install(bool (*resolve)(const struct moat_os_fault *fault));
 int moat_os_fault_remove(void);
+
+/* Whether that handler is the first to hear of a fault. */
+bool moat_os_fault_on_top(void);
 
 /* Have the pages read as zero in a forked child. Splits mappings. */
 int moat_os_wipe_on_fork(void *start, size_t size);

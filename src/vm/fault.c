@@ -20,6 +20,7 @@
 #include "base/error_text.h"
 #include "region/clean.h"
 #include "region/pages.h"
+#include "vm/fault_report.h"
 #include "vm/manager.h"
 #include "vm/range.h"
 
@@ -47,6 +48,9 @@ static _Atomic uint32_t number;
 static _Atomic(void (*)(const struct moat_fault *, void *)) callback;
 static _Atomic(void *) callback_context;
 static _Atomic uint32_t changing; /* the process whose thread changes it; another one is a parent */
+
+static _Atomic bool reporting; /* violations are told */
+static bool hooked;            /* the os layer asks; for who may change it alone */
 
 static _Atomic uint32_t pages_opened; /* of the process, to tell races from loops */
 
@@ -203,8 +207,12 @@ static bool resolve(const struct moat_os_fault *found) {
     struct moat_fault fault;
     struct listener listener;
 
-    if (!find_listener(&listener) || !moat_fault_judge(found, &fault))
+    if (!find_listener(&listener) || !moat_fault_judge(found, &fault)) {
+        /* relaxed: a word that stands for itself. */
+        if (atomic_load_explicit(&reporting, memory_order_relaxed))
+            (void)moat_fault_tell(found);
         return false;
+    }
     if (fault.kind && listener.callback) {
         moat_error_save(&errors);
         listener.callback(&fault, listener.context);
@@ -239,10 +247,33 @@ bool moat_fault_handled(void) {
     return atomic_load_explicit(&number, memory_order_acquire) & 1;
 }
 
+/* Be asked of every fault before anybody else is. */
+static bool hook(void) {
+    if (hooked && moat_os_fault_on_top())
+        return true;
+    if (moat_os_fault_install(resolve))
+        return false;
+    hooked = true;
+    return true;
+}
+
+/* Be asked no longer, if nobody needs that. */
+static void unhook(void) {
+    /* relaxed: changed by who may change it alone. */
+    if (installed() || atomic_load_explicit(&reporting, memory_order_relaxed))
+        return;
+    /* What is refused here leaves the handler where it is, and it passes everything on. */
+    (void)moat_os_fault_remove();
+    hooked = false;
+}
+
 static void next_number(void) {
     /* R(told) */
     atomic_fetch_add_explicit(&number, 1, memory_order_release);
 }
+
+static const char no_place[] =
+    "SIGSEGV cannot be handled, or handlers of others lie on top of each of ours";
 
 enum moat_status moat_fault_handler_install(void (*told)(const struct moat_fault *fault,
                                                          void *context),
@@ -256,12 +287,10 @@ enum moat_status moat_fault_handler_install(void (*told)(const struct moat_fault
     /* R(retold) */
     atomic_store_explicit(&callback_context, context, memory_order_release);
     next_number();
-    if (!moat_os_fault_install(resolve))
+    if (hook())
         return end_change(MOAT_OK, NULL);
     next_number();
-    return end_change(
-        MOAT_NOT_SUPPORTED,
-        "SIGSEGV cannot be handled, or handlers of others lie on top of each of ours");
+    return end_change(MOAT_NOT_SUPPORTED, no_place);
 }
 
 enum moat_status moat_fault_handler_remove(void) {
@@ -270,7 +299,29 @@ enum moat_status moat_fault_handler_remove(void) {
     if (!installed())
         return end_change(MOAT_INVALID_ARGUMENT, "it is not installed");
     next_number();
-    /* What is refused here leaves the handler where it is, and it passes everything on. */
-    (void)moat_os_fault_remove();
+    unhook();
+    return end_change(MOAT_OK, NULL);
+}
+
+enum moat_status moat_fault_reporter_install(struct moat_manager *manager) {
+    if (!begin_change())
+        return moat_fail(MOAT_TIMEOUT, "fault reporter", 0, "another thread is changing it");
+    /* relaxed: changed by who may change it alone. */
+    if (!atomic_load_explicit(&reporting, memory_order_relaxed) && !hook())
+        return end_change(MOAT_NOT_SUPPORTED, no_place);
+    if (manager)
+        moat_fault_tell_through(manager);
+    /* relaxed: a word that stands for itself. */
+    atomic_store_explicit(&reporting, true, memory_order_relaxed);
+    return end_change(MOAT_OK, NULL);
+}
+
+enum moat_status moat_fault_reporter_remove(void) {
+    if (!begin_change())
+        return moat_fail(MOAT_TIMEOUT, "fault reporter", 0, "another thread is changing it");
+    /* relaxed: changed by who may change it alone. */
+    if (!atomic_exchange_explicit(&reporting, false, memory_order_relaxed))
+        return end_change(MOAT_INVALID_ARGUMENT, "it is not installed");
+    unhook();
     return end_change(MOAT_OK, NULL);
 }

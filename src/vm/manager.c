@@ -15,11 +15,13 @@
 #include "region/powers.h"
 #include "vm/adopt.h"
 #include "vm/deny.h"
+#include "vm/fault_report.h"
 #include "vm/fork.h"
 #include "vm/leaks.h"
 #include "vm/range.h"
 #include "vm/reserve.h"
 
+#include <moat/fault.h>
 #include <moat/lock.h>
 #include <moat/pressure.h>
 
@@ -64,6 +66,22 @@ static enum moat_status choose_powers(struct moat_manager *manager) {
     return manager->backend ? MOAT_OK : MOAT_NOT_SUPPORTED;
 }
 
+/* As the options have it. Waits out others who install or remove handlers at this moment. */
+static enum moat_status report_faults(struct moat_manager *manager) {
+    static const uint32_t nothing;
+    enum moat_status status = MOAT_OK;
+
+    if (manager->options.faults != MOAT_FAULTS_REPORT)
+        return MOAT_OK;
+    for (unsigned tries = 0; tries < 1000; tries++) {
+        status = moat_fault_reporter_install(manager);
+        if (status != MOAT_TIMEOUT)
+            break;
+        (void)moat_os_wait(&nothing, 0, moat_os_clock() + NS_PER_MS);
+    }
+    return status;
+}
+
 enum moat_status moat_manager_create(const struct moat_options *options,
                                      struct moat_manager **manager) {
     struct moat_options chosen;
@@ -88,6 +106,8 @@ enum moat_status moat_manager_create(const struct moat_options *options,
         moat_error_set("no memory for the books of a manager");
         status = MOAT_NO_MEMORY;
     }
+    if (!status && (status = report_faults(made)) != MOAT_OK)
+        moat_managers_leave(made);
     if (status) {
         moat_frozen_give(made);
         return status;
@@ -129,6 +149,7 @@ void moat_manager_destroy(struct moat_manager *manager) {
     /* A region that is not taken back keeps its pages and its owner: no later manager may come to
      * lie where this one did and be taken for it. */
     moat_managers_leave(manager);
+    moat_fault_tell_no_longer(manager);
     if (!survived && !moat_latched())
         moat_frozen_give(manager);
 }

@@ -60,7 +60,7 @@ void about_to_touch(const unsigned char *target) {
     report(target);
 }
 
-static void touch_byte(unsigned char *target, enum touch touch) {
+void touch_byte(unsigned char *target, enum touch touch) {
     volatile unsigned char *byte = target;
     void (*function)(void);
     switch (touch) {

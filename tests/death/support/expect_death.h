@@ -38,6 +38,9 @@ int end_expectations(void);
  * counts. */
 void about_to_touch(const unsigned char *target);
 
+/* The final touch, for scenes that do more. */
+void touch_byte(unsigned char *target, enum touch touch);
+
 /* For scenes: a call that must succeed, else the child ends and the expectation has failed. */
 void must(bool holds, const char *what);
 unsigned char *must_reserve(struct moat_manager *manager, size_t size, bool commit);
