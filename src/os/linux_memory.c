@@ -97,7 +97,7 @@ static void add_legacy(const char *directory, bool above, struct moat_load *load
         moat_load_add(load, MOAT_MEMORY_CGROUP, limit, used);
 }
 
-static void add_groups(const char *root, struct moat_load *load) {
+void moat_linux_groups(const char *root, struct moat_load *load) {
     struct moat_linux_cgroup cgroup;
     bool above = false;
 
@@ -140,7 +140,7 @@ static void add_machine(const char *root, struct moat_load *load) {
 void moat_linux_memory(const char *root, struct moat_load *load) {
     moat_load_init(load);
     add_machine(root, load);
-    add_groups(root, load);
+    moat_linux_groups(root, load);
 }
 
 int moat_os_memory(struct moat_load *load) {

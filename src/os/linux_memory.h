@@ -59,6 +59,9 @@ bool moat_linux_cgroup_find(const char *root, bool unified, struct moat_linux_cg
 /* The levels below a root; see moat_os_memory. */
 void moat_linux_memory(const char *root, struct moat_load *load);
 
+/* Of those, the control groups. */
+void moat_linux_groups(const char *root, struct moat_load *load);
+
 /* Decode base64. The number of bytes, or SIZE_MAX when it is none or too long. */
 size_t moat_linux_base64(const char *text, unsigned char *bytes, size_t size);
 

@@ -63,6 +63,14 @@ static bool try_markers(unsigned char *filled, unsigned char *closed) {
     return marker_works(closed);
 }
 
+/* Whether memory is locked from birth (mlockall(MCL_FUTURE)): a page that takes no marker takes one
+ * once it is unlocked. */
+static bool born_locked(unsigned char *page) {
+    return moat_os_guard_install(page, MOAT_LINUX_PAGE) == EINVAL &&
+           moat_os_unlock(page, MOAT_LINUX_PAGE) == 0 &&
+           moat_os_guard_install(page, MOAT_LINUX_PAGE) == 0;
+}
+
 static bool try_discard(unsigned char *page) {
     return fill(page) && moat_os_discard(page, MOAT_LINUX_PAGE) == 0 && is_zero(page);
 }
@@ -121,6 +129,8 @@ void moat_os_probe(struct moat_os_powers *powers) {
         }
         if (moat_os_protect(first, MOAT_LINUX_PAGE, access) == 0)
             powers->guard_markers = try_markers(first, closed);
+        if (!powers->guard_markers)
+            powers->born_locked = born_locked(first);
         (void)moat_os_unreserve(base, 3 * MOAT_LINUX_PAGE);
     }
     errno = saved;

@@ -23,6 +23,7 @@ enum { MOAT_OS_NONE = 0, MOAT_OS_READ = 1, MOAT_OS_WRITE = 2, MOAT_OS_EXECUTE = 
 /* What this kernel and process can do, found by trying. */
 struct moat_os_powers {
     bool guard_markers;     /* MADV_GUARD_INSTALL is accepted on private memory, and traps */
+    bool born_locked;       /* ... it would be, but memory is locked from birth */
     bool discard_zeroes;    /* MADV_DONTNEED really gives zero pages back */
     bool map_query;         /* PROCMAP_QUERY answers */
     bool seal;              /* mseal is known */
@@ -153,6 +154,31 @@ size_t moat_os_symbol(uintptr_t address, char *text, size_t size);
 
 /* Number of mappings of this process right now; 0 if unknown. For error texts: reads /proc. */
 uint64_t moat_os_map_count(void);
+
+/* Bytes that are counted against a limit. */
+struct moat_os_limit {
+    uint64_t used;
+    uint64_t max; /* UINT64_MAX: there is none, or it is not known */
+};
+
+/* Limits behind an ENOMEM, besides the number of mappings. */
+struct moat_os_limits {
+    struct moat_os_limit address_space; /* RLIMIT_AS */
+    struct moat_os_limit data;          /* RLIMIT_DATA */
+    struct moat_os_limit locked;        /* RLIMIT_MEMLOCK; does not bind the privileged */
+    struct moat_os_limit commit;        /* of the machine, where vm.overcommit_memory is 2 */
+    struct moat_os_limit group;         /* of the control group that leaves least */
+    struct moat_os_limit at_once;       /* what one call may ask for, where it is 0; `used` is 0 */
+};
+
+/* Read them. For failures: reads a dozen files. */
+void moat_os_limits(struct moat_os_limits *limits);
+
+/* vm.max_map_count, as it is now. */
+uint64_t moat_os_map_limit(void);
+
+/* What RLIMIT_AS leaves, in bytes; UINT64_MAX: there is no such limit. */
+uint64_t moat_os_address_room(void);
 
 /* Fill `bytes` from the kernel's generator. EIO when it has none to give. */
 int moat_os_entropy(void *bytes, size_t size);

@@ -4,6 +4,8 @@
 
 #include "base/check.h"
 #include "os/os.h"
+#include "region/powers.h"
+#include "region/spare.h"
 #include "region/trap.h"
 
 #include <errno.h>
@@ -45,7 +47,9 @@ static void check_poison(const struct grant *grant, const struct moat_run *run) 
 static int grant_retained(const struct grant *grant, const struct moat_run *run) {
     size_t size = run->end - run->start;
     int error = moat_os_protect(at(run->start), size, READ_WRITE);
-    if (!error && grant->space->markers) /* a refused rung may have marked a part of them */
+    /* A rung that was refused may have marked a part of them, and so may the last resort of an undo
+     * where markers are not used. */
+    if (!error && moat_powers()->guard_markers && !grant->space->backend->accessible)
         error = moat_os_guard_remove(at(run->start), size);
     if (error)
         return error;
@@ -101,7 +105,8 @@ static void undo_run(const struct grant *grant, const struct moat_run *run) {
         error = moat_trap_again(grant->space, run, &rights_remain);
         state = moat_page_code_on_record(state);
     }
-    if (!error && rights_remain && set_access(run, granted, before)) {
+    if (!error && rights_remain && granted != before &&
+        moat_spare_protect(at(run->start), run->end - run->start, before)) {
         (void)moat_trap_follow(grant->space, run->start, run->end, granted, state);
         error = run->state & MOAT_PAGE_COMMITTED;
     }

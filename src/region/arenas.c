@@ -24,6 +24,9 @@
 #define ARENA_SIZE_MAX   ((size_t)64 << 30)
 #define ARENA_SIZE_MIN   ((size_t)16 << 20)
 
+/* Under RLIMIT_AS an arena takes one part in so many of what is left: the host needs some too. */
+#define ARENA_SHARE 4
+
 enum presence { HERE, MOVING, AWAY };
 
 static _Atomic(struct moat_space *) lists[MOAT_SPACE_KINDS][MOAT_ARENAS_MAX];
@@ -189,12 +192,18 @@ static struct moat_space *make(unsigned kind, size_t number, size_t size) {
 /* Have a new arena under the first number that nobody has, the larger the more are here. */
 static bool add_new(unsigned kind, size_t number, size_t here, size_t need) {
     size_t size = here < 6 ? ARENA_SIZE_FIRST << here : ARENA_SIZE_MAX;
+    size_t first = size;
+    uint64_t room = moat_os_address_room() / ARENA_SHARE;
     struct moat_space *arena = NULL;
 
+    while (size > room)
+        size /= 2;
     while (!arena && size >= ARENA_SIZE_MIN && size / 2 >= need) {
         arena = make(kind, number, size);
         size /= 2;
     }
+    if (first == ARENA_SIZE_FIRST && (!arena || size_of(arena) < first))
+        moat_powers_lack(arena ? MOAT_LACKS_ARENA : MOAT_LACKS_ROOM);
     if (!arena)
         return false;
     struct moat_space *none = NULL;

@@ -6,6 +6,7 @@
 #include "os/os.h"
 #include "region/books.h"
 #include "region/pages.h"
+#include "region/spare.h"
 #include "region/trap.h"
 
 #include <errno.h>
@@ -128,7 +129,11 @@ void moat_parts_add(struct moat_space *to, const struct moat_space *from) {
 }
 
 int moat_parts_sever(const struct moat_space *space) {
-    int error = moat_os_sever((void *)space->start, space->end - space->start);
+    struct moat_spare_use use = {0};
+    int error;
+    do
+        error = moat_os_sever((void *)space->start, space->end - space->start);
+    while (moat_spare_lend(error, &use));
     return error == EAGAIN ? ENOMEM : error;
 }
 

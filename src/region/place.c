@@ -7,6 +7,7 @@
 #include "region/books.h"
 #include "region/pages.h"
 #include "region/powers.h"
+#include "region/spare.h"
 #include "region/trap.h"
 
 #include <errno.h>
@@ -144,7 +145,7 @@ enum moat_status moat_place_anywhere(const struct moat_place_wish *wish, struct 
         return place_aligned(wish, place);
     if (!wish->alone && !wish->backend->accessible && wish->size <= MOAT_ARENA_REGION_MAX) {
         enum moat_status status = moat_arena_place(kind_of(wish), wish->size, place);
-        if (status != MOAT_NO_MEMORY)
+        if (status != MOAT_NO_MEMORY && status != MOAT_MAP_LIMIT)
             return status;
     }
     return place_alone(wish, place);
@@ -177,11 +178,15 @@ int moat_place_unmap(const struct moat_place *place) {
     /* relaxed: read in a forked child alone. */
     atomic_store_explicit(&space->leaving, true, memory_order_relaxed);
     if (space->backend->accessible)
-        error = moat_os_protect(start, size, MOAT_OS_READ | MOAT_OS_WRITE);
+        error = moat_spare_protect(start, size, MOAT_OS_READ | MOAT_OS_WRITE);
     if (space->backend->accessible && space->hidden)
         (void)moat_os_dump_include(start, size); /* refused, others miss them in a dump */
+    struct moat_spare_use use = {0};
     if (!error)
-        error = space->backend->take_back(start, size);
+        do /* mappings without rights merge, so that a part of one may have to be cut out */
+            error = space->backend->take_back(start, size);
+        while (moat_spare_lend(error, &use));
+    moat_spare_refill();
     return error;
 }
 

@@ -1,25 +1,59 @@
 /* SPDX-License-Identifier: MIT */
-/* powers: a result kept, and the one question that tells the limits apart. */
+/* powers: a result kept, and the question whether the mappings are used up. */
 #include "region/powers.h"
 
 #include "region/registry.h"
+#include "region/spare.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 
 /* A mapping call may need this many new mappings: it splits one into three. */
 #define MAPPINGS_PER_CALL 2
 
+static _Atomic unsigned shortage;
+
+void moat_powers_lack(unsigned what) {
+    /* relaxed: each bit stands for itself. */
+    if ((atomic_load_explicit(&shortage, memory_order_relaxed) & what) != what)
+        /* relaxed: as above. */
+        atomic_fetch_or_explicit(&shortage, what, memory_order_relaxed);
+}
+
+unsigned moat_powers_lacking(void) {
+    /* relaxed: as above. */
+    return atomic_load_explicit(&shortage, memory_order_relaxed);
+}
+
 void moat_powers_find(void) {
     moat_os_probe(&moat_registry_page.it.powers);
+    if (moat_powers()->born_locked)
+        moat_powers_lack(MOAT_LACKS_MARKERS);
 }
 
 const struct moat_os_powers *moat_powers(void) {
     return &moat_registry_page.it.powers;
 }
 
+bool moat_powers_at_map_limit(uint64_t *count, uint64_t *limit) {
+    static _Atomic uint64_t last; /* counting takes long where there are many */
+    enum moat_room room = moat_spare_room();
+
+    *limit = moat_os_map_limit();
+    /* relaxed: a number that was right once, and is so again at the limit. */
+    *count = atomic_load_explicit(&last, memory_order_relaxed);
+    if (room == MOAT_ROOM_NONE && *count + MAPPINGS_PER_CALL >= *limit)
+        return true;
+    *count = moat_os_map_count();
+    /* relaxed: as above. */
+    atomic_store_explicit(&last, *count, memory_order_relaxed);
+    return room != MOAT_ROOM_LEFT && *count + MAPPINGS_PER_CALL >= *limit;
+}
+
 enum moat_status moat_powers_refusal(int error, enum moat_status otherwise) {
+    uint64_t count, limit;
+
     if (error != ENOMEM)
         return MOAT_NO_MEMORY;
-    return moat_os_map_count() + MAPPINGS_PER_CALL >= moat_powers()->map_limit ? MOAT_MAP_LIMIT
-                                                                               : otherwise;
+    return moat_powers_at_map_limit(&count, &limit) ? MOAT_MAP_LIMIT : otherwise;
 }

@@ -21,4 +21,21 @@ const struct moat_os_powers *moat_powers(void);
  */
 enum moat_status moat_powers_refusal(int error, enum moat_status otherwise);
 
+/*
+ * Whether the kernel refuses to split mappings, as far as that can be told; how many there are, at
+ * least nearly, and may be. For failures only: counting reads a line a mapping.
+ */
+bool moat_powers_at_map_limit(uint64_t *count, uint64_t *limit);
+
+/* What Moat does with less than it would like, because a limit of the process leaves no more. */
+enum {
+    MOAT_LACKS_BOOKS = 1,   /* fewer regions than otherwise */
+    MOAT_LACKS_ARENA = 2,   /* smaller arenas */
+    MOAT_LACKS_ROOM = 4,    /* none that would do: regions stand alone */
+    MOAT_LACKS_SPARE = 8,   /* fewer mappings to let go, or none */
+    MOAT_LACKS_MARKERS = 16 /* memory is locked from birth, and takes none */
+};
+void moat_powers_lack(unsigned what);
+unsigned moat_powers_lacking(void);
+
 #endif

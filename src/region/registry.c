@@ -15,8 +15,10 @@
 #include "region/history.h"
 #include "region/powers.h"
 
-#define CAPACITY_MAX               (UINT32_C(1) << 23)
-#define CAPACITY_MIN               (UINT32_C(1) << 12)
+#define CAPACITY_MAX (UINT32_C(1) << 23)
+#define CAPACITY_MIN (UINT32_C(1) << 12)
+/* Under RLIMIT_AS the books set aside one part in so many of what is left. */
+#define BOOKS_SHARE                8
 #define TABLE_LINES_LOG2_FIRST     6u
 #define RECORDS_PER_STEP           UINT32_C(4096)
 #define BYTES_OF_PIECES_PER_RECORD ((size_t)128)
@@ -102,7 +104,7 @@ static bool reserve_parts(const size_t sizes[PARTS], struct moat_book books[PART
 }
 
 /* Set address space aside for `capacity` regions. */
-static bool reserve(struct moat_registry *of, uint32_t capacity) {
+static bool reserve(struct moat_registry *of, uint32_t capacity, uint64_t room) {
     /* Three regions a line at most before growth, so a third of the capacity, rounded up twice. */
     unsigned lines_max = log2_of(capacity) - 1;
     uint32_t nodes = capacity / 128;
@@ -119,8 +121,11 @@ static bool reserve(struct moat_registry *of, uint32_t capacity) {
         [ROOTS] = sizeof(struct roots),
     };
     struct moat_book books[PARTS];
+    size_t size = 0;
 
-    if (!reserve_parts(sizes, books))
+    for (size_t part = 0; part < PARTS; part++)
+        size += sizes[part];
+    if ((size > room && capacity > CAPACITY_MIN) || !reserve_parts(sizes, books))
         return false;
     for (size_t part = 0; part < PARTS; part++)
         if (moat_books_keep(&books[part]))
@@ -164,9 +169,12 @@ static bool set_up(struct moat_registry *of) {
 
     moat_powers_find();
     /* What an earlier try set aside is still there. */
-    while (!of->records && !reserve(of, capacity))
+    uint64_t room = moat_os_address_room() / BOOKS_SHARE;
+    while (!of->records && !reserve(of, capacity, room))
         if ((capacity /= 2) < CAPACITY_MIN)
             return false;
+    if (of->capacity < CAPACITY_MAX)
+        moat_powers_lack(MOAT_LACKS_BOOKS);
     if (!open_parts(of, &array) || moat_os_entropy(seed, sizeof(seed)))
         return false;
     moat_region_table_init(of->table, seed, array, TABLE_LINES_LOG2_FIRST);

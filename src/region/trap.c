@@ -4,6 +4,9 @@
 
 #include "os/os.h"
 #include "region/powers.h"
+#include "region/spare.h"
+
+#include <errno.h>
 
 static void *at(uintptr_t address) {
     return (void *)address;
@@ -85,7 +88,7 @@ static uint8_t unmarked(const struct moat_run *run) {
  * before the pages are used again. So are pages of an open block: they carry no marker, and called
  * dirty they are not given rights before somebody commits them. */
 static int protect(struct moat_space *space, const struct moat_run *run) {
-    int error = moat_os_protect(at(run->start), length(run), MOAT_OS_NONE);
+    int error = moat_spare_protect(at(run->start), length(run), MOAT_OS_NONE);
     if (error)
         return error;
     uint8_t code = run->open ? unmarked(run) : 0;
@@ -100,13 +103,13 @@ static int protect(struct moat_space *space, const struct moat_run *run) {
 static int poison_and_protect(struct moat_space *space, const struct moat_run *run,
                               uint8_t poison) {
     unsigned before = moat_page_access(run->state, run->open);
-    int error = moat_os_protect(at(run->start), length(run), MOAT_OS_READ | MOAT_OS_WRITE);
+    int error = moat_spare_protect(at(run->start), length(run), MOAT_OS_READ | MOAT_OS_WRITE);
     if (!error)
         error = space->backend->empty(at(run->start), length(run), poison);
     if (!error)
-        error = moat_os_protect(at(run->start), length(run), MOAT_OS_NONE);
+        error = moat_spare_protect(at(run->start), length(run), MOAT_OS_NONE);
     if (error) { /* content may be gone; rights come back */
-        (void)moat_os_protect(at(run->start), length(run), before);
+        (void)moat_spare_protect(at(run->start), length(run), before);
         return error;
     }
     moat_pages_set(space, run->start, run->end, MOAT_PAGE_DIRTY | MOAT_PAGE_POISONED);
@@ -173,7 +176,11 @@ int moat_trap_unlock(struct moat_space *space, uintptr_t start, uintptr_t end) {
     while (start < end) {
         struct moat_run run = moat_pages_run(space, start, end);
         if (is_locked(&run)) {
-            int error = moat_os_unlock(at(run.start), length(&run));
+            struct moat_spare_use use = {0};
+            int error;
+            do
+                error = moat_os_unlock(at(run.start), length(&run));
+            while (moat_spare_lend(error, &use));
             if (error)
                 return error;
             uint8_t state = run.state & (uint8_t)~MOAT_PAGE_LOCKED;
@@ -210,7 +217,19 @@ int moat_trap_pages(struct moat_space *space, uintptr_t start, uintptr_t end, ui
         }
         start = run.end;
     }
+    moat_spare_refill();
     return 0;
+}
+
+/* The last resort of an undo: a marker where none was meant to be. Called dirty, a page is rid of
+ * it by whoever commits it. */
+static int mark_anyhow(struct moat_space *space, const struct moat_run *run) {
+    if (!moat_powers()->guard_markers || space->backend->accessible)
+        return ENOTSUP;
+    int error = moat_os_guard_install(at(run->start), length(run));
+    if (!error)
+        moat_pages_set(space, run->start, run->end, run->state | unmarked(run));
+    return error;
 }
 
 int moat_trap_again(struct moat_space *space, const struct moat_run *run, bool *marked) {
@@ -218,7 +237,9 @@ int moat_trap_again(struct moat_space *space, const struct moat_run *run, bool *
     *marked = run->open && !dirty && !moat_os_guard_install(at(run->start), length(run));
     if (*marked)
         return 0;
-    int error = moat_os_protect(at(run->start), length(run), MOAT_OS_NONE);
+    int error = moat_spare_protect(at(run->start), length(run), MOAT_OS_NONE);
+    if (error && !mark_anyhow(space, run))
+        return 0;
     if (error || dirty)
         return error;
     /* Whoever has a stale pointer may have written here while the pages were open. */
@@ -301,7 +322,8 @@ int moat_trap_open(struct moat_space *space, uintptr_t start, uintptr_t end) {
         /* Markers on a closed block do no harm but that a whole-block commit would meet them. They
          * go only where no access is left behind; where they stay, the pages are called dirty, and
          * whoever commits those takes the markers away. */
-        if ((moat_os_protect(at(start), end - start, MOAT_OS_NONE) && !has_no_access(start, end)) ||
+        if ((moat_spare_protect(at(start), end - start, MOAT_OS_NONE) &&
+             !has_no_access(start, end)) ||
             moat_os_guard_remove(at(start), end - start))
             moat_pages_set(space, start, end, MOAT_PAGE_DIRTY);
         return error;

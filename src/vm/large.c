@@ -69,8 +69,7 @@ static enum moat_status find_place(uintptr_t base, size_t size, struct moat_plac
         return moat_fail(status, call, base,
                          "all large pages are in use; raise /proc/sys/vm/nr_hugepages");
     default:
-        return moat_fail(status, call, base,
-                         "no address space or mapping is left; check ulimit -v, vm.max_map_count");
+        return moat_fail_place(status, call, base, size);
     }
 }
 

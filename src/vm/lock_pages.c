@@ -59,7 +59,8 @@ static enum moat_status fail_lock(int error, const struct moat_range *range) {
     if (error == EPERM)
         return moat_fail(MOAT_LOCK_LIMIT, call_lock, range->start,
                          "this process may lock nothing; raise RLIMIT_MEMLOCK (ulimit -l)");
-    return moat_fail_kernel(error, MOAT_LOCK_LIMIT, call_lock, range->start);
+    return moat_fail_sized(error, MOAT_LOCK_LIMIT, call_lock, range->start,
+                           range->end - range->start);
 }
 
 static int lock_range(const struct moat_range *range) {

@@ -13,11 +13,13 @@
 #include "os/os.h"
 #include "region/lock.h"
 #include "region/powers.h"
+#include "region/spare.h"
 #include "vm/adopt.h"
 #include "vm/deny.h"
 #include "vm/fault_report.h"
 #include "vm/fork.h"
 #include "vm/leaks.h"
+#include "vm/limit.h"
 #include "vm/range.h"
 #include "vm/reserve.h"
 
@@ -25,10 +27,14 @@
 #include <moat/lock.h>
 #include <moat/pressure.h>
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define NS_PER_MS UINT64_C(1000000)
+
+/* Address space that the books take at least. */
+#define BOOKS_MIN ((size_t)8 << 20)
 
 static enum moat_status read_options(const struct moat_options *given, struct moat_options *out) {
     char reason[512];
@@ -97,7 +103,7 @@ enum moat_status moat_manager_create(const struct moat_options *options,
     status = moat_region_start();
     struct moat_manager *made = status ? NULL : moat_frozen_take();
     if (!made) {
-        moat_error_set("no address space for the books of a manager; check RLIMIT_AS (ulimit -v)");
+        (void)moat_fail_place(moat_powers_refusal(ENOMEM, MOAT_NO_MEMORY), "create", 0, BOOKS_MIN);
         return MOAT_NO_MEMORY;
     }
     made->options = chosen;
@@ -115,6 +121,8 @@ enum moat_status moat_manager_create(const struct moat_options *options,
     moat_deny_begin(made);
     moat_frozen_freeze(made);
     *manager = made;
+    moat_spare_start();
+    moat_limit_tell(&made->options);
     return MOAT_OK;
 }
 

@@ -6,8 +6,11 @@
 #include "region/geometry.h"
 #include "region/pages.h"
 #include "region/powers.h"
+#include "vm/limit.h"
 
 #include <moat/moat.h>
+
+#include <errno.h>
 
 #define BASIC                                                                                      \
     (MOAT_PAGE_NOACCESS | MOAT_PAGE_READONLY | MOAT_PAGE_READWRITE | MOAT_PAGE_EXECUTE |           \
@@ -59,21 +62,39 @@ enum moat_status moat_fail_latched(const char *what, uintptr_t address) {
                      "corruption was found before; nothing is done any more");
 }
 
+/* `otherwise` tells what the call was for. */
+enum moat_status moat_fail_sized(int error, enum moat_status otherwise, const char *what,
+                                 uintptr_t address, size_t size) {
+    enum moat_status status = moat_powers_refusal(error, otherwise);
+    const struct moat_want want = {
+        .error = error,
+        .locked = otherwise == MOAT_LOCK_LIMIT,
+        .mappings = status == MOAT_MAP_LIMIT,
+        .size = size,
+    };
+
+    moat_limit_explain(what, address, &want, "the kernel refused");
+    return status;
+}
+
 enum moat_status moat_fail_kernel(int error, enum moat_status otherwise, const char *what,
                                   uintptr_t address) {
-    enum moat_status status = moat_powers_refusal(error, otherwise);
-    unsigned long maps = (unsigned long)moat_os_map_count();
-    unsigned long limit = (unsigned long)moat_powers()->map_limit;
+    return moat_fail_sized(error, otherwise, what, address, MOAT_PAGE);
+}
 
-    if (status == MOAT_MAP_LIMIT)
-        moat_error_set("%s at %#lx: the process has %lu of at most %lu mappings; raise "
-                       "vm.max_map_count or give regions back",
-                       what, (unsigned long)address, maps, limit);
-    else
-        moat_error_set(
-            "%s at %#lx: the kernel refused with errno %d while %lu of at most %lu "
-            "mappings were in use; check memory, RLIMIT_AS, RLIMIT_DATA and cgroup limits",
-            what, (unsigned long)address, error, maps, limit);
+enum moat_status moat_fail_place(enum moat_status status, const char *what, uintptr_t address,
+                                 size_t size) {
+    const struct moat_want want = {
+        .error = ENOMEM,
+        .address_space = true,
+        .mappings = status == MOAT_MAP_LIMIT,
+        .size = size < SIZE_MAX / 2 ? moat_round_up(size, MOAT_GRANULE) + 2 * MOAT_GRANULE : size,
+    };
+
+    if (moat_latch_taken())
+        return MOAT_CORRUPT;
+    moat_limit_explain(what, address, &want,
+                       "there is no room in the address space, within the bounds asked for");
     return status;
 }
 
@@ -105,8 +126,11 @@ enum moat_status moat_fail_pages(int error, enum moat_status otherwise, const ch
     uintptr_t where;
     const char *damage = find_damage(range, &where);
 
+    /* Blocks are opened as a whole, and count as a whole. */
     if (!damage)
-        return moat_fail_kernel(error, otherwise, what, range->start);
+        return moat_fail_sized(error, otherwise, what, range->start,
+                               moat_round_up(range->end, MOAT_BLOCK) -
+                                   moat_round_down(range->start, MOAT_BLOCK));
     moat_latch(damage, where);
     return moat_fail(MOAT_CORRUPT, what, where, damage);
 }

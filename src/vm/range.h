@@ -53,6 +53,14 @@ enum moat_status moat_fail_latched(const char *what, uintptr_t address);
 enum moat_status moat_fail_kernel(int error, enum moat_status otherwise, const char *what,
                                   uintptr_t address);
 
+/* The same, for a call that needed so many bytes. */
+enum moat_status moat_fail_sized(int error, enum moat_status otherwise, const char *what,
+                                 uintptr_t address, size_t size);
+
+/* The same for address space that could not be had: MOAT_NO_MEMORY or MOAT_MAP_LIMIT. */
+enum moat_status moat_fail_place(enum moat_status status, const char *what, uintptr_t address,
+                                 size_t size);
+
 /* The same where the refusal is about pages of a region. Looks whether they are still there: that
  * they are not, or are somebody else's, is corruption. */
 enum moat_status moat_fail_pages(int error, enum moat_status otherwise, const char *what,

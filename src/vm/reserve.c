@@ -11,6 +11,7 @@
 #include "vm/deny.h"
 #include "vm/execute.h"
 #include "vm/large.h"
+#include "vm/limit.h"
 #include "vm/quota.h"
 #include "vm/range.h"
 #include "vm/watch.h"
@@ -165,11 +166,7 @@ static enum moat_status find_place(const struct request *request, struct moat_pl
     enum moat_status status =
         request->base ? place_at(request, &wish, place) : place_anywhere(request, &wish, place);
     if (status == MOAT_NO_MEMORY || status == MOAT_MAP_LIMIT)
-        (void)moat_fail(status, CALL, request->base,
-                        status == MOAT_MAP_LIMIT
-                            ? "the mapping limit is reached; raise vm.max_map_count"
-                            : "no address space is left; check RLIMIT_AS (ulimit -v), and limits "
-                              "that were asked for");
+        (void)moat_fail_place(status, CALL, request->base, request->size);
     if (status == MOAT_NOT_SUPPORTED)
         (void)moat_fail(status, CALL, 0, "what is mapped cannot be told without /proc/self/maps");
     return status;
@@ -263,6 +260,7 @@ static enum moat_status reserve(struct moat_manager *manager, void *address, siz
     }
     *base = (void *)place.base;
     count(manager, &place, commit);
+    moat_limit_tell(&manager->options);
     return MOAT_OK;
 }
 

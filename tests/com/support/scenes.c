@@ -216,6 +216,8 @@ bool quota_full(void) {
     return set("quota=1M");
 }
 
+enum { OTHER_PAGES = 200 };
+
 bool at_map_limit(void) {
     FILE *file = fopen("/proc/sys/vm/max_map_count", "re");
     unsigned long limit = 0;
@@ -225,12 +227,21 @@ bool at_map_limit(void) {
     if (!near)
         return false;
     (void)set("trap=protect");
+    void *memory = NULL;
+    must(moat_reserve(native, NULL, OTHER_PAGES * PAGE, MOAT_PAGE_READWRITE, MOAT_RESERVE_COMMIT,
+                      &memory) == MOAT_OK,
+         "one more region");
+    char *other = memory;
     size_t pages = 2 * limit + 2;
     char *stretch =
         mmap(NULL, pages * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     must(stretch != MAP_FAILED, "mmap");
     for (size_t page = 1; page < pages; page += 2)
         if (mprotect(stretch + page * PAGE, PAGE, PROT_READ) != 0)
+            break;
+    /* Decommits find mappings that are held for them, and then no more. */
+    for (size_t page = 1; page < OTHER_PAGES; page += 2)
+        if (moat_decommit(native, other + page * PAGE, PAGE) == MOAT_MAP_LIMIT)
             return true;
     must(false, "the mapping limit was not reached");
     return false;

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * spare: one word a page, which says who may change the rights of that page.
+ *
+ * A thread that stops while it changes a page keeps that page from others for good, and so may a
+ * forked child find it: it is one less, nothing else.
+ *
+ * Edges
+ *   stretch   the stretch is reserved, then shown -> whoever sees it may change its pages
+ */
+#include "region/spare.h"
+
+#include "os/os.h"
+#include "region/books.h"
+#include "region/geometry.h"
+#include "region/powers.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+
+/* Behind the pages that are spent is one that is never kept: to see whether there is room. */
+#define PROBE MOAT_SPARE_PAGES
+
+/* Another thread may take each time what was meant for this one. */
+#define TIMES_MAX (2 * MOAT_SPARE_PAGES)
+
+enum { GONE, CHANGING, HELD };
+
+static _Atomic(unsigned char *) stretch; /* NULL: none yet */
+static _Atomic uint8_t pages[MOAT_SPARE_PAGES];
+static _Atomic unsigned held;
+
+/* Pages without rights stand between those that are spent, and the margins at the ends. */
+static void *page_at(unsigned char *base, unsigned number) {
+    return base + (2 * (size_t)number + 1) * MOAT_PAGE;
+}
+
+static unsigned char *find_stretch(void) {
+    /* A(stretch) */
+    return atomic_load_explicit(&stretch, memory_order_acquire);
+}
+
+/* Change the rights of one page that is `from`. */
+static bool change(unsigned char *base, unsigned number, uint8_t from, uint8_t to, int *error) {
+    uint8_t seen = from;
+    /* relaxed: the page is never touched, and the kernel orders calls on it. */
+    if (!atomic_compare_exchange_strong_explicit(&pages[number], &seen, CHANGING,
+                                                 memory_order_relaxed, memory_order_relaxed))
+        return false;
+    *error =
+        moat_os_protect(page_at(base, number), MOAT_PAGE, to == HELD ? MOAT_OS_READ : MOAT_OS_NONE);
+    /* relaxed: as above. */
+    atomic_store_explicit(&pages[number], *error ? from : to, memory_order_relaxed);
+    if (*error)
+        return false;
+    if (to == HELD)
+        /* relaxed: a statistic. */
+        atomic_fetch_add_explicit(&held, 1, memory_order_relaxed);
+    else
+        /* relaxed: a statistic. */
+        atomic_fetch_sub_explicit(&held, 1, memory_order_relaxed);
+    return true;
+}
+
+static bool gain(unsigned char *base, int *error) {
+    *error = 0;
+    for (unsigned number = 0; number < MOAT_SPARE_PAGES && !*error; number++)
+        if (change(base, number, GONE, HELD, error))
+            return true;
+    return false;
+}
+
+static bool spend(unsigned char *base) {
+    int error;
+    for (unsigned number = 0; number < MOAT_SPARE_PAGES; number++)
+        if (change(base, number, HELD, GONE, &error))
+            return true;
+    return false;
+}
+
+static bool is_full(void) {
+    /* relaxed: a hint. */
+    return atomic_load_explicit(&held, memory_order_relaxed) == MOAT_SPARE_PAGES;
+}
+
+void moat_spare_start(void) {
+    const size_t size = (2 * (size_t)PROBE + 3) * MOAT_PAGE;
+    unsigned char *base = find_stretch();
+    void *fresh;
+    int error;
+
+    if (!base) {
+        if (moat_os_reserve(size, MOAT_PAGE, &fresh)) {
+            moat_powers_lack(MOAT_LACKS_SPARE);
+            return;
+        }
+        /* R(stretch) A(stretch) */
+        if (atomic_compare_exchange_strong_explicit(&stretch, &base, fresh, memory_order_acq_rel,
+                                                    memory_order_acquire)) {
+            base = fresh;
+            (void)moat_books_claim((uintptr_t)base, (uintptr_t)base + size);
+        } else {
+            (void)moat_os_unreserve(fresh, size);
+        }
+    }
+    while (gain(base, &error))
+        continue;
+    if (error)
+        moat_powers_lack(MOAT_LACKS_SPARE);
+}
+
+enum moat_room moat_spare_room(void) {
+    unsigned char *base = find_stretch();
+
+    if (!base)
+        return MOAT_ROOM_UNKNOWN;
+    void *probe = page_at(base, PROBE);
+    int error = moat_os_protect(probe, MOAT_PAGE, MOAT_OS_READ);
+    if (error)
+        return error == ENOMEM ? MOAT_ROOM_NONE : MOAT_ROOM_UNKNOWN;
+    (void)moat_os_protect(probe, MOAT_PAGE, MOAT_OS_NONE);
+    return MOAT_ROOM_LEFT;
+}
+
+bool moat_spare_lend(int error, struct moat_spare_use *use) {
+    unsigned char *base = find_stretch();
+
+    /* EAGAIN: the same of calls that change flags. */
+    if ((error != ENOMEM && error != EAGAIN) || !base || use->times++ >= TIMES_MAX)
+        return false;
+    /* It was something else; or others have made room since, as happens to who has been here. */
+    if (moat_spare_room() == MOAT_ROOM_LEFT)
+        return use->times > 1 || !is_full();
+    return spend(base);
+}
+
+int moat_spare_protect(void *start, size_t size, unsigned access) {
+    struct moat_spare_use use = {0};
+    int error;
+
+    do
+        error = moat_os_protect(start, size, access);
+    while (moat_spare_lend(error, &use));
+    return error;
+}
+
+unsigned moat_spare_count(void) {
+    /* relaxed: a statistic. */
+    return 2 * atomic_load_explicit(&held, memory_order_relaxed);
+}
+
+void moat_spare_refill(void) {
+    unsigned char *base = find_stretch();
+    int error;
+
+    if (base && !is_full())
+        (void)gain(base, &error);
+}
