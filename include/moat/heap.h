@@ -82,8 +82,8 @@ MOAT_API MOAT_CHECKED enum moat_status moat_heap_create(struct moat_manager *man
 /*
  * Release everything the heap holds, then the heap.
  *
- * With `leaks=report` among the options of the manager, blocks that are still live are listed on
- * standard error before: a line each for the first hundred, and a line with their number and size.
+ * With `leaks=report` among the options of the manager, blocks that are still live are reported
+ * before (report.h): one by one for the first hundred, then their number and size.
  * No other call on this heap may be running or follow.
  *
  *   heap   NULL is allowed and does nothing

@@ -134,8 +134,9 @@ MOAT_API MOAT_CHECKED enum moat_status moat_manager_create(const struct moat_opt
  * Release every region of the manager, then the manager.
  *
  * No other call on this manager may be running or follow, and its heaps (heap.h) are destroyed
- * before; calls that wait are called off. A region that the kernel does not take back stays as it
- * is, and so does every region once corruption was found.
+ * before; calls that wait are called off. With `leaks=report` regions that are still live are
+ * reported (report.h). A region that the kernel does not take back stays as it is, and so does
+ * every region once corruption was found.
  *
  *   manager   NULL is allowed and does nothing
  *
@@ -246,7 +247,8 @@ MOAT_API MOAT_CHECKED enum moat_status moat_reset(struct moat_manager *manager, 
  * Returns   MOAT_OK
  *           MOAT_INVALID_ARGUMENT   the range wraps
  *           MOAT_NOT_OURS           address is in no region of this manager
- *           MOAT_INVALID_ADDRESS    size is 0 and address is not in the first page
+ *           MOAT_INVALID_ADDRESS    size is 0 and address is not in the first page; or the calling
+ *                                   thread runs on these pages, as its stack
  *           MOAT_LEAVES_REGION      the range runs past the end of the region
  *           MOAT_MAP_LIMIT, MOAT_NO_MEMORY   the kernel would not make the pages trap
  *           MOAT_TIMEOUT
@@ -271,6 +273,7 @@ MOAT_API MOAT_CHECKED enum moat_status moat_decommit(struct moat_manager *manage
  *
  * Returns   MOAT_OK
  *           MOAT_NOT_OURS    address is in no region of this manager, or not in its first page
+ *           MOAT_INVALID_ADDRESS   the calling thread runs on the region, as its stack
  *           MOAT_MAP_LIMIT, MOAT_NO_MEMORY   as moat_decommit: still owned, may be tried again
  *           MOAT_NOT_OWNER   another thread holds the lock of the region: at once
  *           MOAT_TIMEOUT     calls on its pages, or another release, stayed unfinished

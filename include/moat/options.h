@@ -108,10 +108,11 @@ enum moat_watch {
     MOAT_WATCH_FAULT,  /* write-protected pages and the fault handler of <moat/fault.h> */
 };
 
-/* What a heap that is destroyed with live blocks does besides freeing them. */
+/* What a heap that is destroyed with live blocks, or a manager with live regions, does besides
+ * giving them back. */
 enum moat_leaks {
     MOAT_LEAKS_SILENT,
-    MOAT_LEAKS_REPORT, /* a line for each on standard error */
+    MOAT_LEAKS_REPORT, /* a report of each (<moat/report.h>), up to a hundred, and of their sum */
 };
 
 struct moat_options {

@@ -189,6 +189,37 @@ static uint32_t of_another_manager(const struct face *face, struct expected *exp
     return face->release(base);
 }
 
+static uint32_t inside_another_managers(const struct face *face, struct expected *expected) {
+    struct moat_manager *stranger;
+    void *base;
+    region(face, GRANULE);
+    must(moat_manager_create(NULL, &stranger) == MOAT_OK, "manager");
+    must(moat_reserve(stranger, NULL, GRANULE, RW, 0, &base) == MOAT_OK, "reserve");
+    unsigned char *inside = (unsigned char *)base + 2 * PAGE;
+    expect(expected, MOAT_FOUND_OTHER_MANAGER, NOT_OURS, "release", inside, NO_SIZE);
+    about(expected, RESERVED, base, GRANULE);
+    say(expected,
+        "in the region of 65536 bytes at %#lx, which another manager reserved; call it with that "
+        "manager",
+        number(base));
+    return face->release(inside);
+}
+
+static uint32_t inside_a_heap(const struct face *face, struct expected *expected) {
+    unsigned char *block = face->heap_alloc(20000);
+    struct moat_page_info info;
+    must(moat_query(block, &info) == MOAT_OK, "query");
+    unsigned char *base = info.allocation_base;
+    size_t size = (size_t)((unsigned char *)info.base + info.size - base);
+    expect(expected, MOAT_FOUND_HEAP_MEMORY, NOT_OURS, "release", base + 5 * PAGE, NO_SIZE);
+    about(expected, RESERVED, base, size);
+    say(expected,
+        "in the region of %zu bytes at %#lx, which belongs to a heap; only the heap's own calls "
+        "take it",
+        size, number(base));
+    return face->release(base + 5 * PAGE);
+}
+
 static uint32_t of_a_heap(const struct face *face, struct expected *expected) {
     unsigned char *block = face->heap_alloc(64);
     struct moat_page_info info;
@@ -376,7 +407,9 @@ int main(void) {
         DEED(release_of_a_stack_region, ALL),
         DEED(decommit_of_a_stack_region, ALL),
         DEED(of_another_manager, ALL),
+        DEED(inside_another_managers, ALL),
         DEED(of_a_heap, ALL),
+        DEED(inside_a_heap, ALL),
         DEED(released_twice, ALL),
         DEED(released_inside_what_was_released, ALL),
         DEED(decommitted_after_release, ALL),
