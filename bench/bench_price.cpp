@@ -31,7 +31,7 @@ struct price {
     const char *words; /* all of them, the plain ones included */
 };
 
-constexpr std::array<price, 13> prices = {{
+constexpr std::array<price, 14> prices = {{
     {"defaults", ""},
     {"quarantine=64", "placing=packed"},
     {"quarantine=4096", "placing=packed,quarantine=4096"},
@@ -45,6 +45,7 @@ constexpr std::array<price, 13> prices = {{
     {"execute=wx", "quarantine=0,placing=packed,execute=wx"},
     {"fork=wipe", "quarantine=0,placing=packed,fork=wipe"},
     {"dump=none", "quarantine=0,placing=packed,dump=none"},
+    {"heap_poison=on", "quarantine=0,placing=packed,heap_poison=on"},
 }};
 
 void touch(void *region, size_t size) {

@@ -9,6 +9,7 @@
 #include "heap/heap.h"
 
 #include "base/error_text.h"
+#include "heap/rest.h"
 #include "lockfree/atomic.h"
 #include "region/history.h"
 #include "region/latch.h"
@@ -27,6 +28,7 @@ struct seen {
     bool inside;     /* the address is in that slot */
     bool taken;
     struct moat_note note;
+    struct moat_moment freed; /* all zero: not known */
 };
 
 /* False: the region is no heap's. */
@@ -52,6 +54,7 @@ static bool look(const struct moat_region_ref *ref, uintptr_t address, struct se
     if (seen->inside) {
         seen->taken = moat_span_holds(moat_span_word(span, seen->slot), seen->slot);
         seen->note = moat_note_read(span, seen->slot);
+        seen->freed = moat_rest_freed(span, seen->slot);
     }
     return moat_region_lives(ref);
 }
@@ -66,8 +69,14 @@ static void say_slot(struct moat_verdict *verdict, const struct seen *seen, uint
         moat_report_add(text, "in memory of this heap where no block is; pass what was allocated");
     } else if (!seen->taken) {
         verdict->kind = MOAT_FOUND_ALREADY_FREED;
-        moat_report_add(text, "the block of %zu bytes at %#lx is free; a block is freed once",
-                        seen->size, (unsigned long)seen->start);
+        moat_report_add(text, "the block of %zu bytes at %#lx is free", seen->size,
+                        (unsigned long)seen->start);
+        if (seen->freed.thread != 0) {
+            moat_report_add(text, ", freed ");
+            moat_report_add_age(text, seen->freed.time);
+            moat_report_add(text, " ago by thread %u", seen->freed.thread);
+        }
+        moat_report_add(text, "; a block is freed once");
     } else if (address != seen->start) {
         verdict->kind = MOAT_FOUND_INTERIOR;
         moat_report_add(text,

@@ -15,7 +15,9 @@
 
 struct rest {
     _Atomic uint64_t word; /* entry 0 is the books', and entry slot + 1 a slot's */
-    struct moat_moment freed;
+    _Atomic uint64_t time; /* who freed it, when and where: struct moat_moment */
+    _Atomic uint64_t thread;
+    _Atomic uint64_t site;
 };
 
 static size_t table_size(const struct moat_span *span) {
@@ -57,10 +59,36 @@ bool moat_rest_begin(const struct moat_heap *heap, const struct moat_found *foun
     /* R(rest) A(rest) */
     if (!moat_cas_acq_rel(&rest->word, &live, live | AT_REST))
         return false;
-    rest->freed = (struct moat_moment){moat_history_now(), moat_os_thread(), moat_site()};
+    /* relaxed: as the filling, published with the slot; who reads them sooner looks twice. */
+    moat_store_relaxed(&rest->time, moat_history_now());
+    /* relaxed: as above. */
+    moat_store_relaxed(&rest->thread, moat_os_thread());
+    /* relaxed: as above. */
+    moat_store_relaxed(&rest->site, moat_site());
     memset(block_of(found->span, found->slot), heap->manager->options.poison,
            moat_classes[found->span->class].size);
     return true;
+}
+
+static struct moat_moment freed(const struct rest *rest) {
+    return (struct moat_moment){
+        /* relaxed: as the stores. */
+        .time = moat_load_relaxed(&rest->time),
+        /* relaxed: as the stores. */
+        .thread = (uint32_t)moat_load_relaxed(&rest->thread),
+        /* relaxed: as the stores. */
+        .site = (uintptr_t)moat_load_relaxed(&rest->site),
+    };
+}
+
+struct moat_moment moat_rest_freed(const struct moat_span *span, uint32_t slot) {
+    const struct rest *table = table_of(span);
+    uint64_t at_rest = moat_span_life(moat_span_word(span, slot)) << 1 | AT_REST;
+
+    /* A(rest) */
+    if (!table || moat_load_acquire(&table[slot + 1].word) != at_rest)
+        return (struct moat_moment){0};
+    return freed(&table[slot + 1]);
 }
 
 /* Nothing of the span is held but the slot, or its closed words. */
@@ -81,7 +109,8 @@ static void tell(const struct moat_heap *heap, const struct moat_damage *damage,
                     (unsigned long)damage->first,
                     (unsigned long)(damage->first - (uintptr_t)block));
     moat_damage_show(&text, damage, options->poison);
-    moat_damage_blame(&text, "freed", &rest->freed);
+    struct moat_moment moment = freed(rest);
+    moat_report_add_moment(&text, "freed", &moment);
     moat_report_tell(options, MOAT_FOUND_WRITE_AFTER_FREE, MOAT_OK, damage->first, &text);
 }
 

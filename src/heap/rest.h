@@ -21,6 +21,7 @@
 #define MOAT_HEAP_REST_H
 
 #include "heap/heap.h"
+#include "region/history.h"
 
 /* Give a new header its table, if there is memory for it; and take the table away. */
 void moat_rests_make(struct moat_span *span);
@@ -31,6 +32,10 @@ bool moat_rest_begin(const struct moat_heap *heap, const struct moat_found *foun
 
 /* The slot was taken by this thread: look whether the block was written meanwhile, and tell. */
 void moat_rest_end(struct moat_heap *heap, struct moat_span *span, uint32_t slot);
+
+/* Who freed the block that is at rest in a slot, as far as that can be told without holding the
+ * slot; all zero: there is none, or nobody noted it. */
+struct moat_moment moat_rest_freed(const struct moat_span *span, uint32_t slot);
 
 /* The region of a span is about to be given back: look at all blocks that are at rest. */
 void moat_rests_inspect(struct moat_heap *heap, const struct moat_span *span);

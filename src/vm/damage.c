@@ -2,8 +2,9 @@
 /* damage: the report of a write after free. */
 #include "vm/damage.h"
 
-#define NS_PER_MS UINT64_C(1000000)
-#define ROW       16u
+#include "region/history.h"
+
+#define ROW 16u
 
 static const char *ending(size_t count) {
     return count == 1 ? "" : "s";
@@ -28,18 +29,6 @@ void moat_damage_show(struct moat_report_text *text, const struct moat_damage *d
     moat_report_add(text, "  expected: %02x in each byte\n", poison);
 }
 
-void moat_damage_blame(struct moat_report_text *text, const char *deed,
-                       const struct moat_moment *moment) {
-    uint64_t now = moat_history_now();
-    uint64_t ago = now > moment->time ? (now - moment->time) / NS_PER_MS : 0;
-
-    moat_report_add(text, "  %s by thread %u, %lu ms ago", deed, moment->thread,
-                    (unsigned long)ago);
-    if (moment->site != 0)
-        moat_report_add(text, ", by the call before %#lx", (unsigned long)moment->site);
-    moat_report_add(text, "\n");
-}
-
 void moat_damage_tell_pages(const struct moat_region_ref *ref, const struct moat_damage *damage) {
     const struct moat_options *options = moat_manager_options(ref->owner);
     struct moat_report_text text = {0};
@@ -56,7 +45,9 @@ void moat_damage_tell_pages(const struct moat_region_ref *ref, const struct moat
                     (unsigned long)damage->first, (unsigned long)(damage->first - ref->base),
                     (unsigned long)ref->base, ref->size);
     moat_damage_show(&text, damage, options->poison);
+    struct moat_moment born = moat_history_birth(ref);
+    moat_report_add_moment(&text, "reserved", &born);
     if (moat_history_find(damage->first, &past))
-        moat_damage_blame(&text, past.released ? "released" : "decommitted", &past.ended);
+        moat_report_add_moment(&text, past.released ? "released" : "decommitted", &past.ended);
     moat_report_tell(options, MOAT_FOUND_WRITE_AFTER_FREE, MOAT_OK, damage->first, &text);
 }

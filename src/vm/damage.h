@@ -4,7 +4,6 @@
 #define MOAT_VM_DAMAGE_H
 
 #include "base/poison.h"
-#include "region/history.h"
 #include "vm/manager.h"
 #include "vm/report.h"
 
@@ -15,9 +14,5 @@ void moat_damage_tell_pages(const struct moat_region_ref *ref, const struct moat
 /* Add to a report: what was found around the first damage, and what should have been. */
 void moat_damage_show(struct moat_report_text *text, const struct moat_damage *damage,
                       uint8_t poison);
-
-/* Add to a report: who did what, how long ago, and from where the call came. */
-void moat_damage_blame(struct moat_report_text *text, const char *deed,
-                       const struct moat_moment *moment);
 
 #endif

@@ -99,7 +99,8 @@ Test(heap_poison, a_write_after_free_is_told_when_the_block_comes_back) {
     expect_line(line);
     (void)snprintf(line, sizeof line, "  %p: db [42][43] db ", (void *)(block + 16));
     expect_line(line);
-    (void)snprintf(line, sizeof line, "  freed by thread %d, ", (int)gettid());
+    expect_line("  freed 0.");
+    (void)snprintf(line, sizeof line, " s ago by thread %d at ", (int)gettid());
     expect_line(line);
     cr_assert_eq(stats_of(ear.manager).poison_damage, UINT64_C(1));
     freed(ear.heap, block);
@@ -140,6 +141,9 @@ Test(heap_poison, who_frees_twice_touches_nothing) {
     unsigned char *block = allocated(ear.heap, 64);
     freed(ear.heap, block);
     refused(ear.heap, ear.manager, block);
+    cr_assert_not_null(strstr(moat_last_error_text(), "is free, freed 0."), "%s",
+                       moat_last_error_text());
+    cr_assert_not_null(strstr(moat_last_error_text(), " s ago by thread "));
     come_back(block, 64);
     memset(block, 'z', 64);
     refused(ear.heap, ear.manager, block + 16);

@@ -172,7 +172,9 @@ Test(vm_mimalloc, the_report_says_where_how_much_what_and_by_whom) {
     (void)snprintf(line, sizeof line, "  %p: db  db  db", (void *)(ear.base + PAGE + 0x130));
     expect_line(line);
     expect_line("  expected: db in each byte\n");
-    (void)snprintf(line, sizeof line, "  decommitted by thread %d, ", (int)gettid());
+    expect_line("  reserved 0.");
+    expect_line("  decommitted 0.");
+    (void)snprintf(line, sizeof line, " s ago by thread %d at ", (int)gettid());
     expect_line(line);
     cr_assert_eq(stats_of(ear.manager).poison_damage, UINT64_C(2));
     cr_assert_eq(info_of(ear.base).state, MOAT_STATE_RESERVED, "the host's call was done");
