@@ -68,8 +68,13 @@ bool child_writes(uintptr_t page) {
     return false;
 }
 
+/* Large ranges are looked at here and there. */
+static uintptr_t stride_of(size_t size) {
+    return size > 128 * PAGE ? size / 64 / PAGE * PAGE : PAGE;
+}
+
 void child_check_books(uintptr_t start, uintptr_t end) {
-    for (uintptr_t page = start; page < end; page += PAGE) {
+    for (uintptr_t page = start; page < end; page += stride_of(end - start)) {
         struct moat_page_info info;
         EXPECT(moat_query((void *)page, &info) == MOAT_OK, "%#lx", (unsigned long)page);
         bool committed = info.state == MOAT_STATE_COMMITTED;
@@ -89,11 +94,6 @@ static void check_trap(uintptr_t start, uintptr_t end, const char *what) {
     for (uintptr_t page = start; page < end; page += PAGE)
         EXPECT(!child_reads(page) && !child_writes(page), "%#lx after %s", (unsigned long)page,
                what);
-}
-
-/* Large ranges are looked at here and there. */
-static uintptr_t stride_of(size_t size) {
-    return size > 64 * PAGE ? size / 64 / PAGE * PAGE : PAGE;
 }
 
 static void check_zero_and_write(uintptr_t base, size_t size) {
@@ -140,7 +140,8 @@ void child_use_up(struct moat_manager *manager, uintptr_t base, size_t size, boo
              left = left > info.size ? left - info.size : 0, at += info.size)
             EXPECT(moat_query((void *)at, &info) == MOAT_OK && info.owner == manager &&
                        info.allocation_base == (void *)base,
-                   "%#lx is of something else", (unsigned long)at);
+                   "%#lx, of %#lx and %zu bytes, is of %p, %p", (unsigned long)at,
+                   (unsigned long)base, size, info.allocation_base, (void *)info.owner);
         use_region(manager, base, size);
     }
     EXPECT(moat_release(manager, (void *)base) == MOAT_NOT_OURS, "%#lx", (unsigned long)base);
