@@ -10,8 +10,8 @@
 #include <moat/lock.h>
 
 #include <pthread.h>
+#include <stdio.h>
 #include <sys/mman.h>
-#include <ucontext.h>
 
 /* --- Foreign memory --- */
 
@@ -92,10 +92,15 @@ static uint32_t above_user_space_of_win32(const struct face *face, struct expect
     return face->release(address);
 }
 
+/* Without address randomisation the first stack lies above what is user space to Win32. */
 static uint32_t own_stack(const struct face *face, struct expected *expected) {
     char local = 0;
+    bool above = !face->heap_free && (uintptr_t)&local > UINT64_C(0x7FFFFFFEFFFF);
     region(face, GRANULE);
-    expect(expected, MOAT_FOUND_OWN_STACK, NOT_OURS, "release", &local, NO_SIZE);
+    if (above)
+        expect(expected, MOAT_FOUND_OWN_STACK, INVALID, "VirtualFree", &local, 0);
+    else
+        expect(expected, MOAT_FOUND_OWN_STACK, NOT_OURS, "release", &local, NO_SIZE);
     say(expected, "on the stack of the thread that calls; that goes when the thread ends");
     return face->release(&local);
 }
@@ -104,8 +109,8 @@ static uint32_t own_stack(const struct face *face, struct expected *expected) {
 
 static struct {
     const struct face *face;
-    struct expected *expected;
     uint32_t code;
+    char text[512];
     void *local;
     pthread_barrier_t met;
 } other;
@@ -129,36 +134,39 @@ static uint32_t stack_of_another_thread(const struct face *face, struct expected
         "memory that somebody else mapped, as a heap, a stack or static data (rw-)");
 }
 
-static ucontext_t back, there;
-
-static void release_under_oneself(void) {
-    other.code = other.face->release((void *)(uintptr_t)other.expected->base);
+static void *release_under_oneself(void *base) {
+    other.code = other.face->release(base);
+    snprintf(other.text, sizeof other.text, "%s", moat_last_error_text());
+    return NULL;
 }
 
-static void decommit_under_oneself(void) {
-    other.code = other.face->decommit((void *)(uintptr_t)other.expected->base, 32 * GRANULE);
+static void *decommit_under_oneself(void *base) {
+    other.code = other.face->decommit(base, 32 * GRANULE);
+    snprintf(other.text, sizeof other.text, "%s", moat_last_error_text());
+    return NULL;
 }
 
 /* A host that makes its threads stacks of regions: what they run on cannot go. */
-static uint32_t run_on(const struct face *face, struct expected *expected, void (*act)(void)) {
+static uint32_t run_on(const struct face *face, struct expected *expected, void *(*act)(void *)) {
+    pthread_attr_t attributes;
+    pthread_t thread;
     void *base;
     must(moat_reserve(face->manager, NULL, 32 * GRANULE, RW, MOAT_RESERVE_COMMIT, &base) == MOAT_OK,
          "reserve");
-    expected->address = expected->base = base;
-    expected->length = 32 * GRANULE;
-    expected->facts = RESERVED;
+    expected->address = base;
+    about(expected, RESERVED, base, 32 * GRANULE);
     say(expected,
         "the thread that calls runs on the region of 2097152 bytes at %#lx, as its stack; let "
         "another thread free it",
         number(base));
-    must(getcontext(&there) == 0, "context");
-    there.uc_stack.ss_sp = base;
-    there.uc_stack.ss_size = 32 * GRANULE;
-    there.uc_link = &back;
     other.face = face;
-    other.expected = expected;
-    makecontext(&there, act, 0);
-    must(swapcontext(&back, &there) == 0, "swap");
+    must(pthread_attr_init(&attributes) == 0 &&
+             pthread_attr_setstack(&attributes, base, 32 * GRANULE) == 0 &&
+             pthread_create(&thread, &attributes, act, base) == 0 &&
+             pthread_join(thread, NULL) == 0,
+         "a thread on the region");
+    must(moat_release(face->manager, base) == MOAT_OK, "another thread frees it");
+    expected->text = other.text;
     return other.code;
 }
 

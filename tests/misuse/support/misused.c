@@ -136,7 +136,8 @@ static struct face face;
 static void *act(void *deed) {
     outcome->code = ((const struct deed *)deed)->act(&face, &outcome->expected);
     outcome->returned = true;
-    snprintf(outcome->text, sizeof outcome->text, "%s", moat_last_error_text());
+    const char *text = outcome->expected.text;
+    snprintf(outcome->text, sizeof outcome->text, "%s", text ? text : moat_last_error_text());
     outcome->intact = is_intact(&face, outcome->code == 0);
     return NULL;
 }

@@ -52,6 +52,7 @@ struct expected {
     unsigned facts;
     const void *base; /* of the region in the report; NULL: none */
     size_t length;
+    const char *text;   /* as another thread read it; NULL: it is the caller's */
     char sentence[512]; /* behind "<call> at <address>: " */
 };
 
