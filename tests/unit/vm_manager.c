@@ -81,8 +81,7 @@ Test(vm_manager, a_wrong_environment_is_an_error_that_names_the_word) {
     static const struct {
         const char *text, *error;
     } rows[] = {
-        {"timout=5", "MOAT_OPTIONS: unknown option \"timout\"; nearest is \"timeout\", of trap, "
-                     "backend, report, timeout, quarantine, poison, quota, reserve, watch, leaks"},
+        {"timout=5", "MOAT_OPTIONS: unknown option \"timout\"; nearest is \"timeout\", of trap, "},
         {"trap=maybe",
          "MOAT_OPTIONS: option \"trap\" cannot be \"maybe\": it is auto or markers or protect"},
         {"quarantine=4097",
@@ -96,7 +95,9 @@ Test(vm_manager, a_wrong_environment_is_an_error_that_names_the_word) {
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         setenv("MOAT_OPTIONS", rows[i].text, 1);
         cr_assert_eq(create(NULL, &manager), MOAT_INVALID_ARGUMENT, "%s", rows[i].text);
-        cr_assert_str_eq(moat_last_error_text(), rows[i].error);
+        /* What options there are is listed behind that, and not again here. */
+        const char *text = moat_last_error_text();
+        cr_assert_eq(strncmp(text, rows[i].error, strlen(rows[i].error)), 0, "%s", text);
         cr_assert_eq(moat_manager_default(&manager), MOAT_INVALID_ARGUMENT);
     }
     unsetenv("MOAT_OPTIONS");
