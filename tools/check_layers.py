@@ -11,6 +11,7 @@ BELOW = {
     # region and below hold policy; a face only translates
     "face": {"heap", "vm", "os", "base"},
     "heap": {"vm", "region", "lockfree", "os", "base"},
+    "code": {"vm", "region", "lockfree", "os", "base"},
     "vm": {"region", "lockfree", "os", "backend", "base"},
     "region": {"lockfree", "os", "backend", "base"},
     "backend": {"os", "base"},

@@ -127,6 +127,26 @@ int moat_os_dump_include(void *start, size_t size);
 int moat_os_sever(void *start, size_t size);
 int moat_os_rejoin(void *start, size_t size);
 
+/* Memory without an address, which reads as zero, to be mapped at several places. It lasts as long
+ * as it is mapped. EFBIG: RLIMIT_FSIZE; EMFILE, ENFILE: no descriptor. */
+int moat_os_object_create(size_t size, int *object);
+
+/* Map all of it, with no access, over a reservation. On failure that may be gone. */
+int moat_os_object_map(int object, void *start, size_t size);
+
+/* Map it no more. What is mapped stays. */
+void moat_os_object_close(int object);
+
+/* Drop the content of writable pages of a mapped object: they read as zero, wherever they are
+ * mapped. */
+int moat_os_object_drop(void *start, size_t size);
+
+/* Have writable pages backed with memory now. ENOMEM: there is none; EINVAL: before Linux 5.14. */
+int moat_os_populate(void *start, size_t size);
+
+/* Keep a range out of forked children, where nothing is mapped there. Splits mappings. */
+int moat_os_no_fork(void *start, size_t size);
+
 /* Describe the mapping or hole at `address` (any alignment). EINVAL: not below MOAT_OS_ADDRESS_END.
  * ENOSYS: no way to ask (no /proc). Else the error of opening or reading it, as EMFILE. */
 int moat_os_query(uintptr_t address, struct moat_os_mapping *mapping);

@@ -167,6 +167,13 @@ static void mend_found(const struct case_of *of, struct moat_fork_report *report
         give_up(of, of->dead & (MOAT_LIFE_CLOSING_BIT | MOAT_LIFE_STRIPES_ALL));
 }
 
+/* The child has the books of it alone; something else may be mapped where it was. */
+static void leave_behind(const struct case_of *of) {
+    const struct moat_place place = {of->ref.space, of->ref.base, of->ref.size, false};
+    moat_region_bury(&of->ref, of->found);
+    moat_place_forget(&place, 0, 0);
+}
+
 static void add_up(const struct moat_region_ref *ref, struct moat_mend_sums *sums) {
     const struct moat_space *space = ref->space;
     if (space->arena)
@@ -184,6 +191,10 @@ void moat_mend_regions(struct moat_fork_report *report) {
     for (uint32_t handle = 1; handle <= count; handle++) {
         if (!find_case(handle, held, &of))
             continue;
+        if (of.ref.space->unforked && !of.working) {
+            leave_behind(&of);
+            continue;
+        }
         if (!of.found && !of.working && !placing)
             bury_hidden(&of, report);
         else if (of.found && of.dead)

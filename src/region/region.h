@@ -35,6 +35,7 @@ enum {
     MOAT_REGION_LARGE = 8,       /* its pages are large ones, committed and locked for life */
     MOAT_REGION_REPLACED = 32,   /* stands where a placeholder stood, and can be one again */
     MOAT_REGION_CLEANED = 64,    /* watched by faults: clean until written (clean.h) */
+    MOAT_REGION_MAPPED = 128,    /* shows memory that is mapped elsewhere as well */
 };
 
 #define MOAT_REGION_FLAGS_SHIFT 16

@@ -46,6 +46,7 @@ struct moat_space {
     size_t block_count;
     bool arena;
     bool markers;
+    bool unforked;  /* not mapped in forked children */
     bool undumped;  /* never in a core dump */
     bool hidden;    /* out of core dumps since it was mapped, but for the blocks that are shown */
     uint8_t number; /* of an arena, among its kind */

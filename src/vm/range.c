@@ -98,16 +98,19 @@ enum moat_status moat_fail_place(enum moat_status status, const char *what, uint
     return status;
 }
 
-/* The kernel keeps large pages in a file of its own. */
-static bool lies_in_file(uintptr_t address) {
+/* MOAT_REGION_* of the region at an address; 0: none. */
+static uint32_t flags_at(uintptr_t address) {
     struct moat_region_ref ref;
-    return moat_region_find(address, &ref) && (ref.flags & MOAT_REGION_LARGE) != 0;
+    return moat_region_find(address, &ref) ? ref.flags : 0;
 }
 
 /* What is wrong with the mappings of a region's pages, by the kernel's word; NULL: nothing. */
 static const char *find_damage(const struct moat_range *range, uintptr_t *where) {
     struct moat_os_mapping mapping;
-    bool file = lies_in_file(range->start);
+    uint32_t flags = flags_at(range->start);
+    bool shared = (flags & MOAT_REGION_MAPPED) != 0;
+    /* The kernel keeps large pages in a file of its own. */
+    bool file = shared || (flags & MOAT_REGION_LARGE);
 
     for (uintptr_t at = range->start; at < range->end; at = mapping.end) {
         if (moat_os_query(at, &mapping))
@@ -115,7 +118,7 @@ static const char *find_damage(const struct moat_range *range, uintptr_t *where)
         *where = at;
         if (!mapping.mapped)
             return "pages of a region are not mapped: somebody unmapped them";
-        if (mapping.file != file || mapping.shared)
+        if (mapping.file != file || mapping.shared != shared)
             return "something else is mapped over pages of a region";
     }
     return NULL;

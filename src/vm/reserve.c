@@ -36,6 +36,10 @@ static bool watched(const struct moat_reserve_terms *terms) {
     return (terms->flags & MOAT_RESERVE_WRITE_WATCH) != 0;
 }
 
+static bool is_mapped(const struct moat_reserve_terms *terms) {
+    return (terms->kind & MOAT_REGION_MAPPED) != 0;
+}
+
 static bool is_placeholder(const struct moat_reserve_terms *terms) {
     return (terms->kind & MOAT_REGION_PLACEHOLDER) != 0;
 }
@@ -147,9 +151,10 @@ static enum moat_status find_place(const struct request *request, struct moat_pl
     struct moat_manager *manager = request->manager;
     struct moat_place_wish wish = {
         .size = request->size,
-        .markers = manager->markers,
+        .markers = manager->markers && !is_mapped(request->terms),
         .undumped = manager->options.dump == MOAT_DUMP_NONE,
-        .alone = watched(request->terms) || is_placeholder(request->terms),
+        .alone =
+            watched(request->terms) || is_placeholder(request->terms) || is_mapped(request->terms),
         .backend = manager->backend,
     };
 
