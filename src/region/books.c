@@ -37,7 +37,20 @@
 #define CHANCE_START ((uintptr_t)0x200000000000)
 #define CHANCE_END   ((uintptr_t)0x7E0000000000)
 #define CHANCE_TRIES 8
-#define OFFSETS      (MARGIN / MOAT_PAGE)
+
+/* ThreadSanitizer turns a mapping away, with the process, that is not where it expects programs to
+ * have any: there the kernel chooses. */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define KERNEL_CHOOSES 1
+#endif
+#elif defined(__SANITIZE_THREAD__)
+#define KERNEL_CHOOSES 1
+#endif
+#ifndef KERNEL_CHOOSES
+#define KERNEL_CHOOSES 0
+#endif
+#define OFFSETS (MARGIN / MOAT_PAGE)
 
 static struct {
     _Atomic uintptr_t start;
@@ -121,8 +134,8 @@ int moat_books_reserve(size_t size, struct moat_book *book) {
     void *base;
 
     int error = moat_os_entropy(chance, sizeof(chance));
-    error = error ? moat_os_reserve(whole, MOAT_GRANULE, &base)
-                  : reserve_somewhere(whole, chance[0], &base);
+    error = error || KERNEL_CHOOSES ? moat_os_reserve(whole, MOAT_GRANULE, &base)
+                                    : reserve_somewhere(whole, chance[0], &base);
     if (error)
         return error;
     book->from = (uintptr_t)base;
