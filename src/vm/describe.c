@@ -195,46 +195,55 @@ static enum moat_status describe_foreign(const struct moat_past *past,
     return status;
 }
 
-static enum moat_status describe_outside(struct moat_description *told) {
+/* False: a region that it is about died meanwhile. */
+static bool describe_outside(struct moat_description *told, enum moat_status *status) {
     uintptr_t address = (uintptr_t)told->address;
     uintptr_t start, end;
     struct moat_past past;
 
+    *status = MOAT_OK;
     told->kind = MOAT_ADDRESS_FREE;
     bool in_arena = moat_arena_of(address) != NULL || moat_arena_border(address, &start, &end);
     const struct neighbour beside = find_neighbour(address, in_arena);
     bool known = moat_history_find(address, &past);
     if (beside.distance != SIZE_MAX && (!known || is_missed(&beside, address, &past))) {
         describe_beside(&beside, told);
-        return MOAT_OK;
+        return moat_region_lives(&beside.ref);
     }
     if (known && (in_arena || beside.distance != SIZE_MAX)) {
         describe_past(&past, &beside, told);
-        return MOAT_OK;
-    }
-    if (in_arena || moat_books_contain(address, &start, &end)) {
+    } else if (in_arena || moat_books_contain(address, &start, &end)) {
         told->kind = in_arena ? MOAT_ADDRESS_HELD : MOAT_ADDRESS_BOOKS;
-        return MOAT_OK;
+    } else {
+        *status = describe_foreign(known ? &past : NULL, told);
     }
-    return describe_foreign(known ? &past : NULL, told);
+    return true;
+}
+
+/* False: what was looked at has changed meanwhile. */
+static bool describe(struct moat_description *told, enum moat_status *status) {
+    struct moat_region_ref ref;
+
+    *status = MOAT_OK;
+    if (moat_region_find((uintptr_t)told->address, &ref))
+        return describe_in(&ref, told);
+    return describe_outside(told, status);
 }
 
 enum moat_status moat_describe_address(const void *address, struct moat_description *description) {
-    const struct moat_description blank = {.address = address};
-    struct moat_region_ref ref;
+    enum moat_status status;
+    unsigned tries = 0;
 
     if (!description)
         return MOAT_NO_ACCESS;
-    *description = blank;
+    *description = (struct moat_description){.address = address};
     if (moat_latched())
         return MOAT_UNAVAILABLE;
     if ((uintptr_t)address >= MOAT_OS_ADDRESS_END)
         return MOAT_INVALID_ARGUMENT;
-    for (unsigned tries = 0; tries < TRIES && moat_region_find((uintptr_t)address, &ref); tries++) {
-        if (describe_in(&ref, description))
-            return MOAT_OK;
-        *description = blank;
-    }
-    enum moat_status status = describe_outside(description);
+    /* The last try stands: a place that changes this often within one call is a matter of chance,
+     * and what is told of it was so at some moment. */
+    while (!describe(description, &status) && ++tries < TRIES)
+        *description = (struct moat_description){.address = address};
     return moat_latch_taken() ? MOAT_CORRUPT : status;
 }

@@ -235,10 +235,22 @@ static void stack_of_the_main_thread(const struct scene *scene) {
 
 /* --- Beside others --- */
 
+/* Frames are larger where variables are kept apart. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define FRAMES 4
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define FRAMES 4
+#endif
+#ifndef FRAMES
+#define FRAMES 1
+#endif
+
 /* As small as the interface says; beneath it a page that traps. */
 static void on_a_small_stack(const struct scene *scene) {
     size_t kernel = getauxval(AT_MINSIGSTKSZ);
-    have_stack((kernel ? kernel : (size_t)MINSIGSTKSZ) + 8192);
+    have_stack((kernel ? kernel : (size_t)MINSIGSTKSZ) + FRAMES * (size_t)8192);
     released(scene);
 }
 

@@ -37,11 +37,11 @@ Test(os_symbol, a_function_of_the_program_is_named) {
     cr_assert_eq(somebody(2), 7);
 }
 
-/* Whose table of all symbols is stripped, as a rule. */
+/* Whose table of all symbols is stripped, as a rule. No sanitizer replaces this one. */
 Test(os_symbol, an_exported_function_of_a_library_is_named) {
-    const char *text = symbol_of((uintptr_t)&fopen + 4);
+    const char *text = symbol_of((uintptr_t)&memfrob + 4);
     cr_assert_eq(strncmp(text, "libc.so", 7), 0, "%s", text);
-    cr_assert(strstr(text, "fopen"), "%s", text);
+    cr_assert(strstr(text, "memfrob"), "%s", text);
 }
 
 Test(os_symbol, what_has_no_name_is_a_number) {
