@@ -18,6 +18,8 @@ COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)
 TEXT = re.compile(r'"(?:[^"\\\n]|\\.)*"')
 OWN = re.compile(r"^[a-z_][^\n;{}=]*?\b(\w+)\([^;{}]*\)\s*\{", re.M)
 MACRO = re.compile(r"^\s*#\s*define\s+(\w+)\(", re.M)
+ADVICE = re.compile(r"\bmadvise\([^;]*\bMADV_([A-Z_]+)")
+ADVICE_NAME = re.compile(r"`([A-Z_]+)`")
 POINTER = re.compile(r"\(\s*\*\s*(?:_Atomic\s+)?(\w+)\s*\)\s*\(")
 
 # What functions of libc ask of the kernel.
@@ -25,7 +27,9 @@ MAKES = {
     "clock_gettime": ["clock_gettime"],
     "close": ["close"],
     "eventfd": ["eventfd2"],
+    "fcntl": ["fcntl"],
     "fstat": ["newfstatat", "fstat"],
+    "ftruncate": ["ftruncate"],
     "getpid": ["getpid"],
     "getrlimit": ["prlimit64"],
     "gettid": ["gettid"],
@@ -110,10 +114,13 @@ def made_by(text):
 def check(files):
     findings = []
     own, others = published(files[PUBLISHED])
+    known = set(ADVICE_NAME.findall(files[PUBLISHED]))
     used = set()
     for path, text in files.items():
         if not path.endswith(".c") or not path.startswith(("src/os/", "src/backend/")):
             continue
+        for advice in sorted(set(ADVICE.findall(text)) - known):
+            findings.append((path, 1, f"advice {advice}, which {PUBLISHED} lacks"))
         for line, name, calls in made_by(text):
             if calls is None and name not in STAY | LIBC | WORDS:
                 findings.append((path, line, f"{name}: what does it ask of the kernel? Put it in "
@@ -135,6 +142,7 @@ CLEAN = {
 PLANTED = [
     ("which SYSCALLS.md lacks", {"src/os/p.c": "int a = ioctl(1);\n"}),
     ("which SYSCALLS.md lacks", {"src/os/p.c": "int a = syscall(SYS_ioctl);\n"}),
+    ("advice COLD", {"src/os/p.c": "int a = madvise(0, 1, MADV_COLD);\n"}),
     ("what does it ask", {"src/backend/p.c": "int a = reboot(1);\n"}),
     ("is listed, and no source", {PUBLISHED: LIST.replace("`read`", "`read`, `ioctl`")}),
 ]
