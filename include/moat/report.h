@@ -61,6 +61,9 @@
  *   protect-foreign      the page at A is PLACE; a call changes pages of one region of the
  *                            caller's, or mapped ones
  *                        the page at A is of REGION, another one; ...
+ *   execute              execute=wx: no page is writable and executable; use a code heap
+ *                        execute=wx: a page that was not executable from its commit on does not
+ *                            become so; use a code heap
  *   lock-held            another thread holds the lock of REGION; only that thread can release it
  *                        the thread that calls held the lock of REGION; it is unlocked before it is
  *                            released   (reported only: that release goes on)

@@ -26,7 +26,7 @@ enum moat_status moat_heap_create(struct moat_manager *manager, uint32_t flags,
         flags & MOAT_HEAP_EXECUTABLE ? MOAT_PAGE_EXECUTE_READWRITE : MOAT_PAGE_READWRITE;
     enum moat_status status = moat_execute_check(manager, protection, CALL, 0);
     if (status)
-        return moat_execute_report(manager, status, CALL, 0, protection);
+        return moat_execute_report(manager, status);
     struct moat_heap *made = moat_books_take(sizeof(*made));
     if (!made)
         return moat_fail(MOAT_NO_MEMORY, CALL, 0, "no memory for the books");

@@ -104,7 +104,7 @@ enum moat_status moat_commit(struct moat_manager *manager, void *address, size_t
     if (report.damage.pieces)
         moat_damage_tell_pages(&ref, &report.damage);
     if (status)
-        return moat_execute_report(manager, status, "commit", range.start, protection);
+        return moat_execute_report(manager, status);
     moat_manager_count(manager, MOAT_COUNT_COMMITS, 1);
     if (report.bytes_committed)
         moat_manager_count(manager, MOAT_COUNT_BYTES_COMMITTED, report.bytes_committed);

@@ -4,7 +4,7 @@
 
 #include "os/os.h"
 #include "region/pages.h"
-#include "vm/report.h"
+#include "vm/misuse.h"
 
 #include <moat/moat.h>
 
@@ -56,19 +56,28 @@ enum moat_status moat_execute_check_rights(const struct moat_manager *manager, u
     return status || (access & MOAT_OS_EXECUTE) ? status : refuse(what, address);
 }
 
-enum moat_status moat_execute_report(const struct moat_manager *manager, enum moat_status status,
-                                     const char *what, uintptr_t address, uint32_t protection) {
-    struct moat_report_text report = {0};
+enum moat_status moat_execute_report(const struct moat_manager *manager, enum moat_status status) {
+    struct moat_error_state last;
+    struct moat_region_ref ref;
 
-    if (status != MOAT_CODE_BLOCKED || !moat_report_wanted(&manager->options, MOAT_FOUND_EXECUTE))
+    if (status != MOAT_CODE_BLOCKED || manager->options.misuse == MOAT_MISUSE_FAIL)
         return status;
-    moat_report_add(&report,
-                    "moat: execute=wx: %s at %#lx with protection %#x was refused: %s\n"
-                    "  code belongs in a code heap (moat/code.h)\n",
-                    what, (unsigned long)address, protection,
-                    protection & MOAT_PAGE_EXECUTE_READWRITE
-                        ? "writable and executable at once"
-                        : "a page there was not executable from its commit on");
-    moat_report_tell(&manager->options, MOAT_FOUND_EXECUTE, status, address, &report);
-    return status;
+    /* What was told while stripes were held names the page, and the reason. */
+    moat_error_save(&last);
+    if (!last.noted.call)
+        return status;
+    struct moat_refusal refusal = {
+        .call = last.noted.call,
+        .why = last.noted.why,
+        .address = last.noted.address,
+        .size = MOAT_MISUSE_NO_SIZE,
+        .manager = manager,
+        .status = status,
+        .kind = MOAT_FOUND_EXECUTE,
+    };
+    if (moat_region_find(refusal.address, &ref)) {
+        refusal.base = ref.base;
+        refusal.length = ref.size;
+    }
+    return moat_misuse_refuse(&manager->options, &refusal);
 }

@@ -29,9 +29,9 @@ enum moat_status moat_execute_check_rights(const struct moat_manager *manager, u
                                            uint32_t protection, const char *what,
                                            uintptr_t address);
 
-/* Report a refusal, if it is one, once nothing is held; returns the status. */
-enum moat_status moat_execute_report(const struct moat_manager *manager, enum moat_status status,
-                                     const char *what, uintptr_t address, uint32_t protection);
+/* Report the refusal that was told last in this thread, if it is one, once nothing is held; returns
+ * the status. */
+enum moat_status moat_execute_report(const struct moat_manager *manager, enum moat_status status);
 
 /* moat_protect without a manager; `policy` has the say about memory that is in no region. */
 enum moat_status moat_protect_any(const struct moat_manager *policy, void *address, size_t size,

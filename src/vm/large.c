@@ -101,7 +101,7 @@ static enum moat_status reserve(struct moat_manager *manager, void *address, siz
     if (!status)
         status = moat_execute_check(manager, protection, call, (uintptr_t)address);
     if (status)
-        return moat_execute_report(manager, status, call, (uintptr_t)address, protection);
+        return moat_execute_report(manager, status);
     status = moat_reserve_deny(manager, (uintptr_t)address, true);
     if (!status)
         status = find_place((uintptr_t)address, size, &place);

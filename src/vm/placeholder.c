@@ -143,7 +143,7 @@ enum moat_status moat_placeholder_replace(struct moat_manager *manager, void *ad
                          "no such protection or flag");
     status = moat_execute_check(manager, protection, call_replace, range.start);
     if (status)
-        return moat_execute_report(manager, status, call_replace, range.start, protection);
+        return moat_execute_report(manager, status);
     patience = moat_manager_patience(manager);
     do {
         if (!moat_region_find_base(range.start, &ref) || ref.owner != manager ||

@@ -79,7 +79,7 @@ static enum moat_status protect_foreign(const struct call *call, const struct mo
                          "the range leaves user space");
     if (status == MOAT_INVALID_ADDRESS)
         return refuse(call, NULL, MOAT_FOUND_PROTECT_FOREIGN, status, 0);
-    return moat_execute_report(call->policy, status, "protect", range->start, call->protection);
+    return moat_execute_report(call->policy, status);
 }
 
 /* Whether a call may change a range that starts in a region, but for the state of the pages. */
@@ -134,7 +134,7 @@ static enum moat_status protect(const struct call *call, uint32_t *old) {
                       uncommitted);
     if (!status) /* with nothing held: it may lie in a guard page of these very pages */
         *old = seen;
-    return moat_execute_report(ref.owner, status, "protect", given, call->protection);
+    return moat_execute_report(ref.owner, status);
 }
 
 enum moat_status moat_protect(struct moat_manager *manager, void *address, size_t size,

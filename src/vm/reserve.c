@@ -243,7 +243,7 @@ static enum moat_status reserve(struct moat_manager *manager, void *address, siz
     if (!status)
         status = moat_execute_check(manager, terms->protection, CALL, (uintptr_t)address);
     if (status)
-        return moat_execute_report(manager, status, CALL, (uintptr_t)address, terms->protection);
+        return moat_execute_report(manager, status);
     if (!(terms->kind & MOAT_REGION_TAGGED)) /* a heap has its own share */
         status = moat_reserve_deny(manager, (uintptr_t)address, commit);
     if (!status)

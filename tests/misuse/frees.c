@@ -410,7 +410,7 @@ int main(void) {
         DEED(above_user_space, NATIVE | COM),
         DEED(above_user_space_of_win32, WIN32),
         DEED(own_stack, ALL),
-        {"own_stack_of_a_thread", ALL, own_stack, .in_thread = true},
+        {"own_stack_of_a_thread", ALL, own_stack, true, NULL},
         DEED(stack_of_another_thread, ALL),
         DEED(release_of_a_stack_region, ALL),
         DEED(decommit_of_a_stack_region, ALL),

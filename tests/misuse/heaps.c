@@ -125,7 +125,7 @@ int main(void) {
         DEED(before_a_large_one, HEAPS),
         DEED(of_another_heap, HEAPS),
         DEED(a_region, HEAPS),
-        {"own_stack_of_a_thread", HEAPS, own_stack, true},
+        {"own_stack_of_a_thread", HEAPS, own_stack, true, NULL},
         DEED(own_stack, HEAPS),
         DEED(foreign, HEAPS),
     };

@@ -130,6 +130,29 @@ static uint32_t of_another_manager(const struct face *face, struct expected *exp
     return code;
 }
 
+/* --- Rights that the execute policy refuses --- */
+
+#define CODE_BLOCKED MOAT_CODE_BLOCKED, 1655, 0x80070677u
+
+static uint32_t executable(const struct face *face, struct expected *expected, uint32_t protection,
+                           const char *why) {
+    unsigned char *base = region(face, GRANULE);
+    expect(expected, MOAT_FOUND_EXECUTE, CODE_BLOCKED, "protect", base + PAGE, NO_SIZE);
+    about(expected, RESERVED, base, GRANULE);
+    say(expected, "execute=wx: %s; use a code heap", why);
+    return face->protect(base + PAGE, PAGE, protection);
+}
+
+static uint32_t writable_and_executable(const struct face *face, struct expected *expected) {
+    return executable(face, expected, MOAT_PAGE_EXECUTE_READWRITE,
+                      "no page is writable and executable");
+}
+
+static uint32_t executable_later(const struct face *face, struct expected *expected) {
+    return executable(face, expected, MOAT_PAGE_EXECUTE_READ,
+                      "a page that was not executable from its commit on does not become so");
+}
+
 int main(void) {
     static struct deed deeds[] = {
         DEED(never_committed, ALL),
@@ -140,6 +163,8 @@ int main(void) {
         DEED(books, ALL),
         DEED(of_a_heap, ALL),
         DEED(of_another_manager, NATIVE),
+        {"writable_and_executable", ALL, writable_and_executable, false, ",execute=wx"},
+        {"executable_later", ALL, executable_later, false, ",execute=wx"},
     };
     return play(deeds, sizeof deeds / sizeof deeds[0]);
 }

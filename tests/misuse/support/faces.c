@@ -118,12 +118,12 @@ static void open_com(struct face *face, const struct moat_options *options) {
                           .heap_alloc = com_heap_alloc};
 }
 
-void face_open(struct face *face, unsigned which, const char *policy,
+void face_open(struct face *face, unsigned which, const char *policy, const char *more,
                void (*function)(const struct moat_finding *finding, void *context), void *context) {
     struct moat_options options;
     char words[64];
 
-    snprintf(words, sizeof words, "misuse=%s", policy);
+    snprintf(words, sizeof words, "misuse=%s%s", policy, more ? more : "");
     moat_options_init(&options);
     must(moat_options_parse(&options, words, NULL, 0) == MOAT_OK, words);
     options.report_function = function;

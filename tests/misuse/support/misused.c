@@ -150,7 +150,7 @@ static void perform(struct deed *deed, unsigned which, const char *policy, int s
     setrlimit(RLIMIT_CORE, &none);
     dup2(said, STDERR_FILENO);
     signal(SIGABRT, on_abort);
-    face_open(&face, which, policy, own_function ? on_finding : NULL, outcome);
+    face_open(&face, which, policy, deed->words, own_function ? on_finding : NULL, outcome);
     if (deed->in_thread) {
         must(pthread_create(&thread, NULL, act, deed) == 0, "thread");
         pthread_join(thread, NULL);

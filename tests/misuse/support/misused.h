@@ -83,11 +83,12 @@ struct deed {
     const char *name;
     unsigned faces;
     uint32_t (*act)(const struct face *face, struct expected *expected);
-    bool in_thread; /* not in the first one of the process */
+    bool in_thread;    /* not in the first one of the process */
+    const char *words; /* more options, behind a comma; NULL: none */
 };
 
 #define DEED(function, faces)                                                                      \
-    { #function, faces, function, false }
+    { #function, faces, function, false, NULL }
 
 /* Play all deeds; the exit status of a test. */
 int play(struct deed *deeds, size_t count);
