@@ -377,5 +377,11 @@ enum moat_status moat_options_check(const struct moat_options *options) {
                        (unsigned long)options->reserve_bytes, (unsigned long)options->quota_bytes);
         return MOAT_INVALID_ARGUMENT;
     }
+    if (options->fork != MOAT_FORK_INHERIT && options->backend == MOAT_BACKEND_MIMALLOC) {
+        moat_error_set("option \"fork\" is %s, and mimalloc shares its memory out among all: that "
+                       "needs backend=os",
+                       fork_words[options->fork]);
+        return MOAT_INVALID_ARGUMENT;
+    }
     return MOAT_OK;
 }

@@ -304,7 +304,10 @@ int moat_os_fault_remove(void);
 /* Whether that handler is the first to hear of a fault. */
 bool moat_os_fault_on_top(void);
 
-/* Have the pages read as zero in a forked child. Splits mappings. */
+/* Have a forked child not get the pages at all: nothing is mapped there. Splits mappings. */
+int moat_os_keep_from_fork(void *start, size_t size);
+
+/* Have the pages read as zero in a forked child, without markers. Splits mappings. */
 int moat_os_wipe_on_fork(void *start, size_t size);
 
 /* Use pages of the smallest size only. Cannot be undone; splits mappings. */

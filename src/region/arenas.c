@@ -16,6 +16,7 @@
 #include "region/books.h"
 #include "region/claim.h"
 #include "region/pages.h"
+#include "region/policy.h"
 #include "region/powers.h"
 #include "region/space.h"
 #include "region/trap.h"
@@ -151,6 +152,8 @@ static int furnish(struct moat_space *arena) {
      * merges neighbours, and opened blocks next to each other become one mapping again. */
     int error = arena->markers ? moat_os_guard_install((void *)arena->start, MOAT_PAGE) : 0;
     if (!error)
+        error = moat_policy_apply(arena->fork, arena->start, arena->end);
+    if (!error)
         moat_trap_hide(arena);
     return error;
 }
@@ -173,6 +176,7 @@ static struct moat_space *make(unsigned kind, size_t number, size_t size) {
     struct moat_space *arena = moat_space_init(books, start, start + size, true);
     arena->markers = (kind & MOAT_SPACE_MARKERS) != 0;
     arena->undumped = (kind & MOAT_SPACE_UNDUMPED) != 0;
+    arena->fork = (uint8_t)(kind >> MOAT_SPACE_FORK_SHIFT);
     arena->number = (uint8_t)number;
     arena->backend = moat_backend_os();
     arena->usable_start += MOAT_BLOCK;
@@ -347,4 +351,24 @@ void moat_arenas_settle(void) {
             clear_books(arena);
             set_presence(arena, AWAY);
         }
+}
+
+void moat_arenas_restore(struct moat_space *arena) {
+    if (!moat_arenas_here(arena))
+        return;
+    int error = moat_os_reserve_at((void *)arena->start, size_of(arena));
+    if (!error)
+        error = furnish(arena);
+    if (error) {
+        for (size_t block = 1; block + 1 < arena->block_count; block++)
+            moat_claim_settle(arena, block, MOAT_CLAIM_ALL);
+        set_presence(arena, MOVING);
+    }
+}
+
+void moat_arenas_empty(struct moat_space *arena) {
+    if (!moat_arenas_here(arena))
+        return;
+    clear_books(arena);
+    let_go(arena, arena->block_count - 2);
 }

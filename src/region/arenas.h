@@ -33,6 +33,13 @@ bool moat_arenas_here(const struct moat_space *arena);
 /* In a forked child, whose parent's threads were moving arenas: those stay away for good. */
 void moat_arenas_settle(void);
 
+/* In a forked child that has not got the mapping of an arena: hold its addresses, or where somebody
+ * was faster, let it be on its way. Async-signal-safe. */
+void moat_arenas_restore(struct moat_space *arena);
+
+/* Forget all that was in such an arena. */
+void moat_arenas_empty(struct moat_space *arena);
+
 /*
  * Have one arena more, with room for twice `need` bytes; its number goes to *number.
  *

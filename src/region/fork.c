@@ -6,6 +6,7 @@
 #include "region/books.h"
 #include "region/geometry.h"
 #include "region/mend.h"
+#include "region/policy.h"
 
 /* A page of its own, which the kernel empties in a child. */
 struct page {
@@ -35,6 +36,7 @@ static void note_fork(void) {
     moat_held_look(&the_page->held);
     /* relaxed: as above. */
     atomic_store_explicit(&the_page->noted, 1, memory_order_relaxed);
+    moat_policy_in_child(&the_page->held);
 }
 
 bool moat_fork_start(void) {
@@ -53,17 +55,22 @@ bool moat_fork_start(void) {
     return true;
 }
 
-/* By T, or by another thread where T was noted. */
+/* By T, or by another thread where T was noted. Of T what counts is what it holds now. */
 static void mend(void) {
     struct moat_held own;
-    struct moat_fork_report report = {.held = &the_page->held};
+    struct moat_fork_report report = {.held = &own};
+
+    moat_held_look(&own);
     /* relaxed: written before this thread was made, if not by itself. */
     if (!atomic_load_explicit(&the_page->noted, memory_order_relaxed)) {
         moat_os_thread_forget();
-        moat_held_look(&own);
-        report.held = &own;
+        the_page->held = own;
+        moat_policy_in_child(&own);
+    } else if (the_page->held.token != own.token) {
+        report.held = &the_page->held;
     }
     moat_mend_regions(&report);
+    moat_policy_catch_up(&the_page->held, report.held);
     for (unsigned layer = 0; layer < MOAT_FORK_LAYERS; layer++) {
         /* relaxed: a constant. */
         void (*follow)(const struct moat_fork_report *) =

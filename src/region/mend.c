@@ -11,9 +11,13 @@
 
 #include "os/os.h"
 #include "region/arenas.h"
+#include "region/books.h"
 #include "region/lock.h"
 #include "region/pages.h"
+#include "region/policy.h"
 #include "region/registry.h"
+
+#include <moat/options.h>
 
 /* A record that lives, and what of its life word is the dead's. */
 struct case_of {
@@ -174,6 +178,22 @@ static void leave_behind(const struct case_of *of) {
     moat_place_forget(&place, 0, 0);
 }
 
+/* Its memory stayed with the parent. Of what stands alone the addresses are held, unless others were
+ * faster; which of two that overlap has them need not be known, as long as one gives them back. */
+static void end_absent(const struct case_of *of, struct moat_fork_report *report) {
+    const struct moat_space *space = of->ref.space;
+
+    if (of->working)
+        return;
+    bool ours = of->found && !space->arena && !moat_place_leaving(space) && !lies_under(&of->ref);
+    if (ours)
+        (void)moat_os_unreserve((void *)space->start, space->end - space->start);
+    report->released++;
+    moat_region_bury(&of->ref, of->found);
+    if (ours)
+        moat_books_give(of->ref.space, moat_space_books_size(space->start, space->end, false));
+}
+
 static void add_up(const struct moat_region_ref *ref, struct moat_mend_sums *sums) {
     const struct moat_space *space = ref->space;
     if (space->arena)
@@ -195,13 +215,16 @@ void moat_mend_regions(struct moat_fork_report *report) {
             leave_behind(&of);
             continue;
         }
-        if (!of.found && !of.working && !placing)
+        if (of.ref.space->fork == MOAT_FORK_DONTFORK)
+            end_absent(&of, report);
+        else if (!of.found && !of.working && !placing)
             bury_hidden(&of, report);
         else if (of.found && of.dead)
             mend_found(&of, report);
     }
     if (placing)
         return;
+    moat_policy_empty();
     moat_arenas_settle();
     for (uint32_t handle = 1; handle <= count; handle++)
         if (moat_region_nth(handle, &of.ref))

@@ -6,6 +6,7 @@
 #include "region/arena.h"
 #include "region/books.h"
 #include "region/pages.h"
+#include "region/policy.h"
 #include "region/powers.h"
 #include "region/spare.h"
 #include "region/trap.h"
@@ -23,6 +24,7 @@ static struct moat_space *stand_alone(const struct moat_place_wish *wish, uintpt
     space->usable_end = base + wish->size;
     space->markers = wish->markers && !wish->backend->accessible;
     space->undumped = wish->undumped;
+    space->fork = wish->fork;
     space->backend = wish->backend;
     return space;
 }
@@ -43,6 +45,8 @@ static enum moat_status settle(const struct moat_place_wish *wish, uintptr_t sta
     int error = space ? 0 : ENOMEM;
     if (!error && wish->backend->accessible)
         error = put_away(space);
+    if (!error)
+        error = moat_policy_alone(space);
     if (!error && (!wish->backend->accessible || wish->undumped))
         moat_trap_hide(space);
     if (error) {
@@ -56,7 +60,8 @@ static enum moat_status settle(const struct moat_place_wish *wish, uintptr_t sta
 }
 
 static unsigned kind_of(const struct moat_place_wish *wish) {
-    return (wish->markers ? MOAT_SPACE_MARKERS : 0u) | (wish->undumped ? MOAT_SPACE_UNDUMPED : 0u);
+    return (wish->markers ? MOAT_SPACE_MARKERS : 0u) | (wish->undumped ? MOAT_SPACE_UNDUMPED : 0u) |
+           (unsigned)wish->fork << MOAT_SPACE_FORK_SHIFT;
 }
 
 /* A granule of margin on either side keeps the base aligned and neighbours away. */
@@ -154,6 +159,11 @@ enum moat_status moat_place_anywhere(const struct moat_place_wish *wish, struct 
 enum moat_status moat_place_at(const struct moat_place_wish *wish, uintptr_t base,
                                struct moat_place *place, uintptr_t *conflict) {
     struct moat_space *arena = moat_arena_of(base);
+    /* What children have of an arena they have of all of it. */
+    if (arena && arena->fork != wish->fork) {
+        *conflict = arena->usable_end;
+        return MOAT_INVALID_ADDRESS;
+    }
     if (arena)
         return moat_arena_place_at(arena, base, wish->size, place, conflict);
 

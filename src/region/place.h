@@ -31,6 +31,7 @@ struct moat_place_wish {
     size_t size; /* whole pages */
     bool markers;
     bool undumped;       /* not in core dumps */
+    uint8_t fork;        /* enum moat_fork */
     bool alone;          /* not in an arena, with a mapping of its own */
     bool top_down;       /* the highest place, where that can be told */
     uintptr_t lowest;    /* the least base; 0: any */
@@ -54,7 +55,8 @@ enum moat_status moat_place_anywhere(const struct moat_place_wish *wish, struct 
  *
  * Returns   MOAT_OK
  *           MOAT_INVALID_ADDRESS   something is there: *conflict says where. If no live region is
- *                                  there, the place may become free
+ *                                  there, the place may become free. Or what forked children have
+ *                                  of that address space is something else than the wish
  *           MOAT_NO_MEMORY, MOAT_MAP_LIMIT
  */
 enum moat_status moat_place_at(const struct moat_place_wish *wish, uintptr_t base,

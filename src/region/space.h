@@ -33,7 +33,8 @@
 enum {
     MOAT_SPACE_MARKERS = 1,
     MOAT_SPACE_UNDUMPED = 2,
-    MOAT_SPACE_KINDS = 4, /* the number of combinations */
+    MOAT_SPACE_FORK_SHIFT = 2, /* above it an enum moat_fork */
+    MOAT_SPACE_KINDS = 12,     /* the number of combinations */
 };
 
 struct moat_space {
@@ -49,6 +50,7 @@ struct moat_space {
     bool unforked;  /* not mapped in forked children */
     bool undumped;  /* never in a core dump */
     bool hidden;    /* out of core dumps since it was mapped, but for the blocks that are shown */
+    uint8_t fork;   /* enum moat_fork: what a forked child has of it */
     uint8_t number; /* of an arena, among its kind */
     _Atomic uint32_t presence; /* of an arena, in the address space: see arenas.h */
     _Atomic bool leaving;      /* its mapping is, or was, being given back */
@@ -66,7 +68,8 @@ struct moat_space {
 
 static inline unsigned moat_space_kind(const struct moat_space *space) {
     return (space->markers ? MOAT_SPACE_MARKERS : 0u) |
-           (space->undumped ? MOAT_SPACE_UNDUMPED : 0u);
+           (space->undumped ? MOAT_SPACE_UNDUMPED : 0u) |
+           (unsigned)space->fork << MOAT_SPACE_FORK_SHIFT;
 }
 
 /* relaxed: the caller owns a region of the space, so the field does not change under it. */

@@ -10,6 +10,7 @@
 #include "os/os.h"
 #include "region/fork.h"
 #include "region/place_large.h"
+#include "region/policy.h"
 #include "region/trap.h"
 #include "vm/commit.h"
 #include "vm/execute.h"
@@ -107,6 +108,13 @@ static enum moat_status reserve(struct moat_manager *manager, void *address, siz
         status = find_place((uintptr_t)address, size, &place);
     if (status)
         return status;
+    place.space->fork = (uint8_t)manager->options.fork;
+    if (moat_policy_alone(place.space)) {
+        vacate(manager, &place, false);
+        return moat_fail(MOAT_NOT_SUPPORTED, call, (uintptr_t)address,
+                         "the kernel does not keep large pages from a forked child this way; "
+                         "use fork=inherit or fork=dontfork");
+    }
     place.space->undumped = manager->options.dump == MOAT_DUMP_NONE;
     if (place.space->undumped)
         moat_trap_hide(place.space);

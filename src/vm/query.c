@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* query: copied without a lock, and thrown away if the region died during the copy. */
 #include "os/os.h"
+#include "region/fork.h"
 #include "region/latch.h"
 #include "region/pages.h"
 #include "vm/foreign.h"
+
+#include <moat/options.h>
 
 /* A region that is released and reserved again this often within one query is a matter of chance
  * alone; the kernel's view is true, if less telling. */
@@ -21,6 +24,15 @@ static bool describe_region(const struct moat_region_ref *ref, uintptr_t page,
     /* Under a placeholder pages may be committed already for what is about to replace it. */
     if (!(ref->flags & MOAT_REGION_PLACEHOLDER))
         end = moat_pages_peek(&view, page, end, &state);
+    /* Its memory is not in this child, and the books are not told before the first call. */
+    if (ref->space->fork == MOAT_FORK_DONTFORK && moat_fork_pending()) {
+        *info = (struct moat_page_info){.base = (void *)page,
+                                        .size = ref->base + ref->size - page,
+                                        .state = MOAT_STATE_FREE,
+                                        .kind = MOAT_KIND_NONE,
+                                        .protection = MOAT_PAGE_NOACCESS};
+        return moat_region_lives(ref);
+    }
     bool committed = (state & MOAT_PAGE_COMMITTED) != 0;
     *info = (struct moat_page_info){
         .base = (void *)page,

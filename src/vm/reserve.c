@@ -153,6 +153,7 @@ static enum moat_status find_place(const struct request *request, struct moat_pl
         .size = request->size,
         .markers = manager->markers && !is_mapped(request->terms),
         .undumped = manager->options.dump == MOAT_DUMP_NONE,
+        .fork = (uint8_t)manager->options.fork,
         .alone =
             watched(request->terms) || is_placeholder(request->terms) || is_mapped(request->terms),
         .backend = manager->backend,

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * policy: what a forked child has of a space (enum moat_fork), other than everything.
+ *
+ *   dontfork   nothing is mapped there in the child. Before anybody else can get the addresses they
+ *              are held again, without access; the regions end when the child is mended, and a
+ *              query says until then already that they are free. Where somebody was faster (which
+ *              takes a child that the C library did not make) the addresses are his.
+ *   wipe       pages read as zero, and the markers are gone with what they were in: they are
+ *              installed again on every page of an open block that is not committed.
+ *
+ * Both are done by the handler of the C library, before the fork returns in the child; where that
+ * did not run, by the first call. What the forking thread itself was working on is left out there,
+ * and caught up with when the child is mended.
+ */
+#ifndef MOAT_REGION_POLICY_H
+#define MOAT_REGION_POLICY_H
+
+#include "region/held.h"
+#include "region/space.h"
+
+/* Have children get of a mapping what the policy says. 0 or errno. */
+int moat_policy_apply(uint8_t fork, uintptr_t start, uintptr_t end);
+
+/* The same for a space that stands alone, whose policy is set. */
+int moat_policy_alone(const struct moat_space *space);
+
+/* In the child, before anything else. Async-signal-safe. */
+void moat_policy_in_child(const struct moat_held *held);
+
+/* While the child is mended: arenas that have no memory of the parent are empty. */
+void moat_policy_empty(void);
+
+/* Afterwards: what was left out for the sake of what T held then, and does not now. */
+void moat_policy_catch_up(const struct moat_held *then, const struct moat_held *now);
+
+#endif
