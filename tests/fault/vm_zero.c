@@ -294,6 +294,22 @@ Test(vm_zero, under_an_emulator_the_books_are_zero_too) {
     expect_fresh(memory, piece);
 }
 
+Test(vm_zero, books_that_the_kernel_keeps_are_zeroed_by_hand) {
+    const size_t piece = (size_t)1 << 20;
+    (void)manager_with("");
+    for (size_t i = 0; i < ERRORS; i++) {
+        unsigned char *memory = moat_books_take(piece);
+        memset(memory, 'x', piece);
+        inject_fail_from(INJECT_MADVISE, 1, errors[i]);
+        moat_books_give(memory, piece);
+        inject_clear();
+        cr_assert_eq(moat_books_take(piece), memory);
+        expect_fresh(memory, piece);
+        memset(memory, 0, piece);
+        moat_books_give(memory, piece);
+    }
+}
+
 Test(vm_zero, under_an_emulator_regions_of_heaps_are_zero) {
     inject_fail_from(INJECT_MADVISE, 1, 0);
     struct moat_manager *manager = manager_with("");
