@@ -29,7 +29,7 @@ static void blank_tabs(char *text) {
             *text = ' ';
 }
 
-static void add_limit(struct moat_os_limit *limit, int resource, uint64_t used) {
+static void add_limit(struct moat_os_limit *limit, unsigned resource, uint64_t used) {
     struct rlimit given;
 
     limit->used = used;
