@@ -4,9 +4,9 @@
  * gave it back, where and when.
  *
  * For crash handlers, debuggers and logs. moat_query tells what Win32 tells; this tells more, and
- * words it. What was released or decommitted is remembered for a while (some thousand releases and
- * decommits of each processor), to explain a stale pointer; what is told of the past was so, but
- * what is not told may have been, too.
+ * words it. What was released or decommitted is remembered for a while (the last thousand releases
+ * and decommits of each thread, or of a few threads together), to explain a stale pointer; what is
+ * told of the past was so, but what is not told may have been, too.
  *
  * The fault reporter in <moat/fault.h> puts such descriptions of accesses that trap to standard
  * error.

@@ -2,7 +2,7 @@
 /*
  * history: graves in rings, and an index that finds them by any address that they cover.
  *
- * An end is written to the next grave of a ring, one ring a processor or so. Its range, of at most
+ * An end is written to the next grave of a ring; threads share a few of these. Its range, of at most
  * 2^k bytes for the least such k, touches at most two aligned blocks of 2^k bytes; these have a
  * place each in a table, by the hash of k and the block. Whoever looks for an address tries its
  * block for every k that there was so far. A place holds the newest grave, and a grave the word
@@ -143,7 +143,7 @@ static unsigned order_of(uintptr_t start, uintptr_t end) {
 
 /* Take a grave to write to; false: all that were tried are being written. */
 static bool take(struct history *history, uint32_t *number, uint64_t *stamp) {
-    uint32_t shard = moat_os_processor() % SHARDS;
+    uint32_t shard = moat_os_thread() % SHARDS;
 
     for (unsigned tries = 0; tries < TRIES; tries++) {
         /* relaxed: only the number matters. */

@@ -199,6 +199,21 @@ static const char had_by_others_text[] =
     "  which was released #.# s ago by thread # at death_fault_report+# (*)\n"
     "  hint: the pointer may have outlived that region\n";
 
+/* The instruction is one of Moat's, which was given a pointer into memory that is gone. */
+static void inside_moat(const struct scene *scene) {
+    unsigned char *base = must_reserve(scene->manager, GRANULE, true);
+    struct moat_stats *gone = (struct moat_stats *)(void *)(base + PAGE);
+    must(moat_decommit(scene->manager, base + PAGE, PAGE) == MOAT_OK, "decommit");
+    must(moat_stats_read(scene->manager, gone) == MOAT_OK, "stats");
+}
+
+static const char inside_moat_text[] =
+    "moat: trap: write after decommit\n"
+    "  by thread # at death_fault_report+# (*), pc #\n"
+    "  # is in a page that was decommitted, at offset # of a region of 65536 bytes "
+    "[#, #)\n" RESERVED "  decommitted #.# s ago by thread # at death_fault_report+# (*)\n"
+    "  hint: the pages were given back while something still used them\n";
+
 /* --- What is told to nobody --- */
 
 static void null_pointer(const struct scene *scene) {
@@ -401,6 +416,7 @@ int main(void) {
         {wild, wild_text},
         {books, books_text},
         {had_by_others, had_by_others_text},
+        {inside_moat, inside_moat_text},
         {null_pointer, ""},
         {foreign, ""},
         {stack_of_the_main_thread, ""},

@@ -125,3 +125,43 @@ Test(vm_fault, a_handler_that_cannot_be_taken_away_passes_everything_on) {
     cr_assert(touch(base));
     cr_assert_eq(told, 1);
 }
+
+/* A reporter that cannot be set is none, and a manager that was to set it is none either. */
+Test(vm_fault, a_reporter_that_cannot_be_set_changes_nothing) {
+    struct moat_options options;
+    struct moat_manager *made = manager;
+    moat_options_init(&options);
+    options.faults = MOAT_FAULTS_REPORT;
+    inject_only(INJECT_SIGACTION, SIGSEGV);
+    for (int nth = 1; nth <= 2; nth++) {
+        inject_fail(INJECT_SIGACTION, nth, EINVAL);
+        cr_assert_eq(moat_fault_reporter_install(NULL), MOAT_NOT_SUPPORTED);
+        cr_assert_neq(moat_last_error_text()[0], '\0');
+        cr_assert_eq(moat_fault_reporter_remove(), MOAT_INVALID_ARGUMENT);
+        inject_fail(INJECT_SIGACTION, nth, EINVAL);
+        cr_assert_eq(moat_manager_create(&options, &made), MOAT_NOT_SUPPORTED);
+        cr_assert_null(made);
+        cr_assert_eq(moat_fault_reporter_remove(), MOAT_INVALID_ARGUMENT);
+    }
+    inject_clear();
+    cr_assert_not(touch(base), "the handler of before");
+    cr_assert_eq(moat_fault_reporter_install(NULL), MOAT_OK);
+    cr_assert_eq(moat_fault_reporter_remove(), MOAT_OK);
+}
+
+/* Whether our handler is the first one cannot be told: it is set once more, which does no harm. */
+Test(vm_fault, handler_and_reporter_share_a_place) {
+    inject_only(INJECT_SIGACTION, SIGSEGV);
+    cr_assert_eq(moat_fault_reporter_install(NULL), MOAT_OK);
+    inject_fail(INJECT_SIGACTION, 1, EINVAL);
+    cr_assert_eq(moat_fault_handler_install(count, NULL), MOAT_OK);
+    cr_assert(touch(base));
+    cr_assert_eq(told, 1);
+    inject_clear();
+    for (unsigned i = 0; i < 10; i++) {
+        cr_assert_eq(moat_fault_handler_remove(), MOAT_OK);
+        cr_assert_eq(moat_fault_handler_install(count, NULL), MOAT_OK, "no place was lost");
+    }
+    cr_assert_eq(moat_fault_handler_remove(), MOAT_OK);
+    cr_assert_eq(moat_fault_reporter_remove(), MOAT_OK);
+}

@@ -19,7 +19,6 @@ static const uintptr_t somewhere = UINT64_C(0x200000000000);
 
 static void start(void) {
     cr_assert_eq(moat_region_start(), MOAT_OK);
-    stay_on_one_processor(); /* one ring */
 }
 
 TestSuite(region_history, .init = start, .timeout = 600);
