@@ -7,8 +7,8 @@
  * ascending order and rolled back on conflict. The search begins where the last run ended, and so
  * what was freed is used again late.
  *
- * Lengths are written by whoever holds the stripes of the block (vm/views.h): a length that is found
- * there is true as long as they are held. Without them it is what it was a moment ago.
+ * Lengths are written by whoever holds the stripes of the block (vm/views.h): a length that is
+ * found there is true as long as they are held. Without them it is what it was a moment ago.
  *
  * Edges
  *   claim   whoever gives a run up is done with its pages -> who claims them next
