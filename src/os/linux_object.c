@@ -78,8 +78,3 @@ int moat_os_populate(void *start, size_t size) {
     int error = moat_linux_result(outcome, saved);
     return error == EFAULT ? ENOMEM : error;
 }
-
-int moat_os_no_fork(void *start, size_t size) {
-    int saved = errno;
-    return moat_linux_result(madvise(start, size, MADV_DONTFORK), saved);
-}

@@ -144,9 +144,6 @@ int moat_os_object_drop(void *start, size_t size);
 /* Have writable pages backed with memory now. ENOMEM: there is none; EINVAL: before Linux 5.14. */
 int moat_os_populate(void *start, size_t size);
 
-/* Keep a range out of forked children, where nothing is mapped there. Splits mappings. */
-int moat_os_no_fork(void *start, size_t size);
-
 /* Describe the mapping or hole at `address` (any alignment). EINVAL: not below MOAT_OS_ADDRESS_END.
  * ENOSYS: no way to ask (no /proc). Else the error of opening or reading it, as EMFILE. */
 int moat_os_query(uintptr_t address, struct moat_os_mapping *mapping);

@@ -171,13 +171,6 @@ static void mend_found(const struct case_of *of, struct moat_fork_report *report
         give_up(of, of->dead & (MOAT_LIFE_CLOSING_BIT | MOAT_LIFE_STRIPES_ALL));
 }
 
-/* The child has the books of it alone; something else may be mapped where it was. */
-static void leave_behind(const struct case_of *of) {
-    const struct moat_place place = {of->ref.space, of->ref.base, of->ref.size, false};
-    moat_region_bury(&of->ref, of->found);
-    moat_place_forget(&place, 0, 0);
-}
-
 /* Its memory stayed with the parent. Of what stands alone the addresses are held, unless others were
  * faster; which of two that overlap has them need not be known, as long as one gives them back. */
 static void end_absent(const struct case_of *of, struct moat_fork_report *report) {
@@ -211,10 +204,6 @@ void moat_mend_regions(struct moat_fork_report *report) {
     for (uint32_t handle = 1; handle <= count; handle++) {
         if (!find_case(handle, held, &of))
             continue;
-        if (of.ref.space->unforked && !of.working) {
-            leave_behind(&of);
-            continue;
-        }
         if (of.ref.space->fork == MOAT_FORK_DONTFORK)
             end_absent(&of, report);
         else if (!of.found && !of.working && !placing)

@@ -47,7 +47,6 @@ struct moat_space {
     size_t block_count;
     bool arena;
     bool markers;
-    bool unforked;  /* not mapped in forked children */
     bool undumped;  /* never in a core dump */
     bool hidden;    /* out of core dumps since it was mapped, but for the blocks that are shown */
     uint8_t fork;   /* enum moat_fork: what a forked child has of it */

@@ -12,6 +12,7 @@
 #include "os/os.h"
 #include "region/access.h"
 #include "region/fork.h"
+#include "region/policy.h"
 #include "region/trap.h"
 #include "vm/commit.h"
 #include "vm/free.h"
@@ -56,7 +57,7 @@ static enum moat_status reserve(struct moat_manager *manager, size_t size,
 }
 
 /* Have a view show the object. What its reservation was told goes with it and is told again. */
-static int show_object(const struct moat_region_ref *ref, int object, bool unforked) {
+static int show_object(const struct moat_region_ref *ref, int object, enum moat_fork fork) {
     void *base = (void *)ref->base;
     int error = moat_os_object_map(object, base, ref->size);
 
@@ -67,15 +68,12 @@ static int show_object(const struct moat_region_ref *ref, int object, bool unfor
     /* Blocks are not shown to dumps as others are. Refusal costs dump size only. */
     ref->space->hidden = false;
     (void)moat_os_dump_exclude(base, ref->size);
-    if (!unforked)
-        return 0;
-    error = moat_os_no_fork((void *)ref->space->start, ref->space->end - ref->space->start);
-    ref->space->unforked = !error;
-    return error;
+    ref->space->fork = (uint8_t)fork;
+    return moat_policy_alone(ref->space);
 }
 
 static enum moat_status map_both(struct moat_views *views) {
-    bool inherited = views->manager->options.fork == MOAT_FORK_INHERIT;
+    enum moat_fork fork = views->manager->options.fork;
     int object;
     int error = moat_os_object_create(views->size, &object);
 
@@ -83,9 +81,12 @@ static enum moat_status map_both(struct moat_views *views) {
         return moat_fail(MOAT_NOT_SUPPORTED, CREATE, 0, "memfd_create is not to be had here");
     if (error)
         return moat_fail_kernel(error, MOAT_NO_MEMORY, CREATE, 0);
-    error = show_object(&views->write, object, true);
+    error = show_object(&views->write, object, MOAT_FORK_DONTFORK);
+    /* Shared memory cannot be wiped for one of those who share it. */
+    if (fork == MOAT_FORK_WIPE)
+        fork = MOAT_FORK_DONTFORK;
     if (!error)
-        error = show_object(&views->execute, object, !inherited);
+        error = show_object(&views->execute, object, fork);
     moat_os_object_close(object);
     return error ? moat_fail_kernel(error, MOAT_NO_MEMORY, CREATE, 0) : MOAT_OK;
 }
