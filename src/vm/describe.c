@@ -112,20 +112,26 @@ static uintptr_t reach_of(const struct moat_region_ref *ref, bool behind) {
     return guarded > NEAR_MAX ? guarded : NEAR_MAX;
 }
 
-/* The nearer one of the regions on either side, of those that the address may have missed: in the
- * same arena, or with a mapping of their own that the address is in. */
+/* Whether an address outside a region may have been meant for it: both are in arenas, or the region
+ * has a mapping of its own that the address is in. */
+static bool may_miss(const struct moat_region_ref *ref, uintptr_t address, bool in_arena) {
+    return (address >= ref->span_start && address < ref->span_end) ||
+           (in_arena && moat_arena_of(ref->base) != NULL);
+}
+
+/* The nearer one of the regions on either side that an address may have missed. */
 static struct neighbour find_neighbour(uintptr_t address, bool in_arena) {
     struct neighbour nearest = {.distance = SIZE_MAX};
     struct moat_region_ref ref;
 
     if (moat_region_before(address, &ref) && address >= ref.base + ref.size &&
-        (ref.space->arena ? in_arena : address < ref.span_end)) {
+        may_miss(&ref, address, in_arena)) {
         size_t distance = address - (ref.base + ref.size) + 1;
         if (distance <= reach_of(&ref, false))
             nearest = (struct neighbour){ref, distance, false};
     }
     if (moat_region_after(address, &ref) && address < ref.base &&
-        (ref.space->arena ? in_arena : address >= ref.span_start)) {
+        may_miss(&ref, address, in_arena)) {
         size_t distance = ref.base - address;
         if (distance < nearest.distance && distance <= reach_of(&ref, true))
             nearest = (struct neighbour){ref, distance, true};

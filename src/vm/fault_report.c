@@ -29,7 +29,7 @@ static _Atomic(struct moat_manager *) speaker;
 static _Thread_local struct {
     uintptr_t code;
     uintptr_t address;
-    bool within; /* it is telling now */
+    bool within; /* it is finding words now */
 } last;
 
 void moat_fault_tell_through(struct moat_manager *manager) {
@@ -167,38 +167,46 @@ static void write_report(const struct moat_os_fault *found, const struct moat_de
     moat_report_add(report, "  hint: %s\n", sentence->hint);
 }
 
-static bool tell(const struct moat_os_fault *found) {
-    struct moat_report_text report = {0};
-    struct moat_description told;
-    struct moat_options usual;
+/* Find out what there is to say. False: nothing. */
+static bool explain(const struct moat_os_fault *found, struct moat_description *told,
+                    struct moat_report_text *report) {
+    if (moat_describe_address((const void *)found->address, told))
+        return false;
+    const struct sentence sentence = sentence_of(told, found->access);
+    if (sentence.what)
+        write_report(found, told, &sentence, report);
+    return sentence.what != NULL;
+}
 
-    if (moat_describe_address((const void *)found->address, &told))
-        return false;
-    const struct sentence sentence = sentence_of(&told, found->access);
-    if (!sentence.what)
-        return false;
-    moat_options_init(&usual);
+static bool tell(const struct moat_os_fault *found, const struct moat_description *told,
+                 const struct moat_report_text *report) {
+    struct moat_options usual;
     /* relaxed: as in moat_fault_tell_through. */
     const struct moat_manager *manager = atomic_load_explicit(&speaker, memory_order_relaxed);
-    if (has_live_region(&told))
-        manager = told.owner;
+
+    moat_options_init(&usual);
+    if (has_live_region(told))
+        manager = told->owner;
     const struct moat_options *options = manager ? moat_manager_options(manager) : &usual;
     if (!moat_report_wanted(options, MOAT_FOUND_TRAP))
         return false;
-    write_report(found, &told, &sentence, &report);
-    moat_report_tell(options, MOAT_FOUND_TRAP, MOAT_OK, found->address, &report);
+    moat_report_tell(options, MOAT_FOUND_TRAP, MOAT_OK, found->address, report);
     return true;
 }
 
 bool moat_fault_tell(const struct moat_os_fault *found) {
+    struct moat_report_text report = {0};
+    struct moat_description told;
+
     if (last.within || (last.code == found->code && last.address == found->address))
         return false;
     last.code = found->code;
     last.address = found->address;
     last.within = true;
-    bool told = tell(found);
+    bool known = explain(found, &told, &report);
+    /* Before the host's function is called, which may leave by siglongjmp. */
     last.within = false;
-    return told;
+    return known && tell(found, &told, &report);
 }
 
 bool moat_fault_report(int signal, const void *siginfo, const void *context) {
