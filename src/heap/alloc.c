@@ -8,6 +8,7 @@
 #include "heap/span.h"
 #include "lockfree/atomic.h"
 #include "os/os.h"
+#include "region/fork.h"
 #include "region/geometry.h"
 #include "vm/deny.h"
 #include "vm/range.h"
@@ -66,8 +67,31 @@ static unsigned shard_number(void) {
     return number;
 }
 
+/* Have a span with room in a lane whose own has none, or take a slot of another. False: there is
+ * a span to allocate from now, and no slot was taken. */
+static bool renew(struct moat_heap *heap, unsigned class, struct moat_heap_lane *lane,
+                  struct taken *taken, enum moat_status *status) {
+    uint64_t full = (uint64_t)(uintptr_t)taken->span;
+    struct moat_span *next = moat_heap_stocked_span(heap, class);
+
+    *status = MOAT_OK;
+    if (!next) {
+        *status = moat_heap_new_span(heap, class, moat_classes[class].span_size, &next);
+        if (*status && scrape(heap, class, taken)) {
+            *status = MOAT_OK;
+            return true;
+        }
+        if (*status)
+            return !moat_heap_trim(heap);
+    }
+    change_lane(heap, lane, full, next);
+    return false;
+}
+
 static enum moat_status take_small(struct moat_heap *heap, unsigned class, struct taken *taken) {
     struct moat_heap_lane *lane = &heap->shards[shard_number()].lanes[class];
+    enum moat_status status;
+    bool done;
 
     for (;;) {
         /* A(current) */
@@ -80,18 +104,11 @@ static enum moat_status take_small(struct moat_heap *heap, unsigned class, struc
             moat_store_relaxed(&lane->from, taken->slot + 1);
             return MOAT_OK;
         }
-        struct moat_span *next = moat_heap_stocked_span(heap, class);
-        if (!next) {
-            size_t size = moat_classes[class].span_size;
-            enum moat_status status = moat_heap_new_span(heap, class, size, &next);
-            if (status && scrape(heap, class, taken))
-                return MOAT_OK;
-            if (status && moat_heap_trim(heap))
-                continue;
-            if (status)
-                return status;
-        }
-        change_lane(heap, lane, span, next);
+        moat_held_begin(MOAT_HELD_SPAN);
+        done = renew(heap, class, lane, taken, &status);
+        moat_held_end(MOAT_HELD_SPAN);
+        if (done)
+            return status;
     }
 }
 
@@ -101,13 +118,14 @@ static enum moat_status take_large(struct moat_heap *heap, size_t size, struct t
     if (size > MOAT_OS_USER_END)
         return moat_fail(MOAT_NO_MEMORY, ALLOC, size, "that many bytes are more than user space");
     size = moat_round_up(size, MOAT_BLOCK_ALIGNMENT);
+    moat_held_begin(MOAT_HELD_SPAN);
     do
         status = moat_heap_new_span(heap, MOAT_CLASS_LARGE, size, &taken->span);
     while (status && moat_heap_trim(heap));
-    if (status)
-        return status == MOAT_INVALID_ARGUMENT ? MOAT_NO_MEMORY : status;
-    (void)moat_span_take(taken->span, 0, &taken->slot);
-    return MOAT_OK;
+    if (!status)
+        (void)moat_span_take(taken->span, 0, &taken->slot);
+    moat_held_end(MOAT_HELD_SPAN);
+    return status == MOAT_INVALID_ARGUMENT ? MOAT_NO_MEMORY : status;
 }
 
 static enum moat_status take(struct moat_heap *heap, size_t size, void **block,
@@ -119,6 +137,7 @@ static enum moat_status take(struct moat_heap *heap, size_t size, void **block,
         return moat_fail(MOAT_NO_ACCESS, ALLOC, 0, "heap is NULL");
     if (moat_latched())
         return moat_fail_latched(ALLOC, 0);
+    moat_fork_check();
     enum moat_status status = moat_deny(heap->manager, MOAT_DENY_HEAP, ALLOC, size);
     if (status)
         return status;
@@ -245,6 +264,22 @@ static enum moat_status free_large(struct moat_heap *heap, const struct moat_fou
     return MOAT_OK;
 }
 
+/* A slot was given back, and `left` of its word are taken still. */
+static void tidy_up(struct moat_heap *heap, struct moat_span *span, uint32_t left) {
+    moat_held_begin(MOAT_HELD_SPAN);
+    switch (moat_span_given(span, left)) {
+    case MOAT_SPAN_PUSH:
+        moat_heap_stock_span(heap, span);
+        break;
+    case MOAT_SPAN_EMPTY:
+        moat_heap_settle_span(heap, span);
+        break;
+    case MOAT_SPAN_NOTHING:
+        break;
+    }
+    moat_held_end(MOAT_HELD_SPAN);
+}
+
 enum moat_status moat_heap_free(struct moat_heap *heap, void *block) {
     struct moat_found found;
     uint32_t left;
@@ -256,24 +291,20 @@ enum moat_status moat_heap_free(struct moat_heap *heap, void *block) {
         return MOAT_OK;
     if (moat_latched())
         return moat_fail_latched(FREE, (uintptr_t)block);
+    moat_fork_check();
     if (!moat_heap_find(heap, block, &found))
         return moat_heap_refuse(heap, block);
-    if (found.span->class == MOAT_CLASS_LARGE)
-        return free_large(heap, &found, block);
+    if (found.span->class == MOAT_CLASS_LARGE) {
+        moat_held_begin(MOAT_HELD_SPAN);
+        enum moat_status status = free_large(heap, &found, block);
+        moat_held_end(MOAT_HELD_SPAN);
+        return status;
+    }
     if (heap->rests && !moat_rest_begin(heap, &found))
         return moat_heap_refuse(heap, block);
     if (!moat_span_give(found.span, found.slot, found.word, &left))
         return moat_heap_refuse(heap, block);
-    switch (moat_span_given(found.span, left)) {
-    case MOAT_SPAN_PUSH:
-        moat_heap_stock_span(heap, found.span);
-        break;
-    case MOAT_SPAN_EMPTY:
-        moat_heap_settle_span(heap, found.span);
-        break;
-    case MOAT_SPAN_NOTHING:
-        break;
-    }
+    tidy_up(heap, found.span, left);
     return MOAT_OK;
 }
 

@@ -2,10 +2,13 @@
 /* heap: create, destroy, and look at what is in it. */
 #include "heap/heap.h"
 
+#include "heap/fork.h"
+
 #include "base/site.h"
 #include "heap/rest.h"
 #include "lockfree/atomic.h"
 #include "region/books.h"
+#include "region/fork.h"
 #include "vm/execute.h"
 #include "vm/manager.h"
 #include "vm/range.h"
@@ -32,6 +35,10 @@ enum moat_status moat_heap_create(struct moat_manager *manager, uint32_t flags,
         return moat_fail(MOAT_NO_MEMORY, CALL, 0, "no memory for the books");
     made->manager = manager;
     made->protection = protection;
+    if (!moat_heaps_enter(made)) {
+        moat_books_give(made, sizeof(*made));
+        return moat_fail(MOAT_NO_MEMORY, CALL, 0, "no memory for the books");
+    }
     made->rests = moat_manager_options(manager)->heap_poison == MOAT_HEAP_POISON_ON;
     *heap = made;
     return MOAT_OK;
@@ -53,6 +60,8 @@ void moat_heap_destroy(struct moat_heap *heap) {
     moat_site_note(MOAT_SITE_HERE);
     if (!heap)
         return;
+    moat_fork_check();
+    moat_heaps_leave(heap);
     if (moat_manager_options(heap->manager)->leaks == MOAT_LEAKS_REPORT)
         moat_heap_report_leaks(heap);
     for (struct moat_span *span = moat_heap_spans(heap); span; span = older) {

@@ -263,3 +263,62 @@ void moat_span_reopen_only(struct moat_span *span) {
     /* R(reuse) */
     moat_store_release(&span->word[0], life << LIFE_SHIFT | 1);
 }
+
+void moat_span_mend_gone(struct moat_span *span) {
+    for (uint32_t number = 0; number < span->words; number++) {
+        /* relaxed: nobody else is here. */
+        uint64_t word = moat_load_relaxed(&span->word[number]);
+        /* R(reuse) */
+        moat_store_release(&span->word[number], (word & ~SLOTS) | CLOSED);
+    }
+    /* R(place) */
+    moat_store_release(&span->base, 0);
+    moat_span_set_hollow(span);
+}
+
+/* One that was being opened has a region that no block of its words was ever in: its life is to
+ * begin in all of them. One that was being closed goes on in the same life. */
+void moat_span_mend(struct moat_span *span) {
+    /* A(hand) */
+    bool opening = moat_load_acquire(&span->phase) == MOAT_SPAN_BUSY;
+
+    for (uint32_t number = 0; number < span->words; number++) {
+        /* relaxed: nobody else is here. */
+        uint64_t word = moat_load_relaxed(&span->word[number]);
+        if (!(word & CLOSED))
+            continue;
+        uint64_t life = (word >> LIFE_SHIFT) + (opening ? 1 : 0);
+        /* R(open) */
+        moat_store_release(&span->word[number], life << LIFE_SHIFT);
+    }
+}
+
+bool moat_span_is_closed(const struct moat_span *span) {
+    /* relaxed: nobody else is here. */
+    return (moat_load_relaxed(&span->word[0]) & CLOSED) != 0;
+}
+
+bool moat_span_is_full(const struct moat_span *span) {
+    for (uint32_t number = 0; number < span->words; number++)
+        /* relaxed: nobody else is here. */
+        if (room_in(span, number, moat_load_relaxed(&span->word[number])) != 0)
+            return false;
+    return true;
+}
+
+void moat_span_set_loose(struct moat_span *span) {
+    /* R(hand) */
+    moat_store_release(&span->phase, MOAT_SPAN_LOOSE);
+}
+
+void moat_span_set_busy(struct moat_span *span) {
+    /* R(hand) */
+    moat_store_release(&span->phase, MOAT_SPAN_BUSY);
+}
+
+void moat_span_clear(struct moat_span_stack *stack) {
+    /* relaxed: nobody else is here; the count goes on, so that who comes later is not fooled. */
+    uint64_t head = moat_load_relaxed(&stack->head);
+    /* R(stock) */
+    moat_store_release(&stack->head, ((head >> NUMBER_BITS) + 1) << NUMBER_BITS);
+}

@@ -166,4 +166,19 @@ bool moat_span_closed(struct moat_span *span);
 bool moat_span_close_only(struct moat_span *span, uint64_t seen);
 void moat_span_reopen_only(struct moat_span *span);
 
+/*
+ * For whoever mends a heap in a forked child, and is alone with it.
+ *
+ *   mend_gone   the region is not there any more: a hollow header, on no stack
+ *   mend        the region is there: words that the dead had closed, or not opened yet, are open
+ *   clear       nothing is on the stack
+ */
+void moat_span_mend_gone(struct moat_span *span);
+void moat_span_mend(struct moat_span *span);
+bool moat_span_is_closed(const struct moat_span *span);
+bool moat_span_is_full(const struct moat_span *span);
+void moat_span_set_loose(struct moat_span *span);
+void moat_span_set_busy(struct moat_span *span);
+void moat_span_clear(struct moat_span_stack *stack);
+
 #endif

@@ -171,8 +171,9 @@ static void mend_found(const struct case_of *of, struct moat_fork_report *report
         give_up(of, of->dead & (MOAT_LIFE_CLOSING_BIT | MOAT_LIFE_STRIPES_ALL));
 }
 
-/* Its memory stayed with the parent. Of what stands alone the addresses are held, unless others were
- * faster; which of two that overlap has them need not be known, as long as one gives them back. */
+/* Its memory stayed with the parent. Of what stands alone the addresses are held, unless somebody
+ * else was faster; which of two that overlap has them need not be known, as long as one gives them
+ * back. */
 static void end_absent(const struct case_of *of, struct moat_fork_report *report) {
     const struct moat_space *space = of->ref.space;
 

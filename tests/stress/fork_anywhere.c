@@ -114,6 +114,9 @@ static _Noreturn void be_child(void) {
     /* What the interrupted call counts, and a placeholder of a thread, are not told apart here. */
     EXPECT(is_child || stats.bytes_committed == 0, "%lu bytes are left",
            (unsigned long)stats.bytes_committed);
+    EXPECT(moat_stats_read(managers[2], &stats) == MOAT_OK, "no statistics");
+    EXPECT(is_child || stats.regions_live == 0, "%lu regions of a heap are left",
+           (unsigned long)stats.regions_live);
     for (unsigned i = 0; i < 3; i++)
         moat_manager_destroy(managers[i]);
     _exit(0);

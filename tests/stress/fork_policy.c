@@ -114,8 +114,13 @@ static void use_again(void) {
            moat_last_error_text());
     memset(at, 1, 5 * PAGE);
     EXPECT(moat_release(manager, at) == MOAT_OK, "%s", moat_last_error_text());
-    EXPECT(moat_heap_alloc(heap, 777, &fresh) == MOAT_OK, "%s", moat_last_error_text());
-    memset(fresh, 1, 777);
+    for (unsigned i = 0; i < 200; i++) {
+        /* Of the class of the block that was there, too. */
+        EXPECT(moat_heap_alloc(heap, i % 2 ? 5000 : 777, &fresh) == MOAT_OK, "%s",
+               moat_last_error_text());
+        memset(fresh, 1, i % 2 ? 5000 : 777);
+        EXPECT(i % 3 == 0 || moat_heap_free(heap, fresh) == MOAT_OK, "%s", moat_last_error_text());
+    }
     EXPECT(is_all(kept, PAGE, 'k'), "a region that is inherited has changed");
 }
 

@@ -35,6 +35,21 @@ unsigned moat_os_processor(void) {
 
 _Thread_local struct moat_site moat_site_of_thread;
 
+/* Nobody forks here. */
+static _Atomic uint32_t never_forked = MOAT_MENDED;
+_Atomic uint32_t *moat_fork_word = &never_forked;
+
+void moat_fork_mend(void) {
+}
+
+void moat_held_begin(enum moat_held_task task) {
+    (void)task;
+}
+
+void moat_held_end(enum moat_held_task task) {
+    (void)task;
+}
+
 const struct moat_options *moat_manager_options(const struct moat_manager *of) {
     return &of->options;
 }
