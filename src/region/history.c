@@ -3,8 +3,8 @@
  * history: graves in rings, and an index that finds them by any address that they cover.
  *
  * An end is written to the next grave of a ring; threads share a few of these. Its range, of at
- * most 2^k bytes for the least such k, touches at most two aligned blocks of 2^k bytes; these have a
- * place each in a table, by the hash of k and the block. Whoever looks for an address tries its
+ * most 2^k bytes for the least such k, touches at most two aligned blocks of 2^k bytes; these have
+ * a place each in a table, by the hash of k and the block. Whoever looks for an address tries its
  * block for every k that there was so far. A place holds the newest grave, and a grave the word
  * that was in its places before, so that ranges which share a block can be told apart as long as
  * they are few.
