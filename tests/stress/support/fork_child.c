@@ -158,7 +158,7 @@ void child_use_up(struct moat_manager *manager, uintptr_t base, size_t size, boo
 }
 
 void child_reap(int child, const char *what, unsigned step) {
-    int state;
+    int state = 0;
     if (child < 0 || waitpid(child, &state, 0) != child || state != 0) {
         fprintf(stderr, "%s, step %u: the child %d ended with %#x\n", what, step, child,
                 (unsigned)state);
