@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* enter: taking stripes, and closing: waits on the life word. */
 #include "region/fork.h"
+#include "region/integrity.h"
+#include "region/latch.h"
 #include "region/lock.h"
 #include "region/region.h"
 
@@ -60,12 +62,17 @@ enum moat_status moat_region_enter(const struct moat_region_ref *ref, uintptr_t 
     struct moat_queue queue = {patience, 0};
 
     moat_fork_check();
+    if (!moat_region_verify(ref))
+        return moat_latch_status();
     *stripes = stripes_of(start, end);
     moat_held_push(ref->region, *stripes);
     enum moat_status status = moat_queue_leave(&queue, take_stripes(ref, *stripes, &queue));
     if (status)
         moat_held_pop(ref->region);
-    return status;
+    if (status || moat_region_verify_pages(ref, start, end))
+        return status;
+    moat_region_leave(ref, *stripes);
+    return moat_latch_status();
 }
 
 bool moat_region_mine(const struct moat_region_ref *ref, uintptr_t start, uintptr_t end) {
@@ -125,11 +132,16 @@ enum moat_status moat_region_close(const struct moat_region_ref *ref,
     struct moat_queue queue = {patience, 0};
 
     moat_fork_check();
+    if (!moat_region_verify(ref))
+        return moat_latch_status();
     moat_held_push(ref->region, MOAT_LIFE_STRIPES_ALL | MOAT_LIFE_CLOSING_BIT);
     enum moat_status status = moat_queue_leave(&queue, become_alone(ref, &queue));
     if (status)
         moat_held_pop(ref->region);
-    return status;
+    if (status || moat_region_verify_closed(ref))
+        return status;
+    moat_region_reopen(ref);
+    return moat_latch_status();
 }
 
 void moat_region_reopen(const struct moat_region_ref *ref) {

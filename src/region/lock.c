@@ -5,6 +5,8 @@
 
 #include "os/os.h"
 #include "region/fork.h"
+#include "region/integrity.h"
+#include "region/latch.h"
 
 #include <stdatomic.h>
 
@@ -62,6 +64,8 @@ static enum moat_status lock_region(const struct moat_region_ref *ref,
     enum moat_status status = MOAT_OK;
     uint32_t seen;
 
+    if (!moat_region_verify(ref))
+        return moat_latch_status();
     while (!status && !lock.ours) {
         switch (moat_life_lock(&ref->region->life, ref->generation, &seen)) {
         case MOAT_LIFE_OK:

@@ -12,6 +12,7 @@
 #include "os/os.h"
 #include "region/arenas.h"
 #include "region/books.h"
+#include "region/integrity.h"
 #include "region/lock.h"
 #include "region/pages.h"
 #include "region/policy.h"
@@ -202,6 +203,9 @@ void moat_mend_regions(struct moat_fork_report *report) {
     bool placing = held->tasks[MOAT_HELD_PLACE] != 0;
     struct case_of of;
 
+    /* What damage alone hides is not cleared away. */
+    if (!moat_region_verify_all())
+        return;
     for (uint32_t handle = 1; handle <= count; handle++) {
         if (!find_case(handle, held, &of))
             continue;

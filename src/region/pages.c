@@ -133,6 +133,43 @@ size_t moat_pages_committed(const struct moat_space *space, uintptr_t start, uin
     return bytes;
 }
 
+static bool is_possible(uint8_t state) {
+    const uint8_t modifiers = MOAT_PAGE_IS_WRITECOMBINE | MOAT_PAGE_IS_GUARD;
+
+    if ((state & MOAT_PAGE_CODE) > MOAT_CODE_EXECUTE_READWRITE)
+        return false;
+    return (state & modifiers) == 0 ||
+           ((state & MOAT_PAGE_COMMITTED) && (state & modifiers) != modifiers);
+}
+
+bool moat_pages_possible(const struct moat_space *space, uintptr_t start, uintptr_t end,
+                         uintptr_t *where, uint8_t *state) {
+    _Atomic uint8_t *uniform = MOAT_SPACE_FIELD(space, uniform);
+    _Atomic uint8_t *pages = MOAT_SPACE_FIELD(space, pages);
+    uintptr_t first_block = MOAT_SPACE_FIELD(space, first_block);
+    uintptr_t next;
+    uint8_t last = 0; /* is possible */
+
+    for (uintptr_t at = start; pages && at < end; at = next) {
+        size_t block = moat_space_block(space, at);
+        uint8_t now = peek(&uniform[block]);
+        next = moat_space_block_start(space, block + 1);
+        if (now == MOAT_UNIFORM_MIXED) {
+            now = peek(&pages[(at - first_block) >> MOAT_PAGE_SHIFT]);
+            next = at + MOAT_PAGE;
+        }
+        if (now == last)
+            continue;
+        if (!is_possible(now)) {
+            *where = at;
+            *state = now;
+            return false;
+        }
+        last = now;
+    }
+    return true;
+}
+
 void moat_pages_mix(struct moat_space *space, size_t block) {
     _Atomic uint8_t *uniform = MOAT_SPACE_FIELD(space, uniform);
     _Atomic uint8_t *pages = MOAT_SPACE_FIELD(space, pages) + block * MOAT_PAGES_PER_BLOCK;

@@ -80,6 +80,12 @@ size_t moat_pages_committed(const struct moat_space *space, uintptr_t start, uin
 /* Set the state of every page in [start, end). The caller holds the stripes. */
 void moat_pages_set(struct moat_space *space, uintptr_t start, uintptr_t end, uint8_t state);
 
+/* Whether the states of all pages in [start, end) are ones that there are; else the first page that
+ * is not, and its byte. A space without page bytes has nothing to check. Whoever asks holds the
+ * stripes. */
+bool moat_pages_possible(const struct moat_space *space, uintptr_t start, uintptr_t end,
+                         uintptr_t *where, uint8_t *state);
+
 /* Give a block a byte a page, whatever it had in common. */
 void moat_pages_mix(struct moat_space *space, size_t block);
 

@@ -6,6 +6,7 @@
 #include "os/os.h"
 #include "region/held.h"
 #include "region/history.h"
+#include "region/integrity.h"
 #include "region/latch.h"
 #include "region/lock.h"
 #include "region/registry.h"
@@ -50,12 +51,26 @@ static bool copy(struct moat_region *region, uint32_t handle, struct moat_region
     /* A(rebirth) */
     uint32_t protection = atomic_load_explicit(&region->protection, memory_order_acquire);
     ref->protection = protection & ((UINT32_C(1) << MOAT_REGION_FLAGS_SHIFT) - 1);
-    ref->flags = protection >> MOAT_REGION_FLAGS_SHIFT;
+    ref->flags = protection >> MOAT_REGION_FLAGS_SHIFT & MOAT_REGION_FLAGS_MASK;
     /* A(rebirth) */
     ref->span_start = atomic_load_explicit(&region->span_start, memory_order_acquire);
     /* A(rebirth) */
     ref->span_end = atomic_load_explicit(&region->span_end, memory_order_acquire);
+    /* A(rebirth) */
+    ref->check = atomic_load_explicit(&region->link, memory_order_acquire);
     return (ref->generation & 1) != 0 && moat_region_lives(ref);
+}
+
+/* The link of a record is the pool's while it is free. What the pool reads there of one that is
+ * not, it throws away: the count in its head has changed. */
+static void set_check(uint32_t handle) {
+    struct moat_region *region = &moat_registry()->records[handle];
+    struct moat_region_ref ref;
+
+    (void)copy(region, handle, &ref);
+    ref.generation++; /* as it will be when it is alive */
+    /* R(rebirth) */
+    atomic_store_explicit(&region->link, moat_check_word(&ref), memory_order_release);
 }
 
 bool moat_region_lives(const struct moat_region_ref *ref) {
@@ -80,19 +95,20 @@ void *moat_region_tag(const struct moat_region_ref *ref) {
 }
 
 /* A record that has been filled and is alive, or MOAT_HANDLE_NONE. */
-static uint32_t make(const struct moat_place *place, const struct moat_region_terms *terms) {
+static uint32_t make(const struct moat_place *place, const struct moat_region_terms *terms,
+                     uint32_t *generation) {
     const struct moat_registry *registry = moat_registry();
     uint32_t handle = moat_registry_take_record(registry);
-    uint32_t generation;
 
     MOAT_ASSERT(place->size > 0 && moat_is_aligned(place->base | place->size, MOAT_PAGE));
     if (handle == MOAT_HANDLE_NONE)
         return MOAT_HANDLE_NONE;
     fill(&registry->records[handle], place, terms);
+    set_check(handle);
     if (terms->tag)
         set_tag(handle, terms->tag);
     moat_history_born(handle);
-    moat_life_birth(&registry->records[handle].life, &generation);
+    moat_life_birth(&registry->records[handle].life, generation);
     return handle;
 }
 
@@ -110,12 +126,15 @@ static void bury(uint32_t handle, bool tagged) {
 
 enum moat_status moat_region_publish(const struct moat_place *place,
                                      const struct moat_region_terms *terms) {
-    uint32_t handle = make(place, terms);
+    const struct moat_registry *registry = moat_registry();
+    uint32_t generation, handle = make(place, terms, &generation);
 
     if (handle == MOAT_HANDLE_NONE)
         return MOAT_NO_MEMORY;
-    if (moat_registry_enter(moat_registry(), place->base, handle))
+    if (moat_registry_enter(registry, place->base, handle)) {
+        moat_region_is_shown(&registry->records[handle], generation);
         return MOAT_OK;
+    }
     bury(handle, terms->tag != NULL);
     return MOAT_NO_MEMORY;
 }
@@ -123,7 +142,7 @@ enum moat_status moat_region_publish(const struct moat_place *place,
 enum moat_status moat_region_prepare(const struct moat_place *place,
                                      const struct moat_region_terms *terms,
                                      struct moat_region_ref *ref) {
-    uint32_t handle = make(place, terms);
+    uint32_t generation, handle = make(place, terms, &generation);
     uint32_t seen;
 
     if (handle == MOAT_HANDLE_NONE)
@@ -142,7 +161,10 @@ void moat_region_discard(const struct moat_region_ref *ref) {
 }
 
 enum moat_status moat_region_show(const struct moat_region_ref *ref) {
-    return moat_registry_enter(moat_registry(), ref->base, ref->handle) ? MOAT_OK : MOAT_NO_MEMORY;
+    if (!moat_registry_enter(moat_registry(), ref->base, ref->handle))
+        return MOAT_NO_MEMORY;
+    moat_region_is_shown(ref->region, ref->generation);
+    return MOAT_OK;
 }
 
 void moat_region_hide(const struct moat_region_ref *ref) {
@@ -166,15 +188,16 @@ static bool find_at(const struct moat_registry *registry, uint64_t page,
         uint32_t handle = moat_region_table_find(registry->table, page);
         if (handle == MOAT_HANDLE_NONE)
             return false;
-        if (!copy(&registry->records[handle], handle, ref))
-            continue;
-        if (!sound(ref))
-            break;
-        if (ref->base >> MOAT_PAGE_SHIFT == page)
+        if (handle > moat_record_pool_available(registry->pool)) {
+            moat_latch("the table names a record that there is not", page << MOAT_PAGE_SHIFT);
+            return false;
+        }
+        bool alive = copy(&registry->records[handle], handle, ref);
+        if (alive && sound(ref) && ref->base >> MOAT_PAGE_SHIFT == page)
             return true;
+        if (moat_region_misled(page, ref))
+            return false;
     }
-    if ((ref->generation & 1) != 0)
-        moat_latch("the record of a region and the table do not agree", page << MOAT_PAGE_SHIFT);
     return false;
 }
 
@@ -279,14 +302,12 @@ uint32_t moat_region_count_ever(void) {
     return registry ? moat_record_pool_dealt(registry->pool) : 0;
 }
 
+bool moat_region_copy(uint32_t handle, struct moat_region_ref *ref) {
+    return copy(&moat_registry()->records[handle], handle, ref);
+}
+
 bool moat_region_nth(uint32_t handle, struct moat_region_ref *ref) {
-    if (!copy(&moat_registry()->records[handle], handle, ref))
-        return false;
-    if (sound(ref))
-        return true;
-    if (!moat_latched()) /* who walks by later has found nothing */
-        moat_latch("the record of a region makes no sense", ref->base);
-    return false;
+    return moat_region_copy(handle, ref) && moat_region_verify(ref);
 }
 
 void moat_region_bury(const struct moat_region_ref *ref, bool shown) {
@@ -322,5 +343,6 @@ int moat_region_depart(const struct moat_region_ref *ref, uint32_t rest) {
 void moat_region_supersede(const struct moat_region_ref *old, const struct moat_region_ref *ref) {
     MOAT_ASSERT(old->base == ref->base);
     moat_registry_replace(moat_registry(), ref->base, old->handle, ref->handle);
+    moat_region_is_shown(ref->region, ref->generation);
     end(old);
 }

@@ -39,6 +39,13 @@ enum {
 };
 
 #define MOAT_REGION_FLAGS_SHIFT 16
+#define MOAT_REGION_FLAGS_MASK  UINT32_C(0xFF)
+
+_Static_assert(MOAT_REGION_MAPPED <= MOAT_REGION_FLAGS_MASK, "flags are eight bits");
+
+/* Above the flags: 0 until the region can be found, then a number for its life. */
+#define MOAT_REGION_SHOWN_SHIFT 24
+#define MOAT_REGION_SHOWN_MAX   UINT32_C(255)
 
 struct moat_region {
     _Alignas(64) _Atomic uint64_t life;
@@ -47,7 +54,7 @@ struct moat_region {
     _Atomic(struct moat_space *) space;
     _Atomic(struct moat_manager *) owner;
     _Atomic uint32_t protection;  /* as reserved; above it MOAT_REGION_* */
-    _Atomic uint32_t link;        /* of the pool of free records */
+    _Atomic uint32_t link;        /* of the pool of free records; the check word of others */
     _Atomic uintptr_t span_start; /* the region with the margins that are its alone */
     _Atomic uintptr_t span_end;
 };
@@ -82,6 +89,7 @@ struct moat_region_ref {
     uint32_t flags; /* MOAT_REGION_* */
     uintptr_t span_start;
     uintptr_t span_end;
+    uint32_t check; /* integrity.h */
 };
 
 /*
@@ -180,6 +188,9 @@ bool moat_region_after(uintptr_t address, struct moat_region_ref *ref);
 /* The least base of a live region above `address`, or `end` if there is none below that. */
 uintptr_t moat_region_next(uintptr_t address, uintptr_t end);
 
+/* Copy the record as it is, whether or not it makes sense; false when it is free. */
+bool moat_region_copy(uint32_t handle, struct moat_region_ref *ref);
+
 /* The region of the nth record, for walks over all of them; false when that record is free. */
 bool moat_region_nth(uint32_t handle, struct moat_region_ref *ref);
 uint32_t moat_region_count_ever(void);
@@ -191,6 +202,8 @@ uint32_t moat_region_count_ever(void);
  * Returns   MOAT_OK         *stripes is what to leave with
  *           MOAT_TIMEOUT, MOAT_ABANDONED   as moat_queue_wait
  *           MOAT_NOT_OURS   that life is over
+ *           MOAT_CORRUPT    the record, or what the books say of the pages, was changed;
+ *                           MOAT_UNAVAILABLE where another thread was first to find such a thing
  */
 enum moat_status moat_region_enter(const struct moat_region_ref *ref, uintptr_t start,
                                    uintptr_t end, struct moat_patience *patience,
@@ -216,6 +229,7 @@ enum moat_status moat_region_drain(const struct moat_region_ref *ref, struct moa
  *           MOAT_NOT_OWNER   another thread has it locked
  *           MOAT_TIMEOUT, MOAT_ABANDONED   rolled back
  *           MOAT_NOT_OURS    released by another thread meanwhile
+ *           MOAT_CORRUPT, MOAT_UNAVAILABLE   as moat_region_enter
  */
 enum moat_status moat_region_close(const struct moat_region_ref *ref,
                                    struct moat_patience *patience);

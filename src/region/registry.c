@@ -175,7 +175,8 @@ static bool set_up(struct moat_registry *of) {
             return false;
     if (of->capacity < CAPACITY_MAX)
         moat_powers_lack(MOAT_LACKS_BOOKS);
-    if (!open_parts(of, &array) || moat_os_entropy(seed, sizeof(seed)))
+    if (!open_parts(of, &array) || moat_os_entropy(seed, sizeof(seed)) ||
+        moat_os_entropy(of->check_key, sizeof(of->check_key)))
         return false;
     moat_region_table_init(of->table, seed, array, TABLE_LINES_LOG2_FIRST);
     for (unsigned word = 0; word < 3; word++)

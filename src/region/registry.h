@@ -7,9 +7,9 @@
  * do not wait for each other. Growth that the kernel refuses leaves everything whole.
  *
  * Each part lies in books of its own, at an address that says nothing of where the others are. What
- * never changes (where they are, the seed of the hash, what the kernel can do) is on one page,
- * read-only and sealed once it is filled. The roots of table, index and pool change and are in
- * books like the rest.
+ * never changes (where they are, the seed of the hash, the key of the check words, what the kernel
+ * can do) is on one page, read-only and sealed once it is filled. The roots of table, index and
+ * pool change and are in books like the rest.
  */
 #ifndef MOAT_REGION_REGISTRY_H
 #define MOAT_REGION_REGISTRY_H
@@ -19,6 +19,7 @@
 #include "lockfree/region_table.h"
 #include "os/os.h"
 #include "region/geometry.h"
+#include "region/integrity.h"
 #include "region/region.h"
 
 struct moat_birth;
@@ -39,7 +40,8 @@ struct moat_registry {
     void *history; /* history.h */
     void *frozen;  /* frozen.h */
     uint64_t table_seed[3];
-    struct moat_os_powers powers; /* powers.h */
+    uint64_t check_key[MOAT_CHECK_KEYS]; /* integrity.h */
+    struct moat_os_powers powers;        /* powers.h */
 };
 
 union moat_registry_page {

@@ -7,10 +7,12 @@
  * believed in what it says, and nothing is made of its silence.
  */
 #include "vm/describe.h"
+#include "vm/corruption.h"
 
 #include "os/os.h"
 #include "region/arena.h"
 #include "region/books.h"
+#include "region/integrity.h"
 #include "region/latch.h"
 #include "region/pages.h"
 #include "vm/foreign.h"
@@ -231,8 +233,12 @@ static bool describe(struct moat_description *told, enum moat_status *status) {
     struct moat_region_ref ref;
 
     *status = MOAT_OK;
-    if (moat_region_find((uintptr_t)told->address, &ref))
-        return describe_in(&ref, told);
+    if (moat_region_find((uintptr_t)told->address, &ref)) {
+        if (moat_region_verify(&ref))
+            return describe_in(&ref, told);
+        *status = moat_latch_status();
+        return true;
+    }
     return describe_outside(told, status);
 }
 
@@ -251,5 +257,5 @@ enum moat_status moat_describe_address(const void *address, struct moat_descript
      * and what is told of it was so at some moment. */
     while (!describe(description, &status) && ++tries < TRIES)
         *description = (struct moat_description){.address = address};
-    return moat_latch_taken() ? MOAT_CORRUPT : status;
+    return moat_corruption_status(status, "describe");
 }

@@ -15,6 +15,7 @@
 #include "region/powers.h"
 #include "region/spare.h"
 #include "vm/adopt.h"
+#include "vm/corruption.h"
 #include "vm/deny.h"
 #include "vm/fault_report.h"
 #include "vm/fork.h"
@@ -154,6 +155,8 @@ void moat_manager_destroy(struct moat_manager *manager) {
     moat_adopted_forget(manager);
     moat_leaks_report(manager);
     moat_manager_each(manager, release_one, &survived);
+    if (moat_latched())
+        moat_corruption_tell("the end of a manager");
     /* A region that is not taken back keeps its pages and its owner: no later manager may come to
      * lie where this one did and be taken for it. */
     moat_managers_leave(manager);

@@ -5,7 +5,8 @@
 #include "base/site.h"
 #include "os/os.h"
 #include "region/history.h"
-#include "region/latch.h"
+#include "vm/corruption.h"
+#include "vm/range.h"
 
 static void tell(const struct moat_refusal *refusal) {
     struct moat_verdict verdict = {0};
@@ -57,12 +58,15 @@ enum moat_status moat_misuse_refuse_as(const struct moat_options *options,
                                        const struct moat_refusal *refusal,
                                        void (*explain)(const struct moat_refusal *,
                                                        struct moat_verdict *)) {
-    if (moat_latch_taken())
-        return MOAT_CORRUPT;
+    enum moat_status status = (enum moat_status)refusal->status;
+    enum moat_status answer = moat_corruption_refusal(status, refusal->call, refusal->address);
+
+    if (answer != status)
+        return answer == MOAT_CORRUPT ? answer : moat_fail_latched(refusal->call, refusal->address);
     moat_error_refuse(refusal);
     if (options && options->misuse != MOAT_MISUSE_FAIL)
         report_refusal(options, refusal, explain);
-    return (enum moat_status)refusal->status;
+    return status;
 }
 
 enum moat_status moat_misuse_refuse(const struct moat_options *options,

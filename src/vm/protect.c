@@ -9,6 +9,8 @@
 
 #include "base/site.h"
 #include "os/os.h"
+#include "region/integrity.h"
+#include "region/latch.h"
 #include "region/pages.h"
 
 /* A call, as it was made. */
@@ -73,6 +75,10 @@ static enum moat_status protect_entered(const struct moat_region_ref *ref,
 /* Win32 knows no address above its user space, but Linux may have put a stack there. */
 static enum moat_status protect_foreign(const struct call *call, const struct moat_range *range,
                                         uint32_t *old) {
+    /* Not because the books lost a region, for its pages are mapped like any others. */
+    moat_region_audit(range->start);
+    if (moat_latched())
+        return moat_fail(moat_latch_status(), "protect", range->start, "the books are damaged");
     enum moat_status status = moat_foreign_protect(call->policy, range, call->protection, old);
     if (status == MOAT_INVALID_ADDRESS && range->end > MOAT_OS_USER_END)
         return moat_fail(MOAT_INVALID_ARGUMENT, "protect", range->start,

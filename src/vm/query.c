@@ -2,8 +2,10 @@
 /* query: copied without a lock, and thrown away if the region died during the copy. */
 #include "os/os.h"
 #include "region/fork.h"
+#include "region/integrity.h"
 #include "region/latch.h"
 #include "region/pages.h"
+#include "vm/corruption.h"
 #include "vm/foreign.h"
 
 #include <moat/options.h>
@@ -57,12 +59,15 @@ enum moat_status moat_query(const void *address, struct moat_page_info *info) {
         return MOAT_UNAVAILABLE;
     if (page >= MOAT_OS_ADDRESS_END)
         return MOAT_INVALID_ARGUMENT;
-    for (unsigned tries = 0; tries < QUERY_TRIES && moat_region_find(page, &ref); tries++)
+    for (unsigned tries = 0; tries < QUERY_TRIES && moat_region_find(page, &ref); tries++) {
+        if (!moat_region_verify(&ref))
+            return moat_corruption_status(moat_latch_status(), "query");
         if (describe_region(&ref, page, info))
             return MOAT_OK;
+    }
     enum moat_status status = moat_foreign_query(page, info);
-    if (moat_latch_taken())
-        return MOAT_CORRUPT;
+    moat_region_audit(page);
+    status = moat_corruption_status(status, "query");
     /* Win32 knows nothing up there, but a stack that Linux put there can be asked about. */
     if (!status && page >= MOAT_OS_USER_END && info->state == MOAT_STATE_FREE)
         return MOAT_INVALID_ARGUMENT;

@@ -6,6 +6,7 @@
 #include "region/geometry.h"
 #include "region/pages.h"
 #include "region/powers.h"
+#include "vm/corruption.h"
 #include "vm/limit.h"
 
 #include <moat/moat.h>
@@ -42,12 +43,18 @@ uint32_t moat_protection_seen(uint8_t state, uint32_t reserved_with) {
     return protection;
 }
 
+static const char found_before[] = "corruption was found before; nothing is done any more";
+
 enum moat_status moat_fail(enum moat_status status, const char *what, uintptr_t address,
                            const char *why) {
-    if (moat_latch_taken())
-        return MOAT_CORRUPT;
+    enum moat_status answer = moat_corruption_refusal(status, what, address);
+
+    if (answer == MOAT_CORRUPT) /* its text is set */
+        return answer;
+    if (answer != status)
+        why = found_before;
     moat_error_note(what, address, why);
-    return status;
+    return answer;
 }
 
 enum moat_status moat_fail_wait(enum moat_status status, const char *what, uintptr_t address) {
@@ -58,8 +65,7 @@ enum moat_status moat_fail_wait(enum moat_status status, const char *what, uintp
 }
 
 enum moat_status moat_fail_latched(const char *what, uintptr_t address) {
-    return moat_fail(MOAT_UNAVAILABLE, what, address,
-                     "corruption was found before; nothing is done any more");
+    return moat_fail(MOAT_UNAVAILABLE, what, address, found_before);
 }
 
 /* `otherwise` tells what the call was for. */
@@ -135,5 +141,5 @@ enum moat_status moat_fail_pages(int error, enum moat_status otherwise, const ch
                                moat_round_up(range->end, MOAT_BLOCK) -
                                    moat_round_down(range->start, MOAT_BLOCK));
     moat_latch(damage, where);
-    return moat_fail(MOAT_CORRUPT, what, where, damage);
+    return moat_fail(moat_latch_status(), what, where, damage);
 }
