@@ -119,22 +119,27 @@ Test(heap_poison, it_is_told_when_the_region_goes_too) {
 
 /* Spans of 64 KiB and more beyond what a heap keeps go back to the manager. */
 Test(heap_poison, it_is_told_when_a_heap_gives_regions_back) {
-    enum { BLOCKS = 1000 };
+    enum { BLOCKS = 1000, LAST = BLOCKS / 2 };
     static unsigned char *blocks[BLOCKS];
+    unsigned char *damaged = NULL;
+
     for (unsigned i = 0; i < BLOCKS; i++)
         blocks[i] = allocated(ear.heap, SMALL_MAX);
-    for (unsigned i = 0; i < BLOCKS - 1; i++)
-        if (i != BLOCKS / 2 + 1)
+    for (unsigned i = 0; i < BLOCKS; i++)
+        if (i != LAST)
             freed(ear.heap, blocks[i]);
-    /* The last block of its span to be freed is not that one: so it is freed first of its span. */
-    unsigned before = ear.heard;
-    blocks[BLOCKS - 2][5] = 1;
-    freed(ear.heap, blocks[BLOCKS / 2 + 1]);
-    freed(ear.heap, blocks[BLOCKS - 1]);
-    moat_heap_destroy(ear.heap);
-    cr_assert_eq(before, 0u);
+    /* One beside the block that keeps their region. */
+    for (unsigned i = 0; i < BLOCKS && !damaged; i++)
+        if (blocks[i] == blocks[LAST] + SMALL_MAX || blocks[i] + SMALL_MAX == blocks[LAST])
+            damaged = blocks[i];
+    cr_assert_not_null(damaged);
+    damaged[5] = 1;
+    freed(ear.heap, blocks[LAST]);
     cr_assert_eq(ear.heard, 1u);
+    cr_assert_eq(ear.finding.address, (void *)(damaged + 5));
     cr_assert_eq(stats_of(ear.manager).poison_damage, UINT64_C(1));
+    moat_heap_destroy(ear.heap);
+    cr_assert_eq(ear.heard, 1u, "told once");
 }
 
 Test(heap_poison, who_frees_twice_touches_nothing) {
