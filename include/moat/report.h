@@ -132,7 +132,7 @@ enum moat_finding_kind {
  * A finding, as the host's function is told. The function runs in the thread that found it, holds
  * up that call alone, and may call Moat, but not destroy the manager that tells it. What it leaves
  * in error texts and codes is undone; what its own calls find goes to standard error. It returns,
- * or ends the process.
+ * ends the process, or leaves by siglongjmp; the latter from the report of a trap alone.
  */
 struct moat_finding {
     enum moat_finding_kind kind;

@@ -7,6 +7,7 @@
  */
 #include <moat/code.h>
 
+#include "base/site.h"
 #include "code/pages.h"
 #include "region/books.h"
 #include "region/geometry.h"
@@ -31,6 +32,7 @@ static size_t books_size(size_t size) {
 enum moat_status moat_code_heap_create(struct moat_manager *manager, size_t size,
                                        const struct moat_address_limits *limits,
                                        struct moat_code_heap **heap) {
+    moat_site_note(MOAT_SITE_HERE);
     if (!heap)
         return moat_fail(MOAT_NO_ACCESS, CREATE, 0, "heap is NULL");
     *heap = NULL;
@@ -85,6 +87,7 @@ enum moat_status moat_code_alloc(struct moat_code_heap *heap, size_t size,
     static const char call[] = "code alloc";
     size_t first;
 
+    moat_site_note(MOAT_SITE_HERE);
     if (!heap || !block)
         return moat_fail(MOAT_NO_ACCESS, call, 0, "heap or block is NULL");
     *block = (struct moat_code_block){0};
@@ -186,6 +189,7 @@ enum moat_status moat_code_open(struct moat_code_heap *heap, void *code,
 enum moat_status moat_code_free(struct moat_code_heap *heap, void *code) {
     struct moat_views_range range;
 
+    moat_site_note(MOAT_SITE_HERE);
     if (heap && !code)
         return MOAT_OK;
     enum moat_status status = enter(heap, "code free", code, &range);

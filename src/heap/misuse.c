@@ -20,8 +20,7 @@
 
 /* A span as it was while its region lived. */
 struct seen {
-    uint64_t heap;
-    uint32_t class;
+    bool ours; /* of the heap that refused; else nothing below counts */
     uint32_t slot;
     uintptr_t start; /* of the slot that holds the address, or comes nearest */
     size_t size;     /* of a slot */
@@ -31,30 +30,36 @@ struct seen {
     struct moat_moment freed; /* all zero: not known */
 };
 
-/* False: the region is no heap's. */
-static bool look(const struct moat_region_ref *ref, uintptr_t address, struct seen *seen) {
+/*
+ * Look at the region that an address is in. False: it is no heap's. Whatever else has tags (a heap
+ * for code) keeps something of its own there, so only a header that names this heap is believed.
+ */
+static bool look(const struct moat_region_ref *ref, uintptr_t address, const void *heap,
+                 struct seen *seen) {
     struct moat_span *span = moat_region_tag(ref);
 
     if (!span)
         return false;
     /* A(member) */
-    seen->heap = moat_load_acquire(&span->heap);
-    seen->class = span->class;
+    seen->ours = moat_load_acquire(&span->heap) == (uint64_t)(uintptr_t)heap;
+    if (!moat_region_lives(ref))
+        return false;
+    if (!seen->ours)
+        return true;
+    const struct moat_class *row = &moat_classes[span->class];
     /* relaxed: counts only if the region lives on. */
     uintptr_t base = moat_load_relaxed(&span->base);
     /* relaxed: as above. */
     seen->size = moat_load_relaxed(&span->size);
-    if (!moat_region_lives(ref) || seen->class > MOAT_CLASS_LARGE || seen->size == 0)
+    if (seen->size == 0)
         return false;
-    if (seen->class != MOAT_CLASS_LARGE && address >= base)
+    if (span->class != MOAT_CLASS_LARGE && address >= base)
         seen->slot = (uint32_t)((address - base) / seen->size);
     seen->start = base + seen->slot * seen->size;
-    seen->inside =
-        address - seen->start < seen->size && seen->slot < moat_classes[seen->class].slots;
+    seen->inside = address - seen->start < seen->size && seen->slot < row->slots;
     if (seen->inside) {
         seen->taken = moat_span_holds(moat_span_word(span, seen->slot), seen->slot);
         seen->note = moat_note_read(span, seen->slot);
-        seen->freed = moat_rest_freed(span, seen->slot);
     }
     return moat_region_lives(ref);
 }
@@ -120,12 +125,12 @@ static void explain(const struct moat_refusal *refusal, struct moat_verdict *ver
         verdict->base = ref.base;
         verdict->size = ref.size;
         verdict->born = moat_history_birth(&ref);
-        if (!look(&ref, address, &seen)) {
+        if (!look(&ref, address, refusal->manager, &seen)) {
             moat_report_add(&verdict->sentence,
                             "in the region of %zu bytes at %#lx, which is no heap's; a region is "
                             "released",
                             ref.size, (unsigned long)ref.base);
-        } else if (seen.heap != (uint64_t)(uintptr_t)refusal->manager) {
+        } else if (!seen.ours) {
             verdict->kind = MOAT_FOUND_OTHER_HEAP;
             moat_report_add(&verdict->sentence,
                             "in memory of another heap; a block is freed in its own heap");

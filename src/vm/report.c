@@ -14,6 +14,9 @@
 
 #define MS_PER_S 1000ul
 
+/* How deep the stack of a host's function may be for its own findings to be known as such. */
+#define DEPTH_MAX ((uintptr_t)1 << 20)
+
 enum { PLACE_SIZE = 192 };
 
 static const char *const names[MOAT_FOUND_KINDS] = {
@@ -116,20 +119,27 @@ static void end_process(const struct moat_report_text *report) {
     abort();
 }
 
+/* Whether the host's function runs in this thread, below the frame where it was called. If it left
+ * by siglongjmp, which it may where an access trapped, the stack has been unwound since. */
+static bool is_within(uintptr_t caller, uintptr_t frame) {
+    return frame < caller && caller - frame < DEPTH_MAX;
+}
+
 /* A finding of the host's own function goes where it cannot come back from. */
 static void hand_over(const struct moat_options *options, const struct moat_finding *finding) {
-    static _Thread_local bool within;
+    static _Thread_local uintptr_t caller;
+    uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
     struct moat_error_state errors;
 
-    if (!options->report_function || within) {
+    if (!options->report_function || is_within(caller, frame)) {
         moat_os_complain(finding->text, finding->length);
         return;
     }
-    within = true;
+    caller = frame;
     moat_error_save(&errors);
     options->report_function(finding, options->report_context);
     moat_error_restore(&errors);
-    within = false;
+    caller = 0;
 }
 
 void moat_report_tell(const struct moat_options *options, enum moat_finding_kind kind,

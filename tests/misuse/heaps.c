@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include "support/misused.h"
 
+#include <moat/code.h>
 #include <moat/heap.h>
 
 #include <string.h>
@@ -89,6 +90,20 @@ static uint32_t of_another_heap(const struct face *face, struct expected *expect
     return code;
 }
 
+/* Heaps for code keep other books. */
+static uint32_t of_a_code_heap(const struct face *face, struct expected *expected) {
+    struct moat_code_heap *stranger;
+    struct moat_code_block block;
+    struct moat_page_info info;
+    must(moat_code_heap_create(face->manager, 4 * GRANULE, NULL, &stranger) == MOAT_OK, "heap");
+    must(moat_code_alloc(stranger, 100, &block) == MOAT_OK, "alloc");
+    must(moat_query(block.execute, &info) == MOAT_OK, "query");
+    expect(expected, MOAT_FOUND_OTHER_HEAP, NOT_OURS, CALL, block.execute, NO_SIZE);
+    about(expected, RESERVED, info.allocation_base, 4 * GRANULE);
+    say(expected, "in memory of another heap; a block is freed in its own heap");
+    return face->heap_free(block.execute);
+}
+
 static uint32_t a_region(const struct face *face, struct expected *expected) {
     unsigned char *base = region(face, GRANULE);
     expect(expected, MOAT_FOUND_FOREIGN, NOT_OURS, CALL, base, NO_SIZE);
@@ -124,6 +139,7 @@ int main(void) {
         DEED(inside_a_large_one, HEAPS),
         DEED(before_a_large_one, HEAPS),
         DEED(of_another_heap, HEAPS),
+        DEED(of_a_code_heap, HEAPS),
         DEED(a_region, HEAPS),
         {"own_stack_of_a_thread", HEAPS, own_stack, true, NULL},
         DEED(own_stack, HEAPS),

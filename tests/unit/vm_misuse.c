@@ -11,6 +11,7 @@
 
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -174,6 +175,25 @@ Test(vm_misuse, the_hosts_function_may_err_itself) {
     cr_assert(begins(told.text[0], "moat: foreign: release at 0x10000: "), "%s", told.text[0]);
     cr_assert(begins(said, "moat: foreign: release at 0x1: "), "%s", said);
     cr_assert(begins(moat_last_error_text(), "release at 0x10000: "), "%s", moat_last_error_text());
+}
+
+static jmp_buf away;
+
+static void note_and_leave(const struct moat_finding *finding, void *context) {
+    note(finding, context);
+    longjmp(away, 1);
+}
+
+/* As from the report of a trap. */
+Test(vm_misuse, a_host_whose_function_jumped_away_is_told_again) {
+    struct moat_manager *manager = telling("misuse=report", note_and_leave);
+    for (volatile unsigned time = 1; time <= 3; time++) {
+        if (setjmp(away) == 0) {
+            (void)!moat_release(manager, (void *)GRANULE);
+            cr_assert_fail("it does not return");
+        }
+        cr_assert_eq(told.count, time);
+    }
 }
 
 /* Nothing is held: the function can release the very region, and another thread's calls go on. */
