@@ -5,6 +5,7 @@
  * nothing.
  */
 #define _GNU_SOURCE
+#include "heap/rest.h"
 #include "support/heaps.h"
 #include "support/touch.h"
 
@@ -154,6 +155,26 @@ Test(heap_poison, who_frees_twice_touches_nothing) {
     refused(ear.heap, ear.manager, block + 16);
     cr_assert(touch_all_bytes(block, 64, 'z'));
     freed(ear.heap, block);
+    cr_assert_eq(ear.heard, 0u);
+}
+
+/* Two threads have found the same live block, and both go on to free it. */
+Test(heap_poison, who_comes_second_leaves_the_block_alone) {
+    unsigned char *block = allocated(ear.heap, 64);
+    struct moat_found first, second;
+    uint32_t left;
+
+    cr_assert(moat_heap_find(ear.heap, block, &first));
+    cr_assert(moat_heap_find(ear.heap, block, &second));
+    cr_assert(moat_rest_begin(ear.heap, &first));
+    cr_assert(touch_all_bytes(block, 64, POISON));
+    memset(block, 'n', 64); /* as its next owner would */
+    cr_assert_not(moat_rest_begin(ear.heap, &second));
+    cr_assert(touch_all_bytes(block, 64, 'n'));
+    memset(block, POISON, 64);
+    cr_assert(moat_span_give(first.span, first.slot, first.word, &left));
+    cr_assert_not(moat_rest_begin(ear.heap, &second), "nor when it is free");
+    come_back(block, 64);
     cr_assert_eq(ear.heard, 0u);
 }
 
