@@ -60,6 +60,7 @@ static bool look(const struct moat_region_ref *ref, uintptr_t address, const voi
     if (seen->inside) {
         seen->taken = moat_span_holds(moat_span_word(span, seen->slot), seen->slot);
         seen->note = moat_note_read(span, seen->slot);
+        seen->freed = moat_rest_freed(span, seen->slot);
     }
     return moat_region_lives(ref);
 }
