@@ -52,6 +52,7 @@ struct moat_limits {
     uint32_t less;           /* MOAT_LESS_* */
     uint32_t regions_max;    /* live ones, in the process; 0 before the first manager is made */
     uint32_t spare_mappings; /* held now */
+    uint64_t parked_bytes;   /* released and inaccessible, to be unmapped when there are mappings */
 };
 
 /*

@@ -32,7 +32,7 @@ enum moat_status moat_heap_create(struct moat_manager *manager, uint32_t flags,
         return moat_execute_report(manager, status);
     struct moat_heap *made = moat_books_take(sizeof(*made));
     if (!made)
-        return moat_fail(MOAT_NO_MEMORY, CALL, 0, "no memory for the books");
+        return moat_fail_books(MOAT_NO_MEMORY, CALL, 0);
     made->manager = manager;
     made->protection = protection;
     if (!moat_heaps_enter(made)) {

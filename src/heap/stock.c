@@ -83,7 +83,7 @@ enum moat_status moat_heap_new_span(struct moat_heap *heap, unsigned class, size
     if (!span)
         span = make_header(heap, class);
     if (!span)
-        return moat_fail(MOAT_NO_MEMORY, "heap alloc", 0, "no memory for the books");
+        return moat_fail_books(MOAT_NO_MEMORY, "heap alloc", 0);
     /* relaxed: the header is this thread's. A region that would not go before may go now. */
     if (moat_load_relaxed(&span->base) != 0)
         status = moat_heap_drop_span(heap, span);

@@ -220,6 +220,15 @@ static int search_all(unsigned which, unsigned shard, size_t number, size_t from
     return EBUSY;
 }
 
+/* Where there is no other place, those that rest are better than none. */
+static void wake_all(unsigned which) {
+    for (size_t number = moat_arenas_count(which); number-- > 0;) {
+        struct moat_space *arena = moat_arenas_at(which, number);
+        if (moat_arenas_here(arena))
+            moat_arena_wake(arena);
+    }
+}
+
 enum moat_status moat_arena_place(unsigned which, size_t size, struct moat_place *place) {
     struct kind *kind = &kinds[which];
     unsigned shard = moat_os_processor() % SHARDS;
@@ -228,6 +237,8 @@ enum moat_status moat_arena_place(unsigned which, size_t size, struct moat_place
     size_t number = (size_t)(hint >> 32);
     size_t from = hint ? (uint32_t)hint : ANYWHERE;
 
+    bool woken = false;
+
     /* Others may take all of an arena before this call has a part of it, but not for ever. */
     for (unsigned tries = 0; tries < MOAT_ARENAS_MAX; tries++) {
         int error = search_all(which, shard, number, from, size, place);
@@ -235,8 +246,12 @@ enum moat_status moat_arena_place(unsigned which, size_t size, struct moat_place
             return MOAT_OK;
         if (error != EBUSY)
             return moat_powers_refusal(error, MOAT_NO_MEMORY);
-        if (!moat_arenas_add(which, size, &number))
-            break;
+        if (!moat_arenas_add(which, size, &number)) {
+            if (woken)
+                break;
+            woken = true;
+            wake_all(which);
+        }
         from = hint ? 0 : ANYWHERE;
     }
     return MOAT_NO_MEMORY;

@@ -32,10 +32,13 @@ enum presence { HERE, MOVING, AWAY };
 
 static _Atomic(struct moat_space *) lists[MOAT_SPACE_KINDS][MOAT_ARENAS_MAX];
 
-/* Moves begun and moves ended, together; and process << 32 | its moves that go on, because a forked
- * child inherits moves that never end. */
+/* Moves that ended and had changed what is mapped; and process << 32 | its moves that go on,
+ * because a forked child inherits moves that never end. */
 static _Atomic uint64_t steps;
 static _Atomic uint64_t moving;
+
+/* Of those, moves of this thread that came to nothing: it must not try again for their sake. */
+static _Thread_local uint64_t futile;
 
 struct moat_space *moat_arenas_at(unsigned kind, size_t number) {
     if (number >= MOAT_ARENAS_MAX)
@@ -100,7 +103,7 @@ static uint32_t count_of(uint64_t moves, uint32_t process) {
 
 uint64_t moat_arena_moves(void) {
     /* A(move) */
-    return atomic_load_explicit(&steps, memory_order_acquire);
+    return atomic_load_explicit(&steps, memory_order_acquire) - futile;
 }
 
 bool moat_arena_moved(uint64_t since) {
@@ -119,17 +122,17 @@ static uint32_t begin_move(void) {
     uint64_t after;
     do
         after = (uint64_t)process << 32 | (count_of(before, process) + 1);
-    /* relaxed: seen by whoever sees the step that follows. */
-    while (!atomic_compare_exchange_weak_explicit(&moving, &before, after, memory_order_relaxed,
-                                                  memory_order_relaxed));
     /* R(move) A(move) */
-    atomic_fetch_add_explicit(&steps, 1, memory_order_acq_rel);
+    while (!atomic_compare_exchange_weak_explicit(&moving, &before, after, memory_order_acq_rel,
+                                                  memory_order_relaxed));
     return process;
 }
 
-static void end_move(uint32_t process) {
-    /* R(move) */
-    atomic_fetch_add_explicit(&steps, 1, memory_order_release);
+/* What changed nothing is no move: who finds no room would wait for it until the deadline. */
+static void end_move(uint32_t process, bool changed) {
+    if (changed)
+        /* R(move) */
+        atomic_fetch_add_explicit(&steps, 1, memory_order_release);
     /* A handler may have forked meanwhile: the child's moves are counted without this one. */
     if (process == moat_os_process())
         /* R(move) */
@@ -163,16 +166,19 @@ static void unmake(struct moat_space *arena) {
     moat_books_give(arena, moat_space_books_size(arena->start, arena->end, true));
 }
 
-static struct moat_space *make(unsigned kind, size_t number, size_t size) {
+/* The books come first: their refusal must not disturb those who look for room. */
+static struct moat_space *make(unsigned kind, size_t number, size_t size, bool *mapped) {
     void *base;
-    if (moat_os_reserve(size, MOAT_BLOCK, &base))
+    size_t books_size = moat_space_books_size(0, size, true);
+    void *books = moat_books_take(books_size);
+    if (!books)
         return NULL;
-    uintptr_t start = (uintptr_t)base;
-    void *books = moat_books_take(moat_space_books_size(start, start + size, true));
-    if (!books) {
-        (void)moat_os_unreserve(base, size);
+    if (moat_os_reserve(size, MOAT_BLOCK, &base)) {
+        moat_books_give(books, books_size);
         return NULL;
     }
+    *mapped = true;
+    uintptr_t start = (uintptr_t)base;
     struct moat_space *arena = moat_space_init(books, start, start + size, true);
     arena->markers = (kind & MOAT_SPACE_MARKERS) != 0;
     arena->undumped = (kind & MOAT_SPACE_UNDUMPED) != 0;
@@ -194,7 +200,7 @@ static struct moat_space *make(unsigned kind, size_t number, size_t size) {
 }
 
 /* Have a new arena under the first number that nobody has, the larger the more are here. */
-static bool add_new(unsigned kind, size_t number, size_t here, size_t need) {
+static bool add_new(unsigned kind, size_t number, size_t here, size_t need, bool *mapped) {
     size_t size = here < 6 ? ARENA_SIZE_FIRST << here : ARENA_SIZE_MAX;
     size_t first = size;
     uint64_t room = moat_os_address_room() / ARENA_SHARE;
@@ -203,7 +209,7 @@ static bool add_new(unsigned kind, size_t number, size_t here, size_t need) {
     while (size > room)
         size /= 2;
     while (!arena && size >= ARENA_SIZE_MIN && size / 2 >= need) {
-        arena = make(kind, number, size);
+        arena = make(kind, number, size, mapped);
         size /= 2;
     }
     if (first == ARENA_SIZE_FIRST && (!arena || size_of(arena) < first))
@@ -219,7 +225,7 @@ static bool add_new(unsigned kind, size_t number, size_t here, size_t need) {
 }
 
 /* Have an arena again that was given back. False: it is not away, or its place is taken. */
-static bool revive(struct moat_space *arena) {
+static bool revive(struct moat_space *arena, bool *mapped) {
     void *base = (void *)arena->start;
     uint32_t away = AWAY;
 
@@ -229,6 +235,7 @@ static bool revive(struct moat_space *arena) {
         return false;
     int error = moat_os_reserve_at(base, size_of(arena));
     if (!error) {
+        *mapped = true;
         error = furnish(arena);
         if (error)
             (void)moat_os_unreserve(base, size_of(arena));
@@ -239,22 +246,24 @@ static bool revive(struct moat_space *arena) {
     return !error;
 }
 
-static bool add(unsigned kind, size_t need, size_t *number) {
+static bool add(unsigned kind, size_t need, size_t *number, bool *mapped) {
     struct moat_space *arena;
     size_t here = 0;
 
     for (*number = 0; (arena = moat_arenas_at(kind, *number)) != NULL; ++*number) {
-        if (size_of(arena) / 2 >= need && revive(arena))
+        if (size_of(arena) / 2 >= need && revive(arena, mapped))
             return true;
         here += moat_arenas_here(arena);
     }
-    return *number < MOAT_ARENAS_MAX && add_new(kind, *number, here, need);
+    return *number < MOAT_ARENAS_MAX && add_new(kind, *number, here, need, mapped);
 }
 
 bool moat_arenas_add(unsigned kind, size_t need, size_t *number) {
     uint32_t process = begin_move();
-    bool added = add(kind, need, number);
-    end_move(process);
+    bool mapped = false;
+    bool added = add(kind, need, number, &mapped);
+    end_move(process, mapped);
+    futile += mapped && !added;
     return added;
 }
 
@@ -336,7 +345,7 @@ size_t moat_arena_retire(struct moat_space *arena) {
             return 0;
     uint32_t process = begin_move();
     size_t size = retire(arena);
-    end_move(process);
+    end_move(process, true);
     return size;
 }
 

@@ -196,6 +196,9 @@ int moat_place_unmap(const struct moat_place *place) {
         do /* mappings without rights merge, so that a part of one may have to be cut out */
             error = space->backend->take_back(start, size);
         while (moat_spare_lend(error, &use));
+    if (error == ENOMEM && space->backend == moat_backend_os() &&
+        moat_spare_room() == MOAT_ROOM_NONE && moat_spare_park(start, size))
+        error = 0;
     moat_spare_refill();
     return error;
 }

@@ -7,6 +7,7 @@
  *
  * Edges
  *   stretch   the stretch is reserved, then shown -> whoever sees it may change its pages
+ *   parked    the size of a range is written, then its start -> whoever takes it by its start
  */
 #include "region/spare.h"
 
@@ -29,6 +30,16 @@ enum { GONE, CHANGING, HELD };
 static _Atomic(unsigned char *) stretch; /* NULL: none yet */
 static _Atomic uint8_t pages[MOAT_SPARE_PAGES];
 static _Atomic unsigned held;
+
+/* Ranges that wait to be unmapped. A slot is taken by writing 1 for its start. */
+#define PARKED_MAX 1024u
+#define TAKEN      ((uintptr_t)1)
+
+static struct {
+    _Atomic uintptr_t start; /* 0: none */
+    _Atomic size_t size;
+} parked[PARKED_MAX];
+static _Atomic size_t parked_bytes;
 
 /* Pages without rights stand between those that are spent, and the margins at the ends. */
 static void *page_at(unsigned char *base, unsigned number) {
@@ -149,10 +160,57 @@ unsigned moat_spare_count(void) {
     return 2 * atomic_load_explicit(&held, memory_order_relaxed);
 }
 
+bool moat_spare_park(void *start, size_t size) {
+    for (unsigned slot = 0; slot < PARKED_MAX; slot++) {
+        uintptr_t none = 0;
+        /* A(parked) */
+        if (!atomic_compare_exchange_strong_explicit(&parked[slot].start, &none, TAKEN,
+                                                     memory_order_acquire, memory_order_relaxed))
+            continue;
+        /* relaxed: published by the start. */
+        atomic_store_explicit(&parked[slot].size, size, memory_order_relaxed);
+        /* R(parked) */
+        atomic_store_explicit(&parked[slot].start, (uintptr_t)start, memory_order_release);
+        /* relaxed: a statistic, and a hint. */
+        atomic_fetch_add_explicit(&parked_bytes, size, memory_order_relaxed);
+        return true;
+    }
+    return false;
+}
+
+size_t moat_spare_parked(void) {
+    /* relaxed: a statistic. */
+    return atomic_load_explicit(&parked_bytes, memory_order_relaxed);
+}
+
+/* Unmap what can be unmapped, up to the first that still cannot. */
+static void unpark(void) {
+    for (unsigned slot = 0; slot < PARKED_MAX && moat_spare_parked() != 0; slot++) {
+        /* relaxed: compared when it is swapped. */
+        uintptr_t start = atomic_load_explicit(&parked[slot].start, memory_order_relaxed);
+        /* A(parked) */
+        if (start <= TAKEN ||
+            !atomic_compare_exchange_strong_explicit(&parked[slot].start, &start, TAKEN,
+                                                     memory_order_acquire, memory_order_relaxed))
+            continue;
+        /* relaxed: ordered by A(parked). */
+        size_t size = atomic_load_explicit(&parked[slot].size, memory_order_relaxed);
+        int error = moat_os_unreserve((void *)start, size);
+        /* R(parked) */
+        atomic_store_explicit(&parked[slot].start, error ? start : 0, memory_order_release);
+        if (error)
+            return;
+        /* relaxed: a statistic, and a hint. */
+        atomic_fetch_sub_explicit(&parked_bytes, size, memory_order_relaxed);
+    }
+}
+
 void moat_spare_refill(void) {
     unsigned char *base = find_stretch();
     int error;
 
+    if (moat_spare_parked() != 0)
+        unpark();
     if (base && !is_full())
         (void)gain(base, &error);
 }

@@ -40,9 +40,16 @@ bool moat_spare_lend(int error, struct moat_spare_use *use);
 /* Calls that are repeated as above. */
 int moat_spare_protect(void *start, size_t size, unsigned access);
 
-/* Have one page more of those that were spent, if there is room. Where none was spent, this costs
- * nothing. */
+/* Have one page more of those that were spent, if there is room, and unmap what was parked. Where
+ * there is neither, this costs nothing. */
 void moat_spare_refill(void);
+
+/* Keep a range that traps, and that nobody uses any more, until there is a mapping to cut it out of
+ * what it has merged with. False: too many are kept. */
+bool moat_spare_park(void *start, size_t size);
+
+/* Bytes that are kept like that. */
+size_t moat_spare_parked(void);
 
 /* What can be told of the mapping limit without counting, which takes long where there are many. */
 enum moat_room { MOAT_ROOM_UNKNOWN, MOAT_ROOM_LEFT, MOAT_ROOM_NONE };

@@ -207,7 +207,7 @@ enum moat_status moat_adopt(struct moat_manager *manager, const void *address, s
         return status;
     while ((slot = free_slot()) == NULL)
         if (!more_slots())
-            return moat_fail(MOAT_NO_MEMORY, CALL, start, "no memory for the books");
+            return moat_fail_books(MOAT_NO_MEMORY, CALL, start);
     fill(slot, &range, manager);
     count(manager, 1, range.end - range.start);
     return MOAT_OK;

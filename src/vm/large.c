@@ -128,7 +128,7 @@ static enum moat_status reserve(struct moat_manager *manager, void *address, siz
     status = moat_region_publish(&place, &terms);
     if (status) {
         vacate(manager, &place, true);
-        return moat_fail(status, call, place.base, "no memory for the books");
+        return moat_fail_books(status, call, place.base);
     }
     *base = (void *)place.base;
     struct moat_counters *counters = moat_manager_counters(manager);

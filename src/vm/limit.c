@@ -55,6 +55,17 @@ static bool lacks(const struct moat_limit_view *view, enum moat_limit limit, uin
     return use->max != NONE && (use->used >= use->max || use->max - use->used < need);
 }
 
+/* Books grow by so much at a time, or more. */
+#define BOOKS_STEP ((size_t)1 << 20)
+
+/* What was needed of a limit. */
+static uint64_t need_of(enum moat_limit limit, const struct moat_want *want) {
+    if (limit == MOAT_LIMIT_CGROUP)
+        return MOAT_PAGE; /* page tables are charged when they are made, pages when touched */
+    bool for_books = limit == MOAT_LIMIT_DATA || limit == MOAT_LIMIT_COMMIT || !want->address_space;
+    return want->books && for_books ? BOOKS_STEP : want->size;
+}
+
 unsigned moat_limit_met(const struct moat_limit_view *view, const struct moat_want *want) {
     unsigned met = 0;
 
@@ -62,22 +73,20 @@ unsigned moat_limit_met(const struct moat_limit_view *view, const struct moat_wa
         return 1u << MOAT_LIMIT_MAPPINGS;
     if (want->error != ENOMEM && want->error != EAGAIN)
         return 0;
-    if (want->address_space && lacks(view, MOAT_LIMIT_ADDRESS_SPACE, want->size))
-        met |= 1u << MOAT_LIMIT_ADDRESS_SPACE;
+    bool mapped = want->address_space || want->books;
+    bool used = want->books || !(want->address_space || want->locked);
     /* What is mapped is locked at once, in a process that wants all to be locked. */
-    if ((want->locked || (want->address_space && want->error == EAGAIN)) &&
-        lacks(view, MOAT_LIMIT_LOCKED, want->size))
-        met |= 1u << MOAT_LIMIT_LOCKED;
-    if (want->address_space || want->locked)
-        return met;
-    if (lacks(view, MOAT_LIMIT_DATA, want->size))
-        met |= 1u << MOAT_LIMIT_DATA;
-    if (lacks(view, MOAT_LIMIT_COMMIT, want->size))
-        met |= 1u << MOAT_LIMIT_COMMIT;
-    /* Page tables are charged to it when they are made; pages are when they are touched. */
-    if (lacks(view, MOAT_LIMIT_CGROUP, MOAT_PAGE))
-        met |= 1u << MOAT_LIMIT_CGROUP;
-    if (want->size > view->at_once)
+    const bool asked[MOAT_LIMITS] = {
+        [MOAT_LIMIT_ADDRESS_SPACE] = mapped,
+        [MOAT_LIMIT_DATA] = used,
+        [MOAT_LIMIT_COMMIT] = used,
+        [MOAT_LIMIT_CGROUP] = used,
+        [MOAT_LIMIT_LOCKED] = want->locked || (mapped && view->of[MOAT_LIMIT_LOCKED].used != 0),
+    };
+    for (unsigned limit = 0; limit < MOAT_LIMITS; limit++)
+        if (asked[limit] && lacks(view, (enum moat_limit)limit, need_of(limit, want)))
+            met |= 1u << limit;
+    if (used && !want->books && want->size > view->at_once)
         met |= MOAT_LIMIT_AT_ONCE;
     return met;
 }
@@ -91,7 +100,7 @@ static void name_limit(struct moat_report_text *text, const struct moat_limit_vi
     moat_report_add(text, "; %s: %llu of at most %llu %s are in use", facts[limit].name,
                     number(view->of[limit].used), number(view->of[limit].max), facts[limit].what);
     if (limit != MOAT_LIMIT_MAPPINGS)
-        moat_report_add(text, ", %llu more were needed", number(want->size));
+        moat_report_add(text, ", %llu more were needed", number(need_of(limit, want)));
     moat_report_add(text, " (%s)", facts[limit].advice);
 }
 
@@ -145,6 +154,7 @@ enum moat_status moat_limits_read(struct moat_limits *limits) {
         .less = moat_powers_lacking(),
         .regions_max = registry ? registry->capacity : 0,
         .spare_mappings = moat_spare_count(),
+        .parked_bytes = moat_spare_parked(),
     };
     for (unsigned limit = 0; limit < MOAT_LIMITS; limit++)
         limits->of[limit] = view.of[limit];

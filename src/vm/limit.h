@@ -22,6 +22,7 @@ struct moat_want {
     int error;          /* what it got; ENOMEM where there is no errno */
     bool address_space; /* it was to be mapped; else it was mapped and was to be used, or locked */
     bool locked;
+    bool books;    /* memory for Moat's own books, perhaps besides */
     bool mappings; /* the mappings are used up */
     size_t size;
 };

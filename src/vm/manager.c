@@ -28,14 +28,10 @@
 #include <moat/lock.h>
 #include <moat/pressure.h>
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define NS_PER_MS UINT64_C(1000000)
-
-/* Address space that the books take at least. */
-#define BOOKS_MIN ((size_t)8 << 20)
 
 static enum moat_status read_options(const struct moat_options *given, struct moat_options *out) {
     char reason[512];
@@ -104,14 +100,12 @@ enum moat_status moat_manager_create(const struct moat_options *options,
     status = moat_region_start();
     struct moat_manager *made = status ? NULL : moat_frozen_take();
     if (!made) {
-        (void)moat_fail_place(moat_powers_refusal(ENOMEM, MOAT_NO_MEMORY), "create", 0, BOOKS_MIN);
-        return MOAT_NO_MEMORY;
+        return moat_fail_books(MOAT_NO_MEMORY, "create", 0);
     }
     made->options = chosen;
     status = choose_powers(made);
     if (!status && !moat_managers_enter(made)) {
-        moat_error_set("no memory for the books of a manager");
-        status = MOAT_NO_MEMORY;
+        status = moat_fail_books(MOAT_NO_MEMORY, "create", 0);
     }
     if (!status && (status = report_faults(made)) != MOAT_OK)
         moat_managers_leave(made);

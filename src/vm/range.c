@@ -68,6 +68,20 @@ enum moat_status moat_fail_latched(const char *what, uintptr_t address) {
     return moat_fail(MOAT_UNAVAILABLE, what, address, found_before);
 }
 
+enum moat_status moat_fail_books(enum moat_status status, const char *what, uintptr_t address) {
+    uint64_t count, limit;
+    const struct moat_want want = {
+        .error = ENOMEM,
+        .books = true,
+        .mappings = moat_powers_at_map_limit(&count, &limit),
+    };
+
+    if (moat_latch_taken())
+        return MOAT_CORRUPT;
+    moat_limit_explain(what, address, &want, "no memory for the books");
+    return status;
+}
+
 /* `otherwise` tells what the call was for. */
 enum moat_status moat_fail_sized(int error, enum moat_status otherwise, const char *what,
                                  uintptr_t address, size_t size) {
@@ -93,6 +107,7 @@ enum moat_status moat_fail_place(enum moat_status status, const char *what, uint
     const struct moat_want want = {
         .error = ENOMEM,
         .address_space = true,
+        .books = true, /* of the place; they may have been what was refused */
         .mappings = status == MOAT_MAP_LIMIT,
         .size = size < SIZE_MAX / 2 ? moat_round_up(size, MOAT_GRANULE) + 2 * MOAT_GRANULE : size,
     };

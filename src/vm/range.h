@@ -61,6 +61,9 @@ enum moat_status moat_fail_sized(int error, enum moat_status otherwise, const ch
 enum moat_status moat_fail_place(enum moat_status status, const char *what, uintptr_t address,
                                  size_t size);
 
+/* The same where there is no memory for Moat's own books; returns `status`. */
+enum moat_status moat_fail_books(enum moat_status status, const char *what, uintptr_t address);
+
 /* The same where the refusal is about pages of a region. Looks whether they are still there: that
  * they are not, or are somebody else's, is corruption. */
 enum moat_status moat_fail_pages(int error, enum moat_status otherwise, const char *what,

@@ -262,7 +262,7 @@ static enum moat_status reserve(struct moat_manager *manager, void *address, siz
     status = moat_region_publish(&place, &birth);
     if (status) {
         vacate(manager, &place, commit);
-        return moat_fail(status, CALL, place.base, "no memory for the books");
+        return moat_fail_books(status, CALL, place.base);
     }
     *base = (void *)place.base;
     count(manager, &place, commit);
