@@ -141,6 +141,8 @@ MOAT_API MOAT_CHECKED enum moat_status moat_heap_alloc_debug(struct moat_heap *h
  * Returns   MOAT_OK
  *           MOAT_NOT_OURS   no live block of this heap starts there: never did, was freed, or is
  *                           another heap's; counted as refused in the manager's statistics
+ *           MOAT_INVALID_ADDRESS   a large block, and the calling thread runs on it, as its stack:
+ *                           still live
  *           MOAT_MAP_LIMIT, MOAT_NO_MEMORY   a large block, and the kernel would not make its pages
  *                           trap: still live, its content may be gone, and it may be freed again
  *           MOAT_NO_ACCESS  heap is NULL

@@ -9,6 +9,8 @@
 #include <moat/code.h>
 #include <moat/heap.h>
 
+#include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -113,6 +115,44 @@ static uint32_t a_region(const struct face *face, struct expected *expected) {
     return face->heap_free(base);
 }
 
+static struct {
+    const struct face *face;
+    uint32_t code;
+    char text[512];
+} other;
+
+static void *free_under_oneself(void *block) {
+    other.code = other.face->heap_free(block);
+    snprintf(other.text, sizeof other.text, "%s", moat_last_error_text());
+    return NULL;
+}
+
+/* The region of a large block cannot go while the thread that frees it stands there. */
+static uint32_t a_stack_of_a_block(const struct face *face, struct expected *expected) {
+    unsigned char *block = face->heap_alloc(16 * GRANULE);
+    struct moat_page_info info;
+    pthread_attr_t attributes;
+    pthread_t thread;
+    must(moat_query(block, &info) == MOAT_OK, "query");
+    unsigned char *base = info.allocation_base;
+    size_t size = (size_t)((unsigned char *)info.base + info.size - base);
+    expect(expected, MOAT_FOUND_OWN_STACK, WRONG_ADDRESS, "release", base, NO_SIZE);
+    about(expected, RESERVED, base, size);
+    say(expected,
+        "the thread that calls runs on the region of %zu bytes at %#lx, as its stack; let another "
+        "thread free it",
+        size, number(base));
+    other.face = face;
+    must(pthread_attr_init(&attributes) == 0 &&
+             pthread_attr_setstack(&attributes, block, 16 * GRANULE) == 0 &&
+             pthread_create(&thread, &attributes, free_under_oneself, block) == 0 &&
+             pthread_join(thread, NULL) == 0,
+         "a thread on the block");
+    must(face->heap_free(block) == 0, "another thread frees it");
+    expected->text = other.text;
+    return other.code;
+}
+
 static uint32_t own_stack(const struct face *face, struct expected *expected) {
     char local = 0;
     region(face, GRANULE);
@@ -143,6 +183,7 @@ int main(void) {
         DEED(a_region, HEAPS),
         {"own_stack_of_a_thread", HEAPS, own_stack, true, NULL},
         DEED(own_stack, HEAPS),
+        DEED(a_stack_of_a_block, HEAPS),
         DEED(foreign, HEAPS),
     };
     return play(deeds, sizeof deeds / sizeof deeds[0]);
