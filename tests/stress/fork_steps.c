@@ -10,11 +10,14 @@
 #include "support/core.h"
 #include "support/fork_child.h"
 
+#include "vm/quota.h"
+
 #include <moat/heap.h>
 #include <moat/lock.h>
 #include <moat/placeholder.h>
 #include <moat/space.h>
 
+#include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdarg.h>
@@ -31,6 +34,7 @@ enum { BLOCK = 2097152, KINDS = 4, MIMALLOC = 3, CALM = 3, STEPS_MAX = 4000 };
 /* --- The thread that is stopped --- */
 
 static _Thread_local int steps_left; /* until this thread stops; 0: it does not */
+static int fails_left;               /* in a child: until a call fails; 0: none does */
 static sem_t stopped, go_on;
 static _Atomic bool done;
 
@@ -54,7 +58,17 @@ int __wrap_mprotect(void *start, size_t size, int protection);
 int __wrap_madvise(void *start, size_t size, int advice);
 long __wrap_syscall(long number, ...);
 
+/* Whether this call is to fail. */
+static bool fails(void) {
+    if (fails_left == 0 || --fails_left != 0)
+        return false;
+    errno = ENOMEM;
+    return true;
+}
+
 #define STEPPED(type, call)                                                                        \
+    if (fails())                                                                                   \
+        return (type)-1;                                                                           \
     step();                                                                                        \
     type result = (call);                                                                          \
     step();                                                                                        \
@@ -295,6 +309,27 @@ static const struct operation operations[] = {
 
 /* --- The child --- */
 
+/* The kernel refuses a call while the child is mended: what was being worked on may be left as it
+ * is, and nothing else. */
+static _Noreturn void be_refused(int call) {
+    void *at;
+
+    alarm(60);
+    fails_left = call;
+    enum moat_status status = moat_reserve(manager, NULL, PAGE, RW, 0, &at);
+    fails_left = 0;
+    EXPECT(status != MOAT_TIMEOUT && status != MOAT_CORRUPT, "%s", moat_last_error_text());
+    for (unsigned i = 0; i < CALM; i++) {
+        EXPECT(is_stamped(calm[i], 2 * PAGE, 'c'), "a region that nobody worked on has changed");
+        child_use_up(manager, calm[i], 16 * PAGE, kind != MIMALLOC);
+    }
+    if (base) {
+        status = moat_release(manager, (void *)base);
+        EXPECT(status != MOAT_TIMEOUT && status != MOAT_CORRUPT, "%s", moat_last_error_text());
+    }
+    _exit(0);
+}
+
 static void use_calm(void) {
     for (unsigned i = 0; i < CALM; i++) {
         EXPECT(is_stamped(calm[i], 2 * PAGE, 'c'), "a region that nobody worked on has changed");
@@ -348,6 +383,10 @@ static _Noreturn void be_child(const struct operation *operation) {
         EXPECT(stats.regions_live == 0 && stats.bytes_committed == 0 && stats.bytes_reserved == 0,
                "%lu regions, %lu and %lu bytes are left", (unsigned long)stats.regions_live,
                (unsigned long)stats.bytes_reserved, (unsigned long)stats.bytes_committed);
+    uint64_t limit, used;
+    if (operation->run != do_placeholder && operation->run != do_reserve_many &&
+        moat_quota_level(manager, &limit, &used))
+        EXPECT(used == 0, "%lu bytes of the quota are left charged", (unsigned long)used);
     moat_manager_destroy(manager);
     _exit(0);
 }
@@ -386,6 +425,10 @@ static bool stop_at(const struct operation *operation, int steps) {
         if (child == 0)
             be_child(operation);
         child_reap(child, operation->name, (unsigned)steps);
+        child = child_make(false);
+        if (child == 0)
+            be_refused(1 + steps % 4);
+        child_reap(child, "refused", (unsigned)steps);
         sem_post(&go_on);
         sem_wait(&stopped);
     }

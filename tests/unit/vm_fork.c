@@ -9,7 +9,13 @@
 #include "support/touch.h"
 
 #include <criterion/criterion.h>
+#include <moat/lock.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -121,6 +127,86 @@ Test(vm_fork, a_child_goes_on_with_markers) {
 
 Test(vm_fork, a_child_goes_on_without_markers) {
     fork_with("trap=protect");
+}
+
+/* The thread that holds a lock is not in the child, and one that is born there may bear its name: a
+ * thread is told by an address that is used again. */
+static atomic_int parked;
+
+static void *lock_and_park(void *region) {
+    cr_assert_eq(moat_lock(manager, region), MOAT_OK);
+    atomic_store(&parked, 1);
+    while (atomic_load(&parked) == 1)
+        sched_yield();
+    cr_assert_eq(moat_unlock(manager, region), MOAT_OK);
+    return NULL;
+}
+
+static void *try_to_unlock(void *region) {
+    expect(moat_unlock(manager, region) == MOAT_NOT_OWNER, 50);
+    expect(moat_lock(manager, region) == MOAT_OK, 51);
+    expect(moat_commit(manager, region, PAGE, RW, NULL) == MOAT_OK, 52);
+    expect(moat_unlock(manager, region) == MOAT_OK, 53);
+    return NULL;
+}
+
+Test(vm_fork, a_lock_of_a_thread_that_is_not_there_is_undone, .timeout = 120) {
+    manager = manager_with("timeout=30000");
+    committed = reserved(manager, GRANULE, true);
+    for (unsigned bare = 0; bare < 2; bare++) {
+        pthread_t thread;
+        atomic_store(&parked, 0);
+        cr_assert_eq(pthread_create(&thread, NULL, lock_and_park, committed), 0);
+        while (atomic_load(&parked) == 0)
+            sched_yield();
+        pid_t child = bare ? (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, 0) : fork();
+        if (child == 0) {
+            alarm(20);
+            for (unsigned i = 0; i < 8 && !bare; i++) {
+                pthread_t other;
+                expect(pthread_create(&other, NULL, try_to_unlock, committed) == 0, 54);
+                pthread_join(other, NULL);
+            }
+            expect(moat_unlock(manager, committed) == MOAT_NOT_OWNER, 55);
+            expect(moat_decommit(manager, committed, PAGE) == MOAT_OK, 56);
+            expect(moat_release(manager, committed) == MOAT_OK, 57);
+            _exit(0);
+        }
+        int status;
+        cr_assert_eq(waitpid(child, &status, 0), child);
+        cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "bare %u: %#x", bare, status);
+        cr_assert_eq(moat_unlock(manager, committed), MOAT_NOT_OWNER, "the parent's lock is gone");
+        atomic_store(&parked, 2);
+        pthread_join(thread, NULL);
+    }
+    moat_manager_destroy(manager);
+}
+
+/* Sums are counted anew in a child, and come to what they were. */
+Test(vm_fork, a_child_counts_what_its_parent_counted) {
+    for (unsigned i = 0; i < RUNGS; i++) {
+        manager = manager_with(rungs[i]);
+        for (unsigned n = 1; n < 40; n++)
+            (void)reserved(manager, n * 3 * PAGE, n % 3 != 0);
+        (void)reserved(manager, 3 * BLOCK, true);
+        struct moat_stats before = stats_of(manager);
+        pid_t child = fork();
+        if (child == 0) {
+            struct moat_stats after;
+            void *at;
+            expect(moat_reserve(manager, NULL, PAGE, RW, 0, &at) == MOAT_OK, 60);
+            expect(moat_release(manager, at) == MOAT_OK, 61);
+            expect(moat_stats_read(manager, &after) == MOAT_OK, 62);
+            expect(after.regions_live == before.regions_live, 63);
+            expect(after.bytes_reserved == before.bytes_reserved, 64);
+            expect(after.bytes_committed == before.bytes_committed, 65);
+            _exit(0);
+        }
+        int status;
+        cr_assert_eq(waitpid(child, &status, 0), child);
+        cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%#x", status);
+        moat_manager_destroy(manager);
+    }
 }
 
 /* A grandchild too, and a child that was forked before Moat was ever used. */
