@@ -13,7 +13,12 @@
 #include "region/claim.h"
 #include "region/latch.h"
 #include "region/pages.h"
+#include "region/region.h"
 #include "region/registry.h"
+
+/* Between these lie all spaces with one region that there ever were. */
+static _Atomic uintptr_t alone_low = UINTPTR_MAX;
+static _Atomic uintptr_t alone_high;
 
 static uint64_t fold(uint64_t word, uint64_t key) {
     return (word ^ word >> 29) * (key | 1);
@@ -62,11 +67,14 @@ static bool is_shown(const struct moat_region_ref *ref) {
 }
 
 bool moat_region_verify(const struct moat_region_ref *ref) {
+    /* A(rebirth) */
+    uint32_t found = atomic_load_explicit(&ref->region->link, memory_order_acquire);
     uint32_t expected = moat_check_word(ref);
 
-    if (ref->check == expected)
+    /* Where that life is over the caller finds it out himself. */
+    if (found == expected || !moat_region_lives(ref))
         return true;
-    moat_latch_record("the record of a region was changed", ref, expected, ref->check);
+    moat_latch_record("the record of a region was changed", ref, expected, found);
     return false;
 }
 
@@ -194,13 +202,41 @@ static bool is_suspicious(const struct moat_registry *registry, uintptr_t addres
     return claim == MOAT_CLAIM_SLACK || claim == MOAT_CLAIM_FULL;
 }
 
+void moat_region_stands_alone(const struct moat_space *space) {
+    /* relaxed: bounds that only widen; who frees a region has it from somebody who saw it born. */
+    uintptr_t low = atomic_load_explicit(&alone_low, memory_order_relaxed);
+    /* relaxed: as above. */
+    uintptr_t high = atomic_load_explicit(&alone_high, memory_order_relaxed);
+
+    while (space->start < low &&
+           /* relaxed: as above. */
+           !atomic_compare_exchange_weak_explicit(&alone_low, &low, space->start,
+                                                  memory_order_relaxed, memory_order_relaxed))
+        ;
+    while (space->end > high &&
+           /* relaxed: as above. */
+           !atomic_compare_exchange_weak_explicit(&alone_high, &high, space->end,
+                                                  memory_order_relaxed, memory_order_relaxed))
+        ;
+}
+
+/* Whether a region may ever have been there: a wrong pointer is seldom worth a long look. */
+static bool is_near(uintptr_t address) {
+    /* relaxed: as in moat_region_stands_alone. */
+    uintptr_t low = atomic_load_explicit(&alone_low, memory_order_relaxed);
+    /* relaxed: as above. */
+    uintptr_t high = atomic_load_explicit(&alone_high, memory_order_relaxed);
+
+    return (address >= low && address < high) || moat_arena_of(address) != NULL;
+}
+
 void moat_region_audit(uintptr_t address) {
     const struct moat_registry *registry = moat_registry();
     struct moat_region_ref ref;
 
     if (!registry || moat_latched() || address >= MOAT_OS_USER_END)
         return;
-    if (!verify_roots(registry))
+    if (!verify_roots(registry) || !is_near(address))
         return;
     if (moat_region_find(address, &ref))
         (void)moat_region_verify(&ref);

@@ -34,6 +34,10 @@
 /* The check word of a region, and the state of its record that says so: see moat_region_copy. */
 uint32_t moat_check_word(const struct moat_region_ref *ref);
 
+/* Note where spaces lie that hold one region: other addresses need not be looked into. Before the
+ * region can be found. */
+void moat_region_stands_alone(const struct moat_space *space);
+
 /* Say that the region can be found. A record that has changed hands meanwhile stays as it is. */
 void moat_region_is_shown(struct moat_region *region, uint32_t generation);
 

@@ -56,8 +56,6 @@ static bool copy(struct moat_region *region, uint32_t handle, struct moat_region
     ref->span_start = atomic_load_explicit(&region->span_start, memory_order_acquire);
     /* A(rebirth) */
     ref->span_end = atomic_load_explicit(&region->span_end, memory_order_acquire);
-    /* A(rebirth) */
-    ref->check = atomic_load_explicit(&region->link, memory_order_acquire);
     return (ref->generation & 1) != 0 && moat_region_lives(ref);
 }
 
@@ -105,6 +103,8 @@ static uint32_t make(const struct moat_place *place, const struct moat_region_te
         return MOAT_HANDLE_NONE;
     fill(&registry->records[handle], place, terms);
     set_check(handle);
+    if (!place->space->arena)
+        moat_region_stands_alone(place->space);
     if (terms->tag)
         set_tag(handle, terms->tag);
     moat_history_born(handle);
@@ -182,16 +182,20 @@ static bool sound(const struct moat_region_ref *ref) {
            ref->size <= ref->span_end - ref->base;
 }
 
+/* Out of line, for it is hardly ever called. */
+static bool latch_stray(uint64_t page) {
+    moat_latch("the table names a record that there is not", page << MOAT_PAGE_SHIFT);
+    return false;
+}
+
 static bool find_at(const struct moat_registry *registry, uint64_t page,
                     struct moat_region_ref *ref) {
     for (unsigned tries = 0; tries < FIND_TRIES; tries++) {
         uint32_t handle = moat_region_table_find(registry->table, page);
         if (handle == MOAT_HANDLE_NONE)
             return false;
-        if (handle > moat_record_pool_available(registry->pool)) {
-            moat_latch("the table names a record that there is not", page << MOAT_PAGE_SHIFT);
-            return false;
-        }
+        if (handle > moat_record_pool_available(registry->pool))
+            return latch_stray(page);
         bool alive = copy(&registry->records[handle], handle, ref);
         if (alive && sound(ref) && ref->base >> MOAT_PAGE_SHIFT == page)
             return true;

@@ -89,7 +89,6 @@ struct moat_region_ref {
     uint32_t flags; /* MOAT_REGION_* */
     uintptr_t span_start;
     uintptr_t span_end;
-    uint32_t check; /* integrity.h */
 };
 
 /*

@@ -41,10 +41,10 @@ static void add_record(struct moat_report_text *report, const struct moat_region
                     "flags %#x\n",
                     record->handle, (unsigned long)(uintptr_t)record->region, record->generation,
                     record->size, (unsigned long)record->base, record->protection, record->flags);
-    moat_report_add(report, "  fields    space %#lx, owner %#lx, span %#lx to %#lx, check %#x\n",
+    moat_report_add(report, "  fields    space %#lx, owner %#lx, span %#lx to %#lx\n",
                     (unsigned long)(uintptr_t)record->space,
                     (unsigned long)(uintptr_t)record->owner, (unsigned long)record->span_start,
-                    (unsigned long)record->span_end, record->check);
+                    (unsigned long)record->span_end);
 }
 
 static void add_kernel(struct moat_report_text *report, uintptr_t address) {
