@@ -216,8 +216,8 @@ MOAT_API MOAT_CHECKED enum moat_status moat_reserve(struct moat_manager *manager
  *           MOAT_CODE_BLOCKED       execute=wx, and EXECUTE_READWRITE, or a right to execute for a
  *                                   page that is committed and has none
  * After a failure nothing has changed. If the kernel refuses to undo as well, the pages concerned
- * are uncommitted to every query and, with markers, inaccessible; on the protect rung they may stay
- * accessible, which is counted in guard_failures.
+ * are uncommitted to every query and inaccessible; where the kernel has no markers they may stay
+ * accessible (and read as zero), which is counted in guard_failures.
  * Threads   any, at once
  * Since     0.1
  * Contract  VirtualAlloc, MEM_COMMIT
