@@ -140,7 +140,7 @@ static int persistent(size_t fault, int nth, bool onwards, enum moat_trap trap) 
         if (attempt == 1)
             before = mappings();
     }
-    /* A try goes on where the one before it ended, with books and spare mappings: some 80 in all. */
+    /* A try goes on where the one before ended, with books and spare mappings: some 80 in all. */
     REQUIRE(before == 0 || mappings() <= before + 100);
     REQUIRE(create(trap, &manager) == MOAT_OK);
     use(manager);
