@@ -107,6 +107,9 @@ struct moat_stats {
     uint64_t quota_refusals;    /* commits that the quota refused */
     uint64_t adopted_regions;   /* now: ranges that others mapped and moat_adopt was told of */
     uint64_t adopted_bytes;     /* now, of those */
+    uint64_t resting_regions;   /* now: releases that automatic placement keeps away from, those
+                                   included whose addresses somebody asked for since */
+    uint64_t resting_bytes;     /* now, of those */
     uint64_t denied;            /* calls that the options deny_* had fail */
     uint64_t unzeroed_bytes;    /* given back under zero=release, and kept out of reach: they trap,
                                    and are zeroed before they are handed out again */

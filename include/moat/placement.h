@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * placement: where Moat may choose a place for a region, and how it has to be aligned.
+ * placement: where Moat may choose a place for a region, how it has to be aligned, and what traps
+ * beside it.
  */
 #ifndef MOAT_PLACEMENT_H
 #define MOAT_PLACEMENT_H
@@ -60,6 +61,36 @@ MOAT_API MOAT_CHECKED enum moat_status moat_reserve_within(struct moat_manager *
                                                            uint32_t flags,
                                                            const struct moat_address_limits *limits,
                                                            void **base);
+
+/* More pages than that are not counted. */
+#define MOAT_GUARDS_COUNTED ((size_t)16384)
+
+/*
+ * Count the pages beside a region that trap, by asking the kernel for each: none is touched, and
+ * there is no signal. They are its guards (moat_options.guard_before, guard_after), and what lies
+ * beyond them and traps as well.
+ *
+ *   address   in the region
+ *   before    receives how many pages in a row trap right before it, MOAT_GUARDS_COUNTED at most
+ *   after     receives the same for those right behind it
+ *
+ * A region that Moat placed has at least the guards of its manager's options, as long as nobody
+ * reserved exactly there: a guard then yields, which stats tell (guards_yielded). One at an address
+ * that the caller chose may have none.
+ *
+ * Returns   MOAT_OK
+ *           MOAT_NOT_OURS        in no region of this manager
+ *           MOAT_NOT_SUPPORTED   the kernel does not tell (some emulators)
+ *           MOAT_NO_ACCESS       manager, before or after is NULL
+ *           MOAT_UNAVAILABLE
+ * After a failure *before and *after are 0.
+ * Cost      a system call for each page counted, some 100 ns
+ * Threads   any, at once; what others map and unmap meanwhile is seen as it comes
+ * Since     0.3
+ */
+MOAT_API MOAT_CHECKED enum moat_status moat_guard_verify(const struct moat_manager *manager,
+                                                         const void *address, size_t *before,
+                                                         size_t *after);
 
 #ifdef __cplusplus
 }

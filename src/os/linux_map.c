@@ -78,6 +78,13 @@ int moat_os_reserve_at(void *base, size_t size) {
     return EEXIST;
 }
 
+/* The kernel checks every limit before it takes the old mapping away. */
+int moat_os_reserve_over(void *base, size_t size) {
+    int saved = errno;
+    void *start = map_nothing(base, size, MAP_FIXED);
+    return moat_linux_result(start == MAP_FAILED ? -1 : 0, saved);
+}
+
 int moat_os_unreserve(void *base, size_t size) {
     int saved = errno;
     return moat_linux_result(munmap(base, size), saved);

@@ -75,6 +75,11 @@ static bool try_discard(unsigned char *page) {
     return fill(page) && moat_os_discard(page, MOAT_LINUX_PAGE) == 0 && is_zero(page);
 }
 
+static bool try_look(const unsigned char *closed, const unsigned char *open) {
+    return moat_os_look(closed) == MOAT_OS_LOOK_TRAPS &&
+           moat_os_look(open) == MOAT_OS_LOOK_READABLE;
+}
+
 static bool try_query(const unsigned char *page) {
     int maps = moat_linux_maps_open();
     if (maps < 0)
@@ -123,6 +128,7 @@ void moat_os_probe(struct moat_os_powers *powers) {
         unsigned char *last = closed + MOAT_LINUX_PAGE;
         unsigned access = MOAT_OS_READ | MOAT_OS_WRITE;
         if (moat_os_protect(last, MOAT_LINUX_PAGE, access) == 0) {
+            powers->look_tells = try_look(closed, last);
             powers->map_query = try_query(last);
             powers->seal = try_seal(last);
             powers->discard_zeroes = try_discard(last);

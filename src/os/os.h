@@ -28,6 +28,7 @@ struct moat_os_powers {
     bool map_query;         /* PROCMAP_QUERY answers */
     bool seal;              /* mseal is known */
     bool strict_overcommit; /* vm.overcommit_memory is 2 */
+    bool look_tells;        /* moat_os_look tells what traps from what does not */
     uint64_t map_limit;     /* vm.max_map_count */
 };
 
@@ -69,6 +70,10 @@ bool moat_os_large_pages_set_aside(void);
 /* Take large pages at exactly `base`, with no access and reading as zero; address and size are
  * multiples of MOAT_OS_LARGE_PAGE. EEXIST as above; ENOMEM: they are all in use. */
 int moat_os_reserve_large(void *base, size_t size);
+
+/* Put such a reservation in the place of a mapping of the caller's, whatever it holds: nobody else
+ * can get the range meanwhile. On failure it is as before. */
+int moat_os_reserve_over(void *base, size_t size);
 
 /* Give address space back. The range is one that moat_os_reserve* gave, whole. */
 int moat_os_unreserve(void *base, size_t size);
@@ -116,6 +121,13 @@ int moat_os_reset(void *start, size_t size);
  * the one page of zeroes that the kernel lends to what nobody has written. A page that is shared
  * with a forked process counts as lent. Else the error of opening or reading /proc. */
 int moat_os_own_pages(const void *start, size_t size, bool *own);
+
+/* What the kernel finds when it reads the start of a page. */
+enum moat_os_look { MOAT_OS_LOOK_TRAPS, MOAT_OS_LOOK_READABLE, MOAT_OS_LOOK_UNKNOWN };
+
+/* Look whether a page traps, without touching it and without a signal. Where `look_tells` was not
+ * found by moat_os_probe the answer may be wrong. */
+enum moat_os_look moat_os_look(const void *page);
 
 /* Keep the range out of core dumps, or have it in them again. Splits mappings, which fails with
  * EAGAIN at the mapping limit: whole reservations, or where a protect splits anyway. */

@@ -1,50 +1,29 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * arena: where to look for room, and in which order.
- *
- * Edges
- *   ring    a ring is zeroed, then hung in -> whoever finds it sees it zeroed
- */
+/* arena: where to look for room, and in which order. */
 #include "region/arena.h"
 
 #include "os/os.h"
 #include "region/arenas.h"
-#include "region/books.h"
+#include "region/chance.h"
 #include "region/claim.h"
 #include "region/powers.h"
+#include "region/quarantine.h"
 #include "region/trap.h"
 
 #include <errno.h>
 
-#define SHARDS      64u
-#define RESTING_MAX 4096u
-#define ANYWHERE    SIZE_MAX
+#define SHARDS   64u
+#define ANYWHERE SIZE_MAX
 
 /* What is kept for one kind of arena. */
 struct kind {
     struct {
-        /* Where this processor looks first: arena number << 32 | block. */
+        /* Where this processor looks first: arena number << 32 | block; 0: anywhere. */
         _Alignas(64) _Atomic uint64_t hint;
-        /* Released places at rest, oldest overwritten first: see pack. */
-        _Atomic uint64_t turn;
-        _Atomic(_Atomic uint64_t *) resting;
     } shards[SHARDS];
 };
 
 static struct kind kinds[MOAT_SPACE_KINDS];
-
-/* The granules of [base, base + size) that lie in `block`, as a claim pattern. */
-uint64_t moat_arena_pattern(const struct moat_space *arena, size_t block, uintptr_t base,
-                            size_t size) {
-    uintptr_t block_start = moat_space_block_start(arena, block);
-    uintptr_t end = base + size;
-    uintptr_t first = base > block_start ? base : block_start;
-    uintptr_t last = end < block_start + MOAT_BLOCK ? end : block_start + MOAT_BLOCK;
-    unsigned granule = (unsigned)((first - block_start) >> MOAT_GRANULE_SHIFT);
-    unsigned count = (unsigned)((moat_round_up(last, MOAT_GRANULE) - first) >> MOAT_GRANULE_SHIFT);
-
-    return moat_claim_pattern(granule, count, !moat_is_aligned(last, MOAT_GRANULE));
-}
 
 static bool is_open(const struct moat_space *arena, size_t block) {
     /* relaxed: a hint before a claim; under a claim, ordered by A(claim). */
@@ -74,13 +53,6 @@ static int claim_in_block(struct moat_space *arena, size_t block, uint64_t patte
     return error;
 }
 
-static void unclaim(struct moat_space *arena, uintptr_t base, uintptr_t end, size_t blocks,
-                    enum moat_claim state) {
-    size_t block = moat_space_block(arena, base);
-    for (size_t last = block + blocks; block < last; block++)
-        moat_claim_free(arena, block, moat_arena_pattern(arena, block, base, end - base), state);
-}
-
 /* Claim [base, base + size) in ascending order. On failure nothing is held; *conflict is where. */
 static int claim_range(struct moat_space *arena, uintptr_t base, size_t size, unsigned how,
                        uintptr_t *conflict) {
@@ -88,9 +60,10 @@ static int claim_range(struct moat_space *arena, uintptr_t base, size_t size, un
     size_t last = moat_space_block(arena, base + size - 1);
 
     for (size_t block = first; block <= last; block++) {
-        int error = claim_in_block(arena, block, moat_arena_pattern(arena, block, base, size), how);
+        int error =
+            claim_in_block(arena, block, moat_claim_pattern_in(arena, block, base, size), how);
         if (error) {
-            unclaim(arena, base, base + size, block - first, MOAT_CLAIM_FREE);
+            moat_claim_give(arena, base, base + size, block - first, MOAT_CLAIM_FREE);
             *conflict = moat_space_block_start(arena, block);
             return error;
         }
@@ -118,32 +91,59 @@ enum moat_status moat_arena_place_at(struct moat_space *arena, uintptr_t base, s
     int error = claim_range(arena, base, size, MOAT_CLAIM_WAKES, conflict);
     if (error)
         return error == EBUSY ? MOAT_INVALID_ADDRESS : moat_powers_refusal(error, MOAT_NO_MEMORY);
-    *place = (struct moat_place){arena, base, size, touches(arena, base, size)};
+    *place = (struct moat_place){
+        .space = arena,
+        .base = base,
+        .size = size,
+        .yielded = touches(arena, base, size) || moat_arena_takes_guards(base, base + size),
+    };
     return MOAT_OK;
 }
 
+/* A region that is to be placed: what of the wish is a matter of granules, and what chance has. */
+struct search {
+    const struct moat_place_wish *wish;
+    unsigned kind; /* of arenas */
+    bool small;    /* part of a block */
+    struct moat_claim_wish claim;
+    uint32_t chance; /* for blocks; that in `claim` is for granules */
+};
+
+/* Whether nothing is accessible in a block that was opened just now, as far as a look can tell. */
+static bool looks_closed(uintptr_t start) {
+    return moat_os_look((void *)start) != MOAT_OS_LOOK_READABLE;
+}
+
 /* A few granules in one block; opens the block if nobody has it. 0, EBUSY, or errno. */
-static int place_small(struct moat_space *arena, size_t block, size_t size,
+static int place_small(struct moat_space *arena, size_t block, const struct search *search,
                        struct moat_place *place) {
-    unsigned count = (unsigned)(moat_round_up(size, MOAT_GRANULE) >> MOAT_GRANULE_SHIFT);
-    bool slack = !moat_is_aligned(size, MOAT_GRANULE);
     uintptr_t start = moat_space_block_start(arena, block);
+    bool unverified = false;
     unsigned first;
 
     if (arena->markers && !is_open(arena, block)) {
         if (!moat_claim_block(arena, block))
             return EBUSY;
         int error = 0;
-        if (!is_open(arena, block))
+        if (!is_open(arena, block)) {
             error = moat_trap_open(arena, start, start + MOAT_BLOCK);
+            unverified = !error && !looks_closed(start);
+        }
         moat_claim_settle(arena, block, 0);
         if (error)
             return error;
     }
-    if (!moat_claim_some(arena, block, count, slack, &first))
+    if (!moat_claim_some(arena, block, &search->claim, &first))
         return EBUSY;
-    *place =
-        (struct moat_place){arena, start + ((uintptr_t)first << MOAT_GRANULE_SHIFT), size, false};
+    *place = (struct moat_place){
+        .space = arena,
+        .base = start + ((uintptr_t)first << MOAT_GRANULE_SHIFT),
+        .size = search->wish->size,
+        .before = (uint8_t)search->claim.before,
+        .after = (uint8_t)search->claim.after,
+        .unshown = true,
+        .unverified = unverified,
+    };
     return 0;
 }
 
@@ -163,10 +163,10 @@ static int place_large(struct moat_space *arena, size_t block, size_t size,
         return error;
     if (touches(arena, base, size)) {
         size_t blocks = (size_t)((size + MOAT_BLOCK - 1) >> MOAT_BLOCK_SHIFT);
-        unclaim(arena, base, base + size, blocks, MOAT_CLAIM_FREE);
+        moat_claim_give(arena, base, base + size, blocks, MOAT_CLAIM_FREE);
         return EBUSY;
     }
-    *place = (struct moat_place){arena, base, size, false};
+    *place = (struct moat_place){.space = arena, .base = base, .size = size};
     return 0;
 }
 
@@ -179,15 +179,20 @@ static bool is_small(size_t size) {
  * but where this many are locked all are, and a region had better stand alone. */
 #define LOCKED_BLOCKS_MAX 8u
 
+static int place_in(struct moat_space *arena, size_t block, const struct search *search,
+                    struct moat_place *place) {
+    return search->small ? place_small(arena, block, search, place)
+                         : place_large(arena, block, search->wish->size, place);
+}
+
 /* Next fit from `from` on, once round the arena. 0, EBUSY when full, or errno. */
-static int search(struct moat_space *arena, size_t from, size_t size, struct moat_place *place) {
+static int search_on(struct moat_space *arena, size_t from, const struct search *search,
+                     struct moat_place *place) {
     size_t usable = arena->block_count - 2;
     unsigned locked = 0;
 
     for (size_t step = 0; step < usable; step++) {
-        size_t block = 1 + (from + step) % usable;
-        int error = is_small(size) ? place_small(arena, block, size, place)
-                                   : place_large(arena, block, size, place);
+        int error = place_in(arena, 1 + (from + step) % usable, search, place);
         bool passed_over = error == EINVAL && ++locked < LOCKED_BLOCKS_MAX;
         if (error != EBUSY && !passed_over)
             return error;
@@ -195,24 +200,62 @@ static int search(struct moat_space *arena, size_t from, size_t size, struct moa
     return EBUSY;
 }
 
+/* Chance chooses among so many neighbouring places: so few that what is in use stays together and
+ * its mappings merge. */
+#define WINDOW 8u
+
+/* Places side by side in the window that `from` lies in, from any on; then next fit. */
+static int search_arena(struct moat_space *arena, size_t from, const struct search *search,
+                        struct moat_place *place) {
+    size_t usable = arena->block_count - 2;
+    size_t step = search->small ? 1 : search->wish->size / MOAT_BLOCK + 1;
+    uint32_t first = moat_chance_below(search->chance, WINDOW);
+
+    if (!search->wish->random)
+        return search_on(arena, from, search, place);
+    from -= from % (WINDOW * step);
+    for (uint32_t i = 0; i < WINDOW; i++) {
+        size_t at = from + (first + i) % WINDOW * step;
+        int error = at + step <= usable ? place_in(arena, 1 + at, search, place) : EBUSY;
+        if (error != EBUSY && error != EINVAL)
+            return error;
+    }
+    return search_on(arena, from, search, place);
+}
+
 static void remember(struct kind *kind, unsigned shard, size_t number, size_t block) {
-    uint64_t hint = (uint64_t)number << 32 | (uint64_t)(block - 1);
+    uint64_t hint = (uint64_t)number << 32 | (uint64_t)block;
     /* relaxed: a hint. */
     atomic_store_explicit(&kind->shards[shard].hint, hint, memory_order_relaxed);
 }
 
+void moat_arena_prefer(const struct moat_space *arena, size_t block) {
+    remember(&kinds[moat_space_kind(arena)], moat_os_processor() % SHARDS, arena->number, block);
+}
+
+/* Where a processor begins: apart from the others, and nobody can tell where. */
+static size_t beginning(const struct moat_space *arena, unsigned shard,
+                        const struct search *search) {
+    size_t usable = arena->block_count - 2;
+    size_t from = shard * (arena->block_count / SHARDS);
+    if (search->wish->random)
+        from += moat_chance_below(search->chance, (uint32_t)usable);
+    return from % usable;
+}
+
 /* Look in every arena once, from `number` on, there from block `from` on. 0, EBUSY, or errno. */
-static int search_all(unsigned which, unsigned shard, size_t number, size_t from, size_t size,
+static int search_all(unsigned shard, size_t number, size_t from, const struct search *search,
                       struct moat_place *place) {
-    size_t count = moat_arenas_count(which);
+    size_t count = moat_arenas_count(search->kind);
 
     for (size_t step = 0; step < count; step++) {
-        struct moat_space *arena = moat_arenas_at(which, (number + step) % count);
-        if (from == ANYWHERE) /* processors start apart from each other */
-            from = shard * (arena->block_count / SHARDS);
-        int error = moat_arenas_here(arena) ? search(arena, from, size, place) : EBUSY;
+        struct moat_space *arena = moat_arenas_at(search->kind, (number + step) % count);
+        if (from == ANYWHERE)
+            from = beginning(arena, shard, search);
+        int error = moat_arenas_here(arena) ? search_arena(arena, from, search, place) : EBUSY;
         if (!error)
-            remember(&kinds[which], shard, arena->number, moat_space_block(arena, place->base));
+            remember(&kinds[search->kind], shard, arena->number,
+                     moat_space_block(arena, place->base));
         if (error != EBUSY)
             return error;
         from = 0;
@@ -222,6 +265,7 @@ static int search_all(unsigned which, unsigned shard, size_t number, size_t from
 
 /* Where there is no other place, those that rest are better than none. */
 static void wake_all(unsigned which) {
+    (void)moat_quarantine_empty_all();
     for (size_t number = moat_arenas_count(which); number-- > 0;) {
         struct moat_space *arena = moat_arenas_at(which, number);
         if (moat_arenas_here(arena))
@@ -229,89 +273,69 @@ static void wake_all(unsigned which) {
     }
 }
 
-enum moat_status moat_arena_place(unsigned which, size_t size, struct moat_place *place) {
-    struct kind *kind = &kinds[which];
-    unsigned shard = moat_os_processor() % SHARDS;
-    /* relaxed: a hint. */
-    uint64_t hint = atomic_load_explicit(&kind->shards[shard].hint, memory_order_relaxed);
-    size_t number = (size_t)(hint >> 32);
-    size_t from = hint ? (uint32_t)hint : ANYWHERE;
+#define PAGES_PER_GRANULE (MOAT_GRANULE / MOAT_PAGE)
 
+/* Guards besides what placement leaves free anyway: `given` pages. */
+static unsigned granules_beside(uint32_t pages, size_t given) {
+    return pages <= given ? 0u : (unsigned)((pages - given - 1) / PAGES_PER_GRANULE + 1);
+}
+
+/* Before a region there is a page at least; behind it the rest of its last granule, or a free one.
+ * False: with guards of its own it had better stand alone. */
+static bool prepare(const struct moat_place_wish *wish, struct search *search) {
+    size_t whole = moat_round_up(wish->size, MOAT_GRANULE);
+    size_t slack = (whole - wish->size) / MOAT_PAGE;
+    unsigned before = wish->guard_before > 1 ? granules_beside(wish->guard_before, 0) : 0;
+    unsigned after = granules_beside(wish->guard_after, slack ? slack : PAGES_PER_GRANULE);
+    uint64_t chance = wish->random ? moat_chance_draw() : 0;
+
+    *search = (struct search){
+        .wish = wish,
+        .kind = (wish->markers ? MOAT_SPACE_MARKERS : 0u) |
+                (wish->undumped ? MOAT_SPACE_UNDUMPED : 0u) |
+                (unsigned)wish->fork << MOAT_SPACE_FORK_SHIFT,
+        .small = is_small(wish->size),
+        .chance = (uint32_t)(chance >> 32),
+    };
+    if (!search->small)
+        return before + after == 0;
+    search->claim = (struct moat_claim_wish){
+        .before = before,
+        .count = (unsigned)(whole >> MOAT_GRANULE_SHIFT),
+        .after = after,
+        .slack = slack != 0,
+        .random = wish->random,
+        .chance = (uint32_t)chance,
+    };
+    return before + search->claim.count + after <= MOAT_GRANULES_PER_BLOCK;
+}
+
+enum moat_status moat_arena_place(const struct moat_place_wish *wish, struct moat_place *place) {
+    unsigned shard = moat_os_processor() % SHARDS;
+    struct search search;
     bool woken = false;
 
+    if (!prepare(wish, &search))
+        return MOAT_NO_MEMORY;
+    /* relaxed: a hint. */
+    uint64_t hint =
+        atomic_load_explicit(&kinds[search.kind].shards[shard].hint, memory_order_relaxed);
+    size_t number = (size_t)(hint >> 32);
+    size_t from = hint ? (uint32_t)hint - 1u : ANYWHERE;
     /* Others may take all of an arena before this call has a part of it, but not for ever. */
     for (unsigned tries = 0; tries < MOAT_ARENAS_MAX; tries++) {
-        int error = search_all(which, shard, number, from, size, place);
+        int error = search_all(shard, number, from, &search, place);
         if (!error)
             return MOAT_OK;
         if (error != EBUSY)
             return moat_powers_refusal(error, MOAT_NO_MEMORY);
-        if (!moat_arenas_add(which, size, &number)) {
+        if (!moat_arenas_add(search.kind, wish->size, &number)) {
             if (woken)
                 break;
             woken = true;
-            wake_all(which);
+            wake_all(search.kind);
         }
         from = hint ? 0 : ANYWHERE;
     }
     return MOAT_NO_MEMORY;
-}
-
-/* A place at rest, in a word: arena number, first granule of the arena, count of granules. */
-static uint64_t pack(const struct moat_space *arena, uintptr_t base, size_t size) {
-    uint64_t first = (base - arena->start) >> MOAT_GRANULE_SHIFT;
-    uint64_t count = moat_round_up(size, MOAT_GRANULE) >> MOAT_GRANULE_SHIFT;
-    return (uint64_t)arena->number << 56 | first << 28 | count;
-}
-
-static void wake(unsigned which, unsigned shard, uint64_t packed) {
-    struct moat_space *arena = moat_arenas_at(which, (size_t)(packed >> 56));
-    uintptr_t base = arena->start + ((packed >> 28 & ((1u << 28) - 1)) << MOAT_GRANULE_SHIFT);
-    size_t size = (size_t)((packed & ((1u << 28) - 1)) << MOAT_GRANULE_SHIFT);
-    size_t last = moat_space_block(arena, base + size - 1);
-
-    for (size_t block = moat_space_block(arena, base); block <= last; block++)
-        moat_claim_wake(arena, block, moat_arena_pattern(arena, block, base, size));
-    remember(&kinds[which], shard, arena->number, moat_space_block(arena, base));
-}
-
-/* The ring of a processor's resting places, or NULL when there is no memory for one. */
-static _Atomic uint64_t *ring_of(struct kind *kind, unsigned shard) {
-    /* A(ring) */
-    _Atomic uint64_t *ring =
-        atomic_load_explicit(&kind->shards[shard].resting, memory_order_acquire);
-    if (ring)
-        return ring;
-    _Atomic uint64_t *fresh = moat_books_take(RESTING_MAX * sizeof(*fresh));
-    /* R(ring) A(ring) */
-    if (fresh &&
-        !atomic_compare_exchange_strong_explicit(&kind->shards[shard].resting, &ring, fresh,
-                                                 memory_order_acq_rel, memory_order_acquire)) {
-        moat_books_give(fresh, RESTING_MAX * sizeof(*fresh));
-        return ring;
-    }
-    return fresh;
-}
-
-void moat_arena_vacate(const struct moat_place *place, uint32_t rest) {
-    struct moat_space *arena = place->space;
-    struct kind *kind = &kinds[moat_space_kind(arena)];
-    unsigned shard = moat_os_processor() % SHARDS;
-    _Atomic uint64_t *ring = rest ? ring_of(kind, shard) : NULL;
-    uintptr_t end = place->base + place->size;
-    size_t first = moat_space_block(arena, place->base);
-    size_t last = moat_space_block(arena, end - 1);
-
-    unclaim(arena, place->base, end, last - first + 1, ring ? MOAT_CLAIM_RESTING : MOAT_CLAIM_FREE);
-    if (!ring)
-        return;
-    if (rest > RESTING_MAX)
-        rest = RESTING_MAX;
-    /* relaxed: only the number matters. */
-    uint64_t turn = atomic_fetch_add_explicit(&kind->shards[shard].turn, 1, memory_order_relaxed);
-    uint64_t packed = pack(arena, place->base, place->size);
-    /* relaxed: a packed place names memory that claims order. */
-    packed = atomic_exchange_explicit(&ring[turn % rest], packed, memory_order_relaxed);
-    if (packed)
-        wake(moat_space_kind(arena), shard, packed);
 }

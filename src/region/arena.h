@@ -16,18 +16,26 @@
 /* A wish larger than this stands alone. */
 #define MOAT_ARENA_REGION_MAX ((size_t)256 << 20)
 
-/* moat_place_anywhere and moat_place_at inside arenas, the former in those of a kind; statuses as
- * there. */
-enum moat_status moat_arena_place(unsigned which, size_t size, struct moat_place *place);
+/* moat_place_anywhere and moat_place_at inside arenas; statuses as there. */
+enum moat_status moat_arena_place(const struct moat_place_wish *wish, struct moat_place *place);
 enum moat_status moat_arena_place_at(struct moat_space *arena, uintptr_t base, size_t size,
                                      struct moat_place *place, uintptr_t *conflict);
 
-/* Free the granules of a place, `rest` as in moat_place_vacate. */
-void moat_arena_vacate(const struct moat_place *place, uint32_t rest);
+/* Free the granules of a place, as moat_place_vacate, and of its guards those that have not
+ * yielded. */
+void moat_arena_vacate(const struct moat_place *place, struct moat_quarantine *quarantine);
 
-/* The granules of [base, base + size) that lie in `block`, as a claim pattern. */
-uint64_t moat_arena_pattern(const struct moat_space *arena, size_t block, uintptr_t base,
-                            size_t size);
+/* The region of a place can be found now: its guards may yield to who names their addresses. */
+void moat_arena_stand_guards(const struct moat_place *place);
+
+/* Whether a region that was just placed lies where guards of another one are. */
+bool moat_arena_takes_guards(uintptr_t base, uintptr_t end);
+
+/* Have this processor look here first. */
+void moat_arena_prefer(const struct moat_space *arena, size_t block);
+
+/* Let what still rests of [base, base + size) be free. */
+void moat_arena_unrest(uintptr_t base, size_t size);
 
 /* The arena that an address lies in, borders not counted, or NULL. */
 struct moat_space *moat_arena_of(uintptr_t address);
@@ -41,7 +49,7 @@ bool moat_arena_meets(uintptr_t start, uintptr_t end);
 /* All arenas there ever were, one by one; false beyond the last. */
 bool moat_arena_nth(size_t nth, struct moat_space **arena);
 
-/* Let what rests in an arena be free. */
+/* Let what rests in an arena be free, in blocks in which no region lies. */
 void moat_arena_wake(struct moat_space *arena);
 
 /*

@@ -18,8 +18,11 @@
 #include "region/pages.h"
 #include "region/policy.h"
 #include "region/powers.h"
+#include "region/resting.h"
 #include "region/space.h"
 #include "region/trap.h"
+
+#include <errno.h>
 
 #define ARENA_SIZE_FIRST ((size_t)1 << 30)
 #define ARENA_SIZE_MAX   ((size_t)64 << 30)
@@ -234,6 +237,8 @@ static bool revive(struct moat_space *arena, bool *mapped) {
                                                  memory_order_acquire, memory_order_relaxed))
         return false;
     int error = moat_os_reserve_at(base, size_of(arena));
+    if (error == EEXIST)
+        error = moat_resting_take(arena->start, arena->end);
     if (!error) {
         *mapped = true;
         error = furnish(arena);
@@ -278,9 +283,13 @@ bool moat_arena_nth(size_t nth, struct moat_space **arena) {
     return *arena != NULL;
 }
 
+/* Where a region lies in a block, what rests there may be its guards. */
 void moat_arena_wake(struct moat_space *arena) {
-    for (size_t block = 1; block + 1 < arena->block_count; block++)
-        moat_claim_wake(arena, block, MOAT_CLAIM_ALL);
+    for (size_t block = 1; block + 1 < arena->block_count; block++) {
+        uint64_t word = moat_claim_word(arena, block);
+        if (moat_claim_resting(word, MOAT_CLAIM_ALL) == word && word)
+            (void)moat_claim_wake(arena, block, &word, word);
+    }
 }
 
 /* Claim every block, or none. */

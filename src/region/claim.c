@@ -3,6 +3,7 @@
 #include "region/claim.h"
 
 #include "base/check.h"
+#include "region/chance.h"
 
 #define LOW_BITS UINT64_C(0x5555555555555555)
 
@@ -40,6 +41,18 @@ uint64_t moat_claim_pattern(unsigned first, unsigned count, bool slack) {
     return ones << (2 * first);
 }
 
+uint64_t moat_claim_pattern_in(const struct moat_space *space, size_t block, uintptr_t base,
+                               size_t size) {
+    uintptr_t block_start = moat_space_block_start(space, block);
+    uintptr_t end = base + size;
+    uintptr_t first = base > block_start ? base : block_start;
+    uintptr_t last = end < block_start + MOAT_BLOCK ? end : block_start + MOAT_BLOCK;
+    unsigned granule = (unsigned)((first - block_start) >> MOAT_GRANULE_SHIFT);
+    unsigned count = (unsigned)((moat_round_up(last, MOAT_GRANULE) - first) >> MOAT_GRANULE_SHIFT);
+
+    return moat_claim_pattern(granule, count, !moat_is_aligned(last, MOAT_GRANULE));
+}
+
 /* Bit g is set where `count` set bits of `mask` begin. */
 static uint32_t runs_of(uint32_t mask, unsigned count) {
     unsigned have = 1;
@@ -51,19 +64,57 @@ static uint32_t runs_of(uint32_t mask, unsigned count) {
     return mask;
 }
 
-/* Where a region of `count` granules may start in a block so that a guard stands on either side as
- * far as this block can tell. */
-static uint32_t candidates(uint64_t word, unsigned count, bool slack) {
+/* Where a run of `count` granules may start in a block so that a guard stands on either side as far
+ * as this block can tell: its own, or a free granule. */
+static uint32_t candidates(uint64_t word, const struct moat_claim_wish *wish) {
+    unsigned count = wish->before + wish->count + wish->after;
     uint32_t taken = taken_granules(word);
     uint32_t full = taken & gather(word);
-    uint32_t starts = runs_of(~(taken | gather(word)), count) & ~(full << 1);
+    uint32_t starts = runs_of(~(taken | gather(word)), count);
 
-    if (slack)
+    if (wish->before == 0)
+        starts &= ~(full << 1);
+    if (wish->slack || wish->after > 0)
         return starts;
     if (count >= MOAT_GRANULES_PER_BLOCK)
         return 0;
     starts &= ~(taken >> count);
     return starts & ((UINT32_C(1) << (MOAT_GRANULES_PER_BLOCK - count)) - 1);
+}
+
+/* Every `step`th granule of a block. */
+static uint32_t steps_of(unsigned step) {
+    uint32_t steps = 0;
+    for (unsigned at = 0; at < MOAT_GRANULES_PER_BLOCK; at += step)
+        steps |= UINT32_C(1) << at;
+    return steps;
+}
+
+/* One of the places there are. Whole steps from the start of the block come first: regions of one
+ * size then leave no gaps that are too small for another, whatever chance has it. */
+static unsigned choose(uint32_t starts, const struct moat_claim_wish *wish) {
+    unsigned step = wish->before + wish->count + wish->after + !(wish->slack || wish->after > 0);
+
+    if (!wish->random)
+        return (unsigned)__builtin_ctz(starts);
+    if (2 * step <= MOAT_GRANULES_PER_BLOCK && (starts & steps_of(step)) != 0)
+        starts &= steps_of(step);
+    unsigned nth = moat_chance_below(wish->chance, (uint32_t)__builtin_popcount(starts));
+    while (nth-- > 0)
+        starts &= starts - 1;
+    return (unsigned)__builtin_ctz(starts);
+}
+
+/* What to claim for a run that starts at a granule. */
+static uint64_t pattern_at(unsigned start, const struct moat_claim_wish *wish) {
+    unsigned first = start + wish->before;
+    uint64_t pattern = moat_claim_pattern(first, wish->count, wish->slack);
+
+    for (unsigned i = 0; i < wish->before; i++)
+        pattern |= moat_claim_pattern(start + i, 1, true);
+    for (unsigned i = 0; i < wish->after; i++)
+        pattern |= moat_claim_pattern(first + wish->count + i, 1, true);
+    return pattern;
 }
 
 /* Whether a part of a block can be used: without markers nothing needs to be opened. */
@@ -73,32 +124,35 @@ static bool is_ready(const struct moat_space *space, size_t block) {
            atomic_load_explicit(&space->opened[block], memory_order_relaxed) != 0;
 }
 
-bool moat_claim_some(struct moat_space *space, size_t block, unsigned count, bool slack,
+bool moat_claim_some(struct moat_space *space, size_t block, const struct moat_claim_wish *wish,
                      unsigned *first) {
     _Atomic uint64_t *claims = &space->claims[block];
     /* A(claim) */
     uint64_t word = atomic_load_explicit(claims, memory_order_acquire);
+    uint32_t allowed = UINT32_MAX;
 
     for (;;) {
-        uint32_t starts = is_ready(space, block) ? candidates(word, count, slack) : 0;
+        uint32_t starts = is_ready(space, block) ? candidates(word, wish) & allowed : 0;
         if (starts == 0)
             return false;
-        unsigned start = (unsigned)__builtin_ctz(starts);
-        uint64_t pattern = moat_claim_pattern(start, count, slack);
+        unsigned start = choose(starts, wish);
+        uint64_t pattern = pattern_at(start, wish);
         /* R(claim) A(claim), sequentially consistent: a claim at the edge of a block looks at the
          * neighbouring word next, whose claimer looks at this one: one of them sees the other. */
-        if (atomic_compare_exchange_weak_explicit(claims, &word, word | pattern,
-                                                  memory_order_seq_cst, memory_order_acquire)) {
-            bool behind_full =
-                start == 0 && block > 0 &&
-                moat_claim_of(space, block - 1, MOAT_GRANULES_PER_BLOCK - 1) == MOAT_CLAIM_FULL;
-            if (is_ready(space, block) && !behind_full) {
-                *first = start;
-                return true;
-            }
-            moat_claim_free(space, block, pattern, MOAT_CLAIM_FREE);
-            return false;
+        if (!atomic_compare_exchange_weak_explicit(claims, &word, word | pattern,
+                                                   memory_order_seq_cst, memory_order_acquire))
+            continue;
+        bool behind_full =
+            start == 0 && wish->before == 0 && block > 0 &&
+            moat_claim_of(space, block - 1, MOAT_GRANULES_PER_BLOCK - 1) == MOAT_CLAIM_FULL;
+        if (is_ready(space, block) && !behind_full) {
+            *first = start + wish->before;
+            return true;
         }
+        moat_claim_free(space, block, pattern, MOAT_CLAIM_FREE);
+        allowed &= ~UINT32_C(1);
+        /* A(claim) */
+        word = atomic_load_explicit(claims, memory_order_acquire);
     }
 }
 
@@ -146,19 +200,27 @@ void moat_claim_free(struct moat_space *space, size_t block, uint64_t pattern,
         ;
 }
 
-void moat_claim_wake(struct moat_space *space, size_t block, uint64_t pattern) {
-    _Atomic uint64_t *claims = &space->claims[block];
-    /* relaxed: the CAS below orders what matters. */
-    uint64_t word = atomic_load_explicit(claims, memory_order_relaxed);
-    uint64_t resting;
+void moat_claim_give(struct moat_space *space, uintptr_t base, uintptr_t end, size_t blocks,
+                     enum moat_claim state) {
+    size_t block = moat_space_block(space, base);
+    for (size_t last = block + blocks; block < last; block++)
+        moat_claim_free(space, block, moat_claim_pattern_in(space, block, base, end - base), state);
+}
 
-    do {
-        resting = word & ~(word >> 1) & LOW_BITS & cover(pattern);
-        if (resting == 0)
-            return;
-        /* R(claim) A(claim) passes on what was released by whoever left them resting. */
-    } while (!atomic_compare_exchange_weak_explicit(claims, &word, word & ~resting,
-                                                    memory_order_acq_rel, memory_order_relaxed));
+uint64_t moat_claim_word(const struct moat_space *space, size_t block) {
+    /* A(claim) */
+    return atomic_load_explicit(&space->claims[block], memory_order_acquire);
+}
+
+uint64_t moat_claim_resting(uint64_t word, uint64_t pattern) {
+    uint64_t resting = word & ~(word >> 1) & LOW_BITS & cover(pattern);
+    return resting | resting << 1;
+}
+
+bool moat_claim_wake(struct moat_space *space, size_t block, uint64_t *word, uint64_t pattern) {
+    /* R(claim) A(claim) passes on what was released by whoever left them resting. */
+    return atomic_compare_exchange_strong_explicit(&space->claims[block], word, *word & ~pattern,
+                                                   memory_order_acq_rel, memory_order_acquire);
 }
 
 enum moat_claim moat_claim_of(const struct moat_space *space, size_t block, unsigned granule) {

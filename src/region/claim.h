@@ -29,14 +29,29 @@ enum moat_claim {
 /* A word in which `count` granules from `first` on are FULL, the last one SLACK if `slack`. */
 uint64_t moat_claim_pattern(unsigned first, unsigned count, bool slack);
 
+/* The granules of [base, base + size) that lie in a block, as such a word; the last granule is
+ * SLACK where the range ends inside it. */
+uint64_t moat_claim_pattern_in(const struct moat_space *space, size_t block, uintptr_t base,
+                               size_t size);
+
+/* What is wanted of a block. */
+struct moat_claim_wish {
+    unsigned before; /* granules that are taken as guards besides the one that is free */
+    unsigned count;  /* of the region, the last one SLACK if `slack` */
+    unsigned after;
+    bool slack;
+    bool random;     /* any place, as `chance` has it; else the first */
+    uint32_t chance; /* drawn at random */
+};
+
 /*
- * Claim `count` free granules of an open block with a guard on either side, the last one SLACK if
- * `slack`; the first granule goes to *first.
+ * Claim free granules of an open block with a guard on either side, those that were asked for
+ * besides SLACK; the first granule of the region goes to *first.
  *
  * Returns   false: no such place in this block, or the block is closed
  * Progress  lock-free
  */
-bool moat_claim_some(struct moat_space *space, size_t block, unsigned count, bool slack,
+bool moat_claim_some(struct moat_space *space, size_t block, const struct moat_claim_wish *wish,
                      unsigned *first);
 
 /* What moat_claim_exactly may do besides. */
@@ -64,8 +79,16 @@ void moat_claim_settle(struct moat_space *space, size_t block, uint64_t word);
 void moat_claim_free(struct moat_space *space, size_t block, uint64_t pattern,
                      enum moat_claim state);
 
-/* Let those of the granules that are resting be free. */
-void moat_claim_wake(struct moat_space *space, size_t block, uint64_t pattern);
+/* The same for what [base, end) has of `blocks` blocks, the first of which holds the base. */
+void moat_claim_give(struct moat_space *space, uintptr_t base, uintptr_t end, size_t blocks,
+                     enum moat_claim state);
+
+/* All claims of a block, right now; and both bits of those granules of a pattern that rest. */
+uint64_t moat_claim_word(const struct moat_space *space, size_t block);
+uint64_t moat_claim_resting(uint64_t word, uint64_t pattern);
+
+/* Let granules that rest be free, if the claims of the block are *word; else that receives them. */
+bool moat_claim_wake(struct moat_space *space, size_t block, uint64_t *word, uint64_t pattern);
 
 /* What one granule is, right now. */
 enum moat_claim moat_claim_of(const struct moat_space *space, size_t block, unsigned granule);

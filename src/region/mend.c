@@ -17,6 +17,7 @@
 #include "region/pages.h"
 #include "region/policy.h"
 #include "region/registry.h"
+#include "region/resting.h"
 
 #include <moat/options.h>
 
@@ -91,6 +92,10 @@ static bool is_mapped(uintptr_t start, uintptr_t end, unsigned access) {
  * addresses may have gone to somebody else since, who then has to have asked for just such memory,
  * with just such rights, in the moment between two instructions. */
 static bool still_mapped(const struct moat_space *space) {
+    uintptr_t start, end;
+
+    if (moat_resting_meets(space->start, space->end, &start, &end))
+        return false; /* it belongs to the list of those now */
     if (!is_mapped(space->start, space->usable_start, MOAT_OS_NONE) ||
         !is_mapped(space->usable_end, space->end, MOAT_OS_NONE))
         return false;
@@ -106,7 +111,7 @@ static bool still_mapped(const struct moat_space *space) {
 /* Carry a release to its end. False: the kernel does not let pages trap. */
 static bool finish(const struct case_of *of, struct moat_fork_report *report) {
     const struct moat_region_ref *ref = &of->ref;
-    const struct moat_place place = {ref->space, ref->base, ref->size, false};
+    const struct moat_place place = moat_region_place(ref);
     bool gone = moat_place_leaving(ref->space) && !still_mapped(ref->space);
 
     if (!gone && !ref->space->backend->accessible &&
@@ -117,9 +122,9 @@ static bool finish(const struct case_of *of, struct moat_fork_report *report) {
     /* Also what was entered in the index alone, which does no harm but costs a look. */
     moat_region_bury(ref, true);
     if (gone)
-        moat_place_forget(&place, 0, 0);
+        moat_place_forget(&place, NULL, 0);
     else
-        (void)moat_place_vacate(&place, 0);
+        (void)moat_place_vacate(&place, NULL);
     return true;
 }
 

@@ -41,7 +41,7 @@ static uint64_t owned(const struct moat_space *arena, size_t block, struct walk 
     while (walk->any && walk->ref.base < end) {
         uintptr_t tail = walk->ref.base + walk->ref.size;
         if (tail > start)
-            pattern |= moat_arena_pattern(arena, block, walk->ref.base, walk->ref.size);
+            pattern |= moat_claim_pattern_in(arena, block, walk->ref.base, walk->ref.size);
         if (tail > end)
             break;
         walk->any = moat_region_after(walk->ref.base, &walk->ref);

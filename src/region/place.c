@@ -5,9 +5,12 @@
 #include "os/os.h"
 #include "region/arena.h"
 #include "region/books.h"
+#include "region/chance.h"
 #include "region/pages.h"
 #include "region/policy.h"
 #include "region/powers.h"
+#include "region/quarantine.h"
+#include "region/resting.h"
 #include "region/spare.h"
 #include "region/trap.h"
 
@@ -38,6 +41,10 @@ static int put_away(struct moat_space *space) {
     return error;
 }
 
+static bool is_open(uintptr_t page) {
+    return moat_os_look((void *)page) == MOAT_OS_LOOK_READABLE;
+}
+
 /* Enter a mapping that was just made for the region at `base`; on failure it is given back. */
 static enum moat_status settle(const struct moat_place_wish *wish, uintptr_t start, size_t size,
                                uintptr_t base, struct moat_place *place) {
@@ -55,30 +62,47 @@ static enum moat_status settle(const struct moat_place_wish *wish, uintptr_t sta
         (void)wish->backend->take_back((void *)start, size);
         return moat_powers_refusal(error, MOAT_NO_MEMORY);
     }
-    *place = (struct moat_place){space, base, wish->size, false};
+    uintptr_t end = base + wish->size;
+    *place = (struct moat_place){
+        .space = space,
+        .base = base,
+        .size = wish->size,
+        .unverified =
+            (start < base && is_open(base - MOAT_PAGE)) || (end < start + size && is_open(end)),
+    };
     return MOAT_OK;
 }
 
-static unsigned kind_of(const struct moat_place_wish *wish) {
-    return (wish->markers ? MOAT_SPACE_MARKERS : 0u) | (wish->undumped ? MOAT_SPACE_UNDUMPED : 0u) |
-           (unsigned)wish->fork << MOAT_SPACE_FORK_SHIFT;
+/* Margins of a mapping of its own, whole granules so that the base is at one. The rest of the last
+ * granule of the region counts, but a granule behind it there is in any case. */
+static size_t margin_before(const struct moat_place_wish *wish) {
+    size_t margin = moat_round_up((size_t)wish->guard_before * MOAT_PAGE, MOAT_GRANULE);
+    return margin ? margin : MOAT_GRANULE;
 }
 
-/* A granule of margin on either side keeps the base aligned and neighbours away. */
+static size_t margin_behind(const struct moat_place_wish *wish) {
+    size_t tail = moat_round_up(wish->size, MOAT_GRANULE) - wish->size;
+    size_t wanted = (size_t)wish->guard_after * MOAT_PAGE;
+    size_t margin = wanted > tail ? moat_round_up(wanted - tail, MOAT_GRANULE) : 0;
+    return margin ? margin : MOAT_GRANULE;
+}
+
 static enum moat_status place_alone(const struct moat_place_wish *wish, struct moat_place *place) {
-    size_t size = moat_round_up(wish->size, MOAT_GRANULE) + 2 * MOAT_GRANULE;
+    size_t before = margin_before(wish);
+    size_t size = before + moat_round_up(wish->size, MOAT_GRANULE) + margin_behind(wish);
     void *start;
     int error = wish->backend->supply(size, MOAT_GRANULE, &start);
     if (error)
         return moat_powers_refusal(error, MOAT_NO_MEMORY);
-    return settle(wish, (uintptr_t)start, size, (uintptr_t)start + MOAT_GRANULE, place);
+    return settle(wish, (uintptr_t)start, size, (uintptr_t)start + before, place);
 }
 
-/* The margin before an aligned base is what aligns it; all but a granule of it is given back. */
+/* The margin before an aligned base is what aligns it; what is not needed is given back. */
 static enum moat_status place_aligned(const struct moat_place_wish *wish,
                                       struct moat_place *place) {
-    size_t size = moat_round_up(wish->size, MOAT_GRANULE) + wish->alignment + MOAT_GRANULE;
-    size_t excess = wish->alignment - MOAT_GRANULE;
+    size_t lead = moat_round_up(margin_before(wish), wish->alignment);
+    size_t size = lead + moat_round_up(wish->size, MOAT_GRANULE) + margin_behind(wish);
+    size_t excess = lead - margin_before(wish);
     void *start;
 
     if (wish->alignment > MOAT_OS_USER_END)
@@ -86,9 +110,9 @@ static enum moat_status place_aligned(const struct moat_place_wish *wish,
     int error = moat_os_reserve(size, wish->alignment, &start);
     if (error)
         return moat_powers_refusal(error, MOAT_NO_MEMORY);
-    uintptr_t base = (uintptr_t)start + wish->alignment;
+    uintptr_t base = (uintptr_t)start + lead;
     /* Refused, the margin is as large as that. */
-    if (moat_os_unreserve(start, excess))
+    if (excess && moat_os_unreserve(start, excess))
         excess = 0;
     return settle(wish, (uintptr_t)start + excess, size - excess, base, place);
 }
@@ -118,13 +142,20 @@ static enum moat_status place_high(const struct moat_place_wish *wish, struct mo
         .limit = wish->limit ? wish->limit : MOAT_OS_USER_END,
         .size = wish->size,
         .held = moat_round_up(wish->size, MOAT_GRANULE),
-        .margin = MOAT_GRANULE,
         .alignment = wish->alignment ? wish->alignment : MOAT_GRANULE,
     };
+    size_t before = margin_before(wish), behind = margin_behind(wish);
     uintptr_t base;
 
+    room.margin = before > behind ? before : behind;
+
     int error = take_room(&room, &base);
-    if (error == ENOMEM && bounded(wish)) {
+    bool yields = error == ENOMEM && bounded(wish);
+    if (yields && room.margin > MOAT_GRANULE) {
+        room.margin = MOAT_GRANULE;
+        error = take_room(&room, &base);
+    }
+    if (error == ENOMEM && yields) {
         room.margin = 0;
         error = take_room(&room, &base);
     }
@@ -135,13 +166,12 @@ static enum moat_status place_high(const struct moat_place_wish *wish, struct mo
     enum moat_status status =
         settle(wish, base - room.margin, room.held + 2 * room.margin, base, place);
     if (!status)
-        place->yielded = room.margin == 0;
+        place->yielded = yields;
     return status;
 }
 
-enum moat_status moat_place_anywhere(const struct moat_place_wish *wish, struct moat_place *place) {
-    if (wish->size > MOAT_OS_USER_END - 2 * MOAT_GRANULE)
-        return MOAT_NO_MEMORY;
+static enum moat_status place_anywhere(const struct moat_place_wish *wish,
+                                       struct moat_place *place) {
     if (bounded(wish))
         return place_high(wish, place);
     if (wish->top_down && !wish->backend->accessible && !place_high(wish, place))
@@ -149,11 +179,45 @@ enum moat_status moat_place_anywhere(const struct moat_place_wish *wish, struct 
     if (wish->alignment > MOAT_GRANULE)
         return place_aligned(wish, place);
     if (!wish->alone && !wish->backend->accessible && wish->size <= MOAT_ARENA_REGION_MAX) {
-        enum moat_status status = moat_arena_place(kind_of(wish), wish->size, place);
+        enum moat_status status = moat_arena_place(wish, place);
         if (status != MOAT_NO_MEMORY && status != MOAT_MAP_LIMIT)
             return status;
     }
     return place_alone(wish, place);
+}
+
+/* Whether a call that was refused so may get on once nothing rests any more. */
+static bool gives_way(enum moat_status status) {
+    return (status == MOAT_NO_MEMORY || status == MOAT_MAP_LIMIT) &&
+           moat_quarantine_empty_all() > 0;
+}
+
+enum moat_status moat_place_anywhere(const struct moat_place_wish *wish, struct moat_place *place) {
+    struct moat_place_wish drawn = *wish;
+
+    if (wish->size > MOAT_OS_USER_END - 2 * MOAT_GRANULE)
+        return MOAT_NO_MEMORY;
+    if (wish->guard_random) {
+        uint64_t chance = moat_chance_draw();
+        drawn.guard_before += moat_chance_below((uint32_t)chance, wish->guard_random + 1);
+        drawn.guard_after += moat_chance_below((uint32_t)(chance >> 32), wish->guard_random + 1);
+    }
+    enum moat_status status = place_anywhere(&drawn, place);
+    return gives_way(status) ? place_anywhere(&drawn, place) : status;
+}
+
+static enum moat_status place_outside(const struct moat_place_wish *wish, uintptr_t base,
+                                      struct moat_place *place, uintptr_t *conflict) {
+    /* The rest of the last granule belongs to nobody, and is held so that it stays so. */
+    uintptr_t end = base + moat_round_up(wish->size, MOAT_GRANULE);
+    int error = moat_os_reserve_at((void *)base, end - base);
+    if (error == EEXIST)
+        error = moat_resting_take(base, end);
+    if (error) {
+        *conflict = base;
+        return error == EEXIST ? MOAT_INVALID_ADDRESS : moat_powers_refusal(error, MOAT_NO_MEMORY);
+    }
+    return settle(wish, base, end - base, base, place);
 }
 
 enum moat_status moat_place_at(const struct moat_place_wish *wish, uintptr_t base,
@@ -167,17 +231,30 @@ enum moat_status moat_place_at(const struct moat_place_wish *wish, uintptr_t bas
     if (arena)
         return moat_arena_place_at(arena, base, wish->size, place, conflict);
 
-    /* The rest of the last granule belongs to nobody, and is held so that it stays so. */
-    uintptr_t end = base + moat_round_up(wish->size, MOAT_GRANULE);
-    int error = moat_os_reserve_at((void *)base, end - base);
-    if (error) {
-        *conflict = base;
-        return error == EEXIST ? MOAT_INVALID_ADDRESS : moat_powers_refusal(error, MOAT_NO_MEMORY);
-    }
-    return settle(wish, base, end - base, base, place);
+    enum moat_status status = place_outside(wish, base, place, conflict);
+    return gives_way(status) ? place_outside(wish, base, place, conflict) : status;
 }
 
-int moat_place_unmap(const struct moat_place *place) {
+void moat_place_span(const struct moat_place *place, uintptr_t *start, uintptr_t *end) {
+    *start = place->space->start;
+    *end = place->space->end;
+    if (!place->space->arena)
+        return;
+    *start = place->base - place->before * MOAT_GRANULE;
+    *end = place->base + place->size;
+    if (place->after)
+        *end = moat_round_up(*end, MOAT_GRANULE) + place->after * MOAT_GRANULE;
+}
+
+/* Keep a mapping instead of giving it back. */
+static bool rest(const struct moat_space *space, const struct moat_quarantine *quarantine) {
+    return !space->backend->accessible &&
+           moat_quarantine_admits(quarantine, space->end - space->start) &&
+           moat_is_aligned(space->start | space->end, MOAT_GRANULE) &&
+           moat_resting_enter(space->start, space->end);
+}
+
+int moat_place_unmap(struct moat_place *place, const struct moat_quarantine *quarantine) {
     struct moat_space *space = place->space;
     if (space->arena)
         return 0;
@@ -187,6 +264,9 @@ int moat_place_unmap(const struct moat_place *place) {
 
     /* relaxed: read in a forked child alone. */
     atomic_store_explicit(&space->leaving, true, memory_order_relaxed);
+    place->rests = rest(space, quarantine);
+    if (place->rests)
+        return 0;
     if (space->backend->accessible)
         error = moat_spare_protect(start, size, MOAT_OS_READ | MOAT_OS_WRITE);
     if (space->backend->accessible && space->hidden)
@@ -208,18 +288,26 @@ bool moat_place_leaving(const struct moat_space *space) {
     return atomic_load_explicit(&space->leaving, memory_order_relaxed);
 }
 
-void moat_place_forget(const struct moat_place *place, uint32_t rest, int error) {
+void moat_place_forget(const struct moat_place *place, struct moat_quarantine *quarantine,
+                       int error) {
     struct moat_space *space = place->space;
-    if (space->arena)
-        moat_arena_vacate(place, rest);
-    else if (!error)
-        moat_books_give(space, moat_space_books_size(space->start, space->end, false));
+    uintptr_t start = space->start, end = space->end;
+
+    if (space->arena) {
+        moat_arena_vacate(place, quarantine);
+        return;
+    }
+    if (!error)
+        moat_books_give(space, moat_space_books_size(start, end, false));
     else /* under markers the kernel's view of it would be that it can be used */
-        (void)moat_books_claim(space->start, space->end);
+        (void)moat_books_claim(start, end);
+    if (place->rests)
+        moat_quarantine_rest(quarantine, start, end - start, true);
 }
 
-int moat_place_vacate(const struct moat_place *place, uint32_t rest) {
-    int error = moat_place_unmap(place);
-    moat_place_forget(place, rest, error);
+int moat_place_vacate(const struct moat_place *place, struct moat_quarantine *quarantine) {
+    struct moat_place going = *place;
+    int error = moat_place_unmap(&going, quarantine);
+    moat_place_forget(&going, quarantine, error);
     return error;
 }

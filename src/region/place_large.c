@@ -5,6 +5,7 @@
 #include "os/os.h"
 #include "region/books.h"
 #include "region/powers.h"
+#include "region/resting.h"
 
 #include <errno.h>
 
@@ -37,6 +38,20 @@ static int supply_with_margins(size_t size, uintptr_t *base) {
     return 0;
 }
 
+/* Exactly there. What rests there goes, and somebody else may be there before the pages are. */
+static int supply_at(uintptr_t base, size_t size) {
+    int error = moat_os_reserve_large((void *)base, size);
+    if (error != EEXIST)
+        return error;
+    error = moat_resting_take(base, base + size);
+    if (error)
+        return error;
+    error = moat_os_unreserve((void *)base, size);
+    if (error)
+        (void)moat_resting_enter(base, base + size);
+    return error ? error : moat_os_reserve_large((void *)base, size);
+}
+
 static enum moat_status status_of(int error) {
     if (error == EEXIST)
         return MOAT_INVALID_ADDRESS;
@@ -48,7 +63,7 @@ enum moat_status moat_place_large(uintptr_t base, size_t size, struct moat_place
     int error;
 
     if (base) {
-        error = moat_os_reserve_large((void *)base, size);
+        error = supply_at(base, size);
     } else {
         error = EEXIST;
         for (unsigned i = 0; i < TRIES && error == EEXIST; i++)
@@ -69,6 +84,6 @@ enum moat_status moat_place_large(uintptr_t base, size_t size, struct moat_place
     space->usable_end = base + size;
     space->markers = false;
     space->backend = moat_backend_large();
-    *place = (struct moat_place){space, base, size, false};
+    *place = (struct moat_place){.space = space, .base = base, .size = size};
     return MOAT_OK;
 }

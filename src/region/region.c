@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "os/os.h"
+#include "region/arena.h"
 #include "region/held.h"
 #include "region/history.h"
 #include "region/integrity.h"
@@ -12,6 +13,18 @@
 #include "region/registry.h"
 
 #define MOAT_HANDLE_NONE 0u
+
+struct moat_place moat_region_place(const struct moat_region_ref *ref) {
+    struct moat_place place = {.space = ref->space, .base = ref->base, .size = ref->size};
+    uintptr_t end = moat_round_up(ref->base + ref->size, MOAT_GRANULE);
+
+    if (ref->space->arena) {
+        place.before = (uint8_t)((ref->base - ref->span_start) >> MOAT_GRANULE_SHIFT);
+        if (ref->span_end > end)
+            place.after = (uint8_t)((ref->span_end - end) >> MOAT_GRANULE_SHIFT);
+    }
+    return place;
+}
 
 static void fill(struct moat_region *region, const struct moat_place *place,
                  const struct moat_region_terms *terms) {
@@ -26,13 +39,12 @@ static void fill(struct moat_region *region, const struct moat_place *place,
     atomic_store_explicit(&region->owner, terms->owner, memory_order_release);
     /* R(rebirth) */
     atomic_store_explicit(&region->protection, protection, memory_order_release);
-    bool alone = !place->space->arena;
+    uintptr_t start, end;
+    moat_place_span(place, &start, &end);
     /* R(rebirth) */
-    atomic_store_explicit(&region->span_start, alone ? place->space->start : place->base,
-                          memory_order_release);
+    atomic_store_explicit(&region->span_start, start, memory_order_release);
     /* R(rebirth) */
-    atomic_store_explicit(&region->span_end, alone ? place->space->end : place->base + place->size,
-                          memory_order_release);
+    atomic_store_explicit(&region->span_end, end, memory_order_release);
 }
 
 /* Copy one life of a record; false if it is free or changed hands during the copy. */
@@ -133,6 +145,8 @@ enum moat_status moat_region_publish(const struct moat_place *place,
         return MOAT_NO_MEMORY;
     if (moat_registry_enter(registry, place->base, handle)) {
         moat_region_is_shown(&registry->records[handle], generation);
+        if (place->space->arena)
+            moat_arena_stand_guards(place);
         return MOAT_OK;
     }
     bury(handle, terms->tag != NULL);
@@ -331,15 +345,15 @@ void moat_region_retire(const struct moat_region_ref *ref) {
     end(ref);
 }
 
-int moat_region_depart(const struct moat_region_ref *ref, uint32_t rest) {
-    const struct moat_place place = {ref->space, ref->base, ref->size, false};
+int moat_region_depart(const struct moat_region_ref *ref, struct moat_quarantine *quarantine) {
+    struct moat_place place = moat_region_place(ref);
 
     moat_held_begin(MOAT_HELD_PLACE);
     moat_registry_erase(moat_registry(), ref->base, ref->handle);
     /* The mapping goes while a record still tells of it: a child that is forked then finds it. */
-    int error = moat_place_unmap(&place);
+    int error = moat_place_unmap(&place, quarantine);
     end(ref);
-    moat_place_forget(&place, rest, error);
+    moat_place_forget(&place, quarantine, error);
     moat_held_end(MOAT_HELD_PLACE);
     return error;
 }

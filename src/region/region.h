@@ -55,7 +55,7 @@ struct moat_region {
     _Atomic(struct moat_manager *) owner;
     _Atomic uint32_t protection;  /* as reserved; above it MOAT_REGION_* */
     _Atomic uint32_t link;        /* of the pool of free records; the check word of others */
-    _Atomic uintptr_t span_start; /* the region with the margins that are its alone */
+    _Atomic uintptr_t span_start; /* the region with margins, and guards of its own */
     _Atomic uintptr_t span_end;
 };
 
@@ -158,6 +158,9 @@ void *moat_region_tag(const struct moat_region_ref *ref);
 bool moat_region_find_base(uintptr_t address, struct moat_region_ref *ref);
 bool moat_region_find(uintptr_t address, struct moat_region_ref *ref);
 
+/* The place of a region that is about to give it up. */
+struct moat_place moat_region_place(const struct moat_region_ref *ref);
+
 /* Whether it is the business of callers of reserve, commit, decommit and release. */
 static inline bool moat_region_plain(const struct moat_region_ref *ref) {
     return (ref->flags & MOAT_REGION_NOT_PLAIN) == 0;
@@ -238,7 +241,7 @@ void moat_region_reopen(const struct moat_region_ref *ref);
 void moat_region_retire(const struct moat_region_ref *ref);
 
 /* The same, and give its place up as moat_place_vacate does, with its results. */
-int moat_region_depart(const struct moat_region_ref *ref, uint32_t rest);
+int moat_region_depart(const struct moat_region_ref *ref, struct moat_quarantine *quarantine);
 
 /* End the record of a region that no living thread works on; `shown`: it may be found. */
 void moat_region_bury(const struct moat_region_ref *ref, bool shown);

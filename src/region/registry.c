@@ -9,6 +9,7 @@
 
 #include "os/os.h"
 #include "region/books.h"
+#include "region/chance.h"
 #include "region/fork.h"
 #include "region/frozen.h"
 #include "region/geometry.h"
@@ -176,7 +177,7 @@ static bool set_up(struct moat_registry *of) {
     if (of->capacity < CAPACITY_MAX)
         moat_powers_lack(MOAT_LACKS_BOOKS);
     if (!open_parts(of, &array) || moat_os_entropy(seed, sizeof(seed)) ||
-        moat_os_entropy(of->check_key, sizeof(of->check_key)))
+        moat_os_entropy(of->check_key, sizeof(of->check_key)) || !moat_chance_start())
         return false;
     moat_region_table_init(of->table, seed, array, TABLE_LINES_LOG2_FIRST);
     for (unsigned word = 0; word < 3; word++)

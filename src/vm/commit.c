@@ -5,11 +5,25 @@
 #include "base/site.h"
 #include "os/os.h"
 #include "region/access.h"
+#include "region/quarantine.h"
 #include "vm/damage.h"
 #include "vm/deny.h"
 #include "vm/execute.h"
 #include "vm/large.h"
 #include "vm/quota.h"
+
+#include <errno.h>
+
+/* Mappings that rest give way to pages that are to be used. */
+static int try_grant(struct moat_manager *manager, struct moat_space *space,
+                     const struct moat_range *range, uint8_t state,
+                     struct moat_access_report *report) {
+    uint8_t poison = manager->options.poison;
+    int error = moat_access_grant(space, range->start, range->end, state, poison, report);
+    if (error != ENOMEM || moat_quarantine_empty_all() == 0)
+        return error;
+    return moat_access_grant(space, range->start, range->end, state, poison, report);
+}
 
 static enum moat_status grant(struct moat_manager *manager, struct moat_space *space,
                               const struct moat_range *range, uint8_t state, const char *what,
@@ -26,8 +40,7 @@ static enum moat_status grant(struct moat_manager *manager, struct moat_space *s
         if (status)
             return status;
     }
-    int error =
-        moat_access_grant(space, range->start, range->end, state, manager->options.poison, report);
+    int error = try_grant(manager, space, range, state, report);
     if (error && charged)
         moat_quota_refund(manager, charged);
     if (report->damage.pieces)

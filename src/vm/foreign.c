@@ -6,6 +6,7 @@
 #include "region/arena.h"
 #include "region/books.h"
 #include "region/pages.h"
+#include "region/resting.h"
 #include "vm/adopt.h"
 #include "vm/execute.h"
 
@@ -37,6 +38,20 @@ static void describe_reserved(struct moat_page_info *info, uintptr_t start, uint
     info->kind = MOAT_KIND_PRIVATE;
 }
 
+/* What rests is free, and whatever the kernel says lies next to it. The runs of free pages between
+ * mappings that rest side by side are told one by one. */
+static void cut_resting_off(struct moat_os_mapping *mapping, uintptr_t page) {
+    uintptr_t start, end;
+
+    while (moat_resting_meets(mapping->start, mapping->end, &start, &end) &&
+           (start > page || end <= page)) {
+        if (start > page)
+            mapping->end = start;
+        else
+            mapping->start = end;
+    }
+}
+
 /* The kernel merges neighbouring mappings; what belongs to regions on either side is not told. */
 static void cut_regions_off(struct moat_os_mapping *mapping, uintptr_t page) {
     struct moat_region_ref region;
@@ -55,6 +70,7 @@ static void cut_regions_off(struct moat_os_mapping *mapping, uintptr_t page) {
 static void describe_mapped(struct moat_page_info *info, struct moat_os_mapping *mapping) {
     struct moat_adopted around;
 
+    cut_resting_off(mapping, (uintptr_t)info->base);
     cut_regions_off(mapping, (uintptr_t)info->base);
     moat_adopted_around((uintptr_t)info->base, &around);
     uintptr_t start = mapping->start > around.start ? mapping->start : around.start;
@@ -116,6 +132,10 @@ enum moat_status moat_foreign_query(uintptr_t page, struct moat_page_info *info)
     }
     if (describe_around(page, info))
         return MOAT_OK;
+    if (moat_resting_meets(page, page + 1, &start, &end)) {
+        describe_free(info, free_until(end));
+        return MOAT_OK;
+    }
     if (moat_os_query(page, &mapping))
         return MOAT_NOT_SUPPORTED;
     if (mapping.mapped)
@@ -127,12 +147,14 @@ enum moat_status moat_foreign_query(uintptr_t page, struct moat_page_info *info)
 
 bool moat_foreign_only(const struct moat_range *range) {
     struct moat_region_ref region;
+    uintptr_t start, end;
 
     if (moat_region_before(range->start, &region) && range->start < region.span_end)
         return false;
     if (moat_region_after(range->start, &region) && region.span_start < range->end)
         return false;
     return !moat_arena_meets(range->start, range->end) &&
+           !moat_resting_meets(range->start, range->end, &start, &end) &&
            !moat_books_meet(range->start, range->end);
 }
 

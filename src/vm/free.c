@@ -170,7 +170,7 @@ enum moat_status moat_decommit(struct moat_manager *manager, void *address, size
 /* Everything that can fail comes while the region can still be reopened. */
 static enum moat_status release_closed(struct moat_manager *manager,
                                        const struct moat_region_ref *ref) {
-    struct moat_place place = {ref->space, ref->base, ref->size, false};
+    struct moat_place place = moat_region_place(ref);
     uintptr_t end = ref->base + ref->size;
     bool may_be_part = moat_region_mutable(ref);
 
@@ -193,7 +193,7 @@ static enum moat_status release_closed(struct moat_manager *manager,
     if (ref->flags & MOAT_REGION_WATCHED)
         moat_watch_stop(&place);
     moat_history_ended(ref, ref->base, end, true);
-    if (moat_region_depart(ref, manager->options.quarantine_regions))
+    if (moat_region_depart(ref, manager->quarantine))
         moat_manager_count(manager, MOAT_COUNT_STRANDED_BYTES, ref->size);
     return MOAT_OK;
 }

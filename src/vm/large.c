@@ -77,7 +77,7 @@ static enum moat_status find_place(uintptr_t base, size_t size, struct moat_plac
 /* `committed`: the pages are charged. */
 static void vacate(struct moat_manager *manager, const struct moat_place *place, bool committed) {
     size_t size = place->size;
-    if (moat_place_vacate(place, 0))
+    if (moat_place_vacate(place, NULL))
         moat_manager_count(manager, MOAT_COUNT_STRANDED_BYTES, size);
     if (committed && moat_quota_exists(manager))
         moat_quota_refund(manager, size);

@@ -13,6 +13,7 @@
 #include "os/os.h"
 #include "region/lock.h"
 #include "region/powers.h"
+#include "region/quarantine.h"
 #include "region/spare.h"
 #include "vm/adopt.h"
 #include "vm/corruption.h"
@@ -85,6 +86,25 @@ static enum moat_status report_faults(struct moat_manager *manager) {
     return status;
 }
 
+/* Storage for a manager with these options, and for its part in what rests, which comes first: what
+ * a manager lay in may not be had back where there is no memory. NULL: there is none. */
+static struct moat_manager *make(const struct moat_options *options) {
+    uint64_t bytes = options->quarantine_bytes;
+    bool rests = options->quarantine_regions && bytes;
+    struct moat_quarantine *quarantine = NULL;
+
+    if (rests)
+        quarantine = moat_quarantine_take(options->quarantine_regions, bytes);
+    struct moat_manager *made = rests && !quarantine ? NULL : moat_frozen_take();
+    if (!made) {
+        moat_quarantine_give(quarantine);
+        return NULL;
+    }
+    made->options = *options;
+    made->quarantine = quarantine;
+    return made;
+}
+
 enum moat_status moat_manager_create(const struct moat_options *options,
                                      struct moat_manager **manager) {
     struct moat_options chosen;
@@ -98,11 +118,10 @@ enum moat_status moat_manager_create(const struct moat_options *options,
     if (status)
         return status;
     status = moat_region_start();
-    struct moat_manager *made = status ? NULL : moat_frozen_take();
+    struct moat_manager *made = status ? NULL : make(&chosen);
     if (!made) {
         return moat_fail_books(MOAT_NO_MEMORY, "create", 0);
     }
-    made->options = chosen;
     status = choose_powers(made);
     if (!status && !moat_managers_enter(made)) {
         status = moat_fail_books(MOAT_NO_MEMORY, "create", 0);
@@ -110,6 +129,7 @@ enum moat_status moat_manager_create(const struct moat_options *options,
     if (!status && (status = report_faults(made)) != MOAT_OK)
         moat_managers_leave(made);
     if (status) {
+        moat_quarantine_give(made->quarantine);
         moat_frozen_give(made);
         return status;
     }
@@ -155,8 +175,10 @@ void moat_manager_destroy(struct moat_manager *manager) {
      * lie where this one did and be taken for it. */
     moat_managers_leave(manager);
     moat_fault_tell_no_longer(manager);
-    if (!survived && !moat_latched())
+    if (!survived && !moat_latched()) {
+        moat_quarantine_give(manager->quarantine);
         moat_frozen_give(manager);
+    }
 }
 
 enum moat_status moat_manager_default(struct moat_manager **manager) {
@@ -215,6 +237,8 @@ static uint64_t sum(const struct moat_manager *manager, enum moat_counter counte
 enum moat_status moat_stats_read(const struct moat_manager *manager, struct moat_stats *stats) {
     if (!manager || !stats)
         return MOAT_NO_ACCESS;
+    uint64_t regions, bytes;
+    moat_quarantine_count(manager->quarantine, &regions, &bytes);
     *stats = (struct moat_stats){
         .regions_live = sum(manager, MOAT_COUNT_RESERVES) - sum(manager, MOAT_COUNT_RELEASES),
         .bytes_reserved = sum(manager, MOAT_COUNT_BYTES_RESERVED),
@@ -233,6 +257,8 @@ enum moat_status moat_stats_read(const struct moat_manager *manager, struct moat
         .quota_refusals = sum(manager, MOAT_COUNT_QUOTA_REFUSALS),
         .adopted_regions = sum(manager, MOAT_COUNT_ADOPTED_REGIONS),
         .adopted_bytes = sum(manager, MOAT_COUNT_ADOPTED_BYTES),
+        .resting_regions = regions,
+        .resting_bytes = bytes,
         .denied = sum(manager, MOAT_COUNT_DENIED),
         .unzeroed_bytes = sum(manager, MOAT_COUNT_UNZEROED_BYTES),
     };

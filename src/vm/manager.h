@@ -70,6 +70,7 @@ struct moat_manager {
     struct moat_options options;
     const struct moat_backend_ops *backend;
     bool markers;
+    struct moat_quarantine *quarantine; /* NULL: nothing rests */
 
     /* What changes. */
     _Alignas(MOAT_PAGE) _Atomic(struct moat_watcher *) watch; /* of memory pressure; NULL: none */

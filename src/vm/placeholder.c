@@ -58,8 +58,9 @@ static bool is_exactly(const struct moat_region_ref *ref, const struct moat_rang
 }
 
 static struct moat_place place_of(struct moat_space *space) {
-    return (struct moat_place){space, space->usable_start, space->usable_end - space->usable_start,
-                               false};
+    return (struct moat_place){.space = space,
+                               .base = space->usable_start,
+                               .size = space->usable_end - space->usable_start};
 }
 
 static struct moat_region_terms terms_of(struct moat_manager *manager) {
@@ -97,7 +98,7 @@ enum moat_status moat_placeholder_reserve(struct moat_manager *manager, void *ad
 static enum moat_status replace_closed(struct moat_manager *manager,
                                        const struct moat_region_ref *old, uint32_t protection,
                                        uint32_t flags) {
-    const struct moat_place place = {old->space, old->base, old->size, false};
+    const struct moat_place place = moat_region_place(old);
     const struct moat_range range = {old->base, old->base + old->size};
     const struct moat_region_terms terms = {
         .owner = manager, .protection = protection, .flags = MOAT_REGION_REPLACED};
@@ -166,7 +167,7 @@ enum moat_status moat_placeholder_replace(struct moat_manager *manager, void *ad
 /* --- Preserve: give back what replaced a placeholder --- */
 
 static enum moat_status give_back(struct moat_manager *manager, const struct moat_region_ref *old) {
-    const struct moat_place place = {old->space, old->base, old->size, false};
+    const struct moat_place place = moat_region_place(old);
     const struct moat_region_terms terms = terms_of(manager);
     struct moat_region_ref ref;
 

@@ -10,6 +10,7 @@
 #include "vm/commit.h"
 #include "vm/deny.h"
 #include "vm/execute.h"
+#include "vm/guards.h"
 #include "vm/large.h"
 #include "vm/limit.h"
 #include "vm/quota.h"
@@ -113,7 +114,7 @@ static enum moat_status place_at(const struct request *request, const struct moa
         uintptr_t conflict;
         enum moat_status status = moat_place_at(wish, request->base, place, &conflict);
         if (!status && is_placeholder(request->terms) && place->space->arena) {
-            (void)moat_place_vacate(place, 0);
+            (void)moat_place_vacate(place, NULL);
             return moat_fail(MOAT_INVALID_ADDRESS, CALL, request->base,
                              "no placeholder can stand there: that space is for small regions");
         }
@@ -157,6 +158,10 @@ static enum moat_status find_place(const struct request *request, struct moat_pl
         .alone =
             watched(request->terms) || is_placeholder(request->terms) || is_mapped(request->terms),
         .backend = manager->backend,
+        .random = manager->options.placing == MOAT_PLACING_RANDOM,
+        .guard_before = manager->options.guard_before,
+        .guard_after = manager->options.guard_after,
+        .guard_random = manager->options.guard_random,
     };
 
     const struct moat_address_limits *limits = request->terms->limits;
@@ -196,7 +201,7 @@ static void vacate(struct moat_manager *manager, const struct moat_place *place,
     if (!kept)
         moat_trap_normalise(place->space, place->base, end);
     moat_watch_stop(place);
-    if (kept || moat_place_vacate(place, 0))
+    if (kept || moat_place_vacate(place, NULL))
         moat_manager_count(manager, MOAT_COUNT_STRANDED_BYTES, place->size);
     if (committed && moat_quota_exists(manager))
         moat_quota_refund(manager, place->size);
@@ -210,6 +215,8 @@ static void count(struct moat_manager *manager, const struct moat_place *place, 
         moat_count(counters, MOAT_COUNT_BYTES_COMMITTED, place->size);
     if (place->yielded)
         moat_count(counters, MOAT_COUNT_GUARDS_YIELDED, 1);
+    if (place->unverified)
+        moat_guards_doubt(manager, place);
     if (place->space->backend != manager->backend)
         moat_count(counters, MOAT_COUNT_BACKEND_FALLBACKS, 1);
 }

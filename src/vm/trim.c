@@ -4,6 +4,7 @@
 #include "os/os.h"
 #include "region/arena.h"
 #include "region/fork.h"
+#include "region/quarantine.h"
 #include "vm/range.h"
 
 #include <moat/space.h>
@@ -44,10 +45,25 @@ static bool give(struct need *need, bool all) {
     return false;
 }
 
+/* Let go what rests, until the need is met. */
+static bool give_rest(struct need *need) {
+    struct moat_space *arena;
+
+    need->given = moat_quarantine_empty_all();
+    for (size_t nth = 0; moat_arena_nth(nth, &arena); nth++)
+        moat_arena_wake(arena);
+    return need->given && met(need);
+}
+
+static enum moat_status told(const struct need *need, size_t *given) {
+    if (given)
+        *given = need->given;
+    return MOAT_OK;
+}
+
 enum moat_status moat_trim(const void *address, size_t size, size_t *given) {
     uintptr_t at = (uintptr_t)address;
     struct need need = {{0, 0}, 0};
-    struct moat_space *arena;
 
     moat_site_note(MOAT_SITE_HERE);
     if (given)
@@ -61,14 +77,10 @@ enum moat_status moat_trim(const void *address, size_t size, size_t *given) {
         return MOAT_OK;
     moat_fork_check();
     moat_held_begin(MOAT_HELD_PLACE);
-    for (size_t nth = 0; moat_arena_nth(nth, &arena); nth++)
-        moat_arena_wake(arena);
-    bool done = (need.range.start && give(&need, false)) || give(&need, true);
+    bool done = give_rest(&need) || (need.range.start && give(&need, false)) || give(&need, true);
     moat_held_end(MOAT_HELD_PLACE);
-    if (given)
-        *given = need.given;
     if (done || need.given)
-        return MOAT_OK;
+        return told(&need, given);
     return moat_fail(MOAT_NO_MEMORY, CALL, at,
                      "every stretch of address space that Moat holds has a region in it");
 }

@@ -55,24 +55,36 @@ Test(region_claim, patterns_cover_their_granules_and_no_other) {
         cr_assert_eq(moat_claim_of(space, 2, i), MOAT_CLAIM_SLACK);
 }
 
+static bool claim_some(struct moat_space *space, size_t block, unsigned count, bool slack,
+                       unsigned *first) {
+    const struct moat_claim_wish wish = {.count = count, .slack = slack};
+    return moat_claim_some(space, block, &wish, first);
+}
+
+static void wake(struct moat_space *space, size_t block, uint64_t pattern) {
+    uint64_t word = moat_claim_word(space, block);
+    while (!moat_claim_wake(space, block, &word, moat_claim_resting(word, pattern)))
+        ;
+}
+
 Test(region_claim, a_closed_block_gives_nothing) {
     struct moat_space *space = arena_of_blocks();
     unsigned first;
     space->opened[1] = 0;
-    cr_assert_not(moat_claim_some(space, 1, 1, true, &first));
+    cr_assert_not(claim_some(space, 1, 1, true, &first));
     cr_assert_not(moat_claim_any_taken(space, 1));
     space->opened[1] = 1;
-    cr_assert(moat_claim_some(space, 1, 1, true, &first));
+    cr_assert(claim_some(space, 1, 1, true, &first));
     cr_assert(moat_claim_any_taken(space, 1));
     space->opened[2] = 0;
     space->markers = false;
-    cr_assert(moat_claim_some(space, 2, 1, true, &first), "without markers there is no opening");
+    cr_assert(claim_some(space, 2, 1, true, &first), "without markers there is no opening");
 }
 
 Test(region_claim, a_full_granule_has_a_free_one_before_and_after) {
     struct moat_space *space = arena_of_blocks();
     unsigned first, count = 0;
-    while (moat_claim_some(space, 1, 1, false, &first))
+    while (claim_some(space, 1, 1, false, &first))
         count++;
     cr_assert_eq(count, 16u, "every second granule");
     for (unsigned i = 0; i + 1 < PER_BLOCK; i++)
@@ -83,7 +95,7 @@ Test(region_claim, a_full_granule_has_a_free_one_before_and_after) {
 Test(region_claim, slack_granules_may_touch) {
     struct moat_space *space = arena_of_blocks();
     unsigned first, count = 0;
-    while (moat_claim_some(space, 1, 1, true, &first))
+    while (claim_some(space, 1, 1, true, &first))
         count++;
     cr_assert_eq(count, (unsigned)PER_BLOCK);
 }
@@ -93,10 +105,10 @@ Test(region_claim, nothing_is_placed_behind_a_block_that_ends_full) {
     unsigned first;
     uint64_t last = moat_claim_pattern(PER_BLOCK - 1, 1, false);
     cr_assert(moat_claim_exactly(space, 0, last, MOAT_CLAIM_WAKES));
-    cr_assert_not(moat_claim_some(space, 1, PER_BLOCK, true, &first), "it would start at 0");
+    cr_assert_not(claim_some(space, 1, PER_BLOCK, true, &first), "it would start at 0");
     cr_assert_not(moat_claim_any_taken(space, 1), "and gave back what it took");
     moat_claim_free(space, 0, last, MOAT_CLAIM_FREE);
-    cr_assert(moat_claim_some(space, 1, PER_BLOCK, true, &first));
+    cr_assert(claim_some(space, 1, PER_BLOCK, true, &first));
 }
 
 Test(region_claim, exactly_takes_free_and_resting_and_nothing_taken) {
@@ -114,7 +126,7 @@ Test(region_claim, exactly_takes_free_and_resting_and_nothing_taken) {
         cr_assert_eq(moat_claim_of(space, 1, i), MOAT_CLAIM_RESTING);
     cr_assert_not(moat_claim_any_taken(space, 1));
     cr_assert_not(moat_claim_block(space, 1), "a block in which something rests");
-    while (moat_claim_some(space, 1, 1, true, &first))
+    while (claim_some(space, 1, 1, true, &first))
         cr_assert(first < 10 || first >= 14, "%u rests", first);
     cr_assert_not(moat_claim_exactly(space, 1, middle, 0), "nobody named it");
     cr_assert(moat_claim_exactly(space, 1, middle, MOAT_CLAIM_WAKES), "a caller named it");
@@ -144,7 +156,7 @@ Test(region_claim, waking_frees_what_rests_and_leaves_what_is_taken) {
     cr_assert(moat_claim_exactly(space, 1, pattern, MOAT_CLAIM_WAKES));
     moat_claim_free(space, 1, pattern, MOAT_CLAIM_RESTING);
     cr_assert(moat_claim_exactly(space, 1, moat_claim_pattern(2, 2, true), MOAT_CLAIM_WAKES));
-    moat_claim_wake(space, 1, pattern);
+    wake(space, 1, pattern);
     for (unsigned i = 0; i < PER_BLOCK; i++)
         cr_assert_eq(moat_claim_of(space, 1, i), i == 2   ? MOAT_CLAIM_FULL
                                                  : i == 3 ? MOAT_CLAIM_SLACK
@@ -195,7 +207,7 @@ Test(region_claim, random_claims_agree_with_an_array) {
                 free &= granules[piece->block * PER_BLOCK + piece->first + i] <= MOAT_CLAIM_RESTING;
             if (piece->automatic)
                 piece->live =
-                    moat_claim_some(space, piece->block, piece->count, piece->slack, &piece->first);
+                    claim_some(space, piece->block, piece->count, piece->slack, &piece->first);
             else
                 cr_assert_eq(piece->live =
                                  moat_claim_exactly(space, piece->block, pattern, MOAT_CLAIM_WAKES),
@@ -214,7 +226,7 @@ Test(region_claim, random_claims_agree_with_an_array) {
         }
         if (step % 64 == 0) {
             unsigned block = next_random(&seed) % BLOCKS;
-            moat_claim_wake(space, block, MOAT_CLAIM_ALL);
+            wake(space, block, MOAT_CLAIM_ALL);
             for (unsigned i = 0; i < PER_BLOCK; i++)
                 if (granules[block * PER_BLOCK + i] == MOAT_CLAIM_RESTING)
                     granules[block * PER_BLOCK + i] = MOAT_CLAIM_FREE;
@@ -235,7 +247,7 @@ static void *claim_and_free(void *argument) {
         unsigned count = 1 + next_random(&seed) % 6;
         bool slack = next_random(&seed) % 2;
         unsigned first;
-        if (!moat_claim_some(shared, block, count, slack, &first))
+        if (!claim_some(shared, block, count, slack, &first))
             continue;
         for (unsigned i = 0; i < count; i++)
             if (atomic_fetch_add(&owners[block * PER_BLOCK + first + i], 1) != 0)

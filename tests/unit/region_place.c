@@ -10,6 +10,7 @@
 #include "region/arena.h"
 #include "region/place.h"
 #include "region/powers.h"
+#include "region/quarantine.h"
 #include "region/region.h"
 #include "region/trap.h"
 #include "support/regions.h"
@@ -47,13 +48,21 @@ static struct moat_place placed(size_t size, int rung) {
     return place;
 }
 
+/* One quarantine for each count, all the time. */
+static struct moat_quarantine *quarantine_of(uint32_t rest) {
+    static struct moat_quarantine *of[65];
+    if (rest && !of[rest])
+        of[rest] = moat_quarantine_take(rest, UINT64_MAX);
+    return of[rest];
+}
+
 static void vacate(const struct moat_place *place, bool committed, uint32_t rest) {
     struct moat_trap_report report = {0};
     uintptr_t end = place->base + place->size;
     if (committed)
         cr_assert_eq(moat_trap_pages(place->space, place->base, end, 0, &report), 0);
     moat_trap_normalise(place->space, place->base, end);
-    cr_assert_eq(moat_place_vacate(place, rest), 0);
+    cr_assert_eq(moat_place_vacate(place, quarantine_of(rest)), 0);
 }
 
 /* Every page between the body and the end of its granule, and one page on either side. */
@@ -276,7 +285,7 @@ Test(region_place, outside_arenas_the_kernel_decides) {
         cr_assert_eq(moat_place_at(&wish, base + 3 * GRANULE, &other, &conflict),
                      MOAT_INVALID_ADDRESS, "the tail is not to be had");
         cr_assert_eq(conflict, base + 3 * GRANULE);
-        vacate(&place, true, 64);
+        vacate(&place, true, 0);
         cr_assert_eq(moat_os_reserve_at((void *)base, 4 * GRANULE), 0, "given back whole");
         cr_assert_eq(moat_os_unreserve((void *)base, 4 * GRANULE), 0);
     }

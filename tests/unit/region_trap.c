@@ -97,7 +97,7 @@ static void end_model(void) {
     if (!place->space->backend->accessible)
         (void)decommit(0, model.pages);
     moat_trap_normalise(place->space, place->base, place->base + place->size);
-    cr_assert_eq(moat_place_vacate(place, 0), 0);
+    cr_assert_eq(moat_place_vacate(place, NULL), 0);
 }
 
 static size_t some_page(uint64_t *seed) {
@@ -196,7 +196,7 @@ Test(region_trap, a_place_that_held_locked_pages_still_traps_when_it_is_free) {
             cr_skip_test("memory cannot be locked here");
         cr_assert_eq(decommit(0, 8), (size_t)8 * PAGE);
         moat_trap_normalise(place->space, place->base, place->base + place->size);
-        cr_assert_eq(moat_place_vacate(place, 0), 0);
+        cr_assert_eq(moat_place_vacate(place, NULL), 0);
         for (size_t page = 0; page < 8; page++)
             cr_assert_not(touch_reads(page_at(page)), "page %zu", page);
     }

@@ -240,7 +240,7 @@ Test(vm_trim, a_place_that_is_taken) {
 
 Test(vm_trim, what_rests_is_free_at_once) {
     stay_on_one_processor();
-    struct moat_manager *manager = manager_with("quarantine=100");
+    struct moat_manager *manager = manager_with("quarantine=100,placing=packed");
     unsigned char *kept = reserved(manager, GRANULE, false);
     unsigned char *rests = reserved(manager, 2 * GRANULE, false);
     struct moat_space *arena = arena_of(rests);
@@ -284,7 +284,7 @@ Test(vm_trim, an_arena_goes_whole_or_not_at_all) {
 /* A thread that found the arena before it went finds nothing free in it, also where its place is
  * somebody else's now; once it is back there is. */
 Test(vm_trim, who_found_it_before_goes_elsewhere) {
-    struct moat_manager *manager = manager_with("");
+    struct moat_manager *manager = manager_with("placing=packed");
     unsigned char *region = reserved(manager, GRANULE, false);
     struct moat_space *arena = arena_of(region);
     uintptr_t base = (uintptr_t)region, conflict;
