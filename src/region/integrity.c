@@ -181,25 +181,25 @@ static void search_records(const struct moat_registry *registry, uintptr_t addre
             return;
 }
 
+/* Whether a granule of an arena is taken by a region, or about to be. */
+static bool is_taken(const struct moat_space *arena, uintptr_t address) {
+    size_t block = moat_space_block(arena, address);
+    uintptr_t within = address - moat_space_block_start(arena, block);
+    enum moat_claim claim = moat_claim_of(arena, block, (unsigned)(within / MOAT_GRANULE));
+    return claim == MOAT_CLAIM_SLACK || claim == MOAT_CLAIM_FULL;
+}
+
 /* Whether there is a reason to look further for a region that holds an address: it is in none. */
-static bool is_suspicious(const struct moat_registry *registry, uintptr_t address) {
+static bool is_suspicious(const struct moat_registry *registry, uintptr_t address, bool taken) {
     uint64_t page = address >> MOAT_PAGE_SHIFT, base;
-    const struct moat_space *arena = moat_arena_of(address);
     struct moat_region_ref before;
 
     if (moat_region_index_find_last(registry->index, page, &base) &&
         moat_region_table_find(registry->table, base) == 0)
         return true;
-    if (!arena)
-        return false;
     /* The rest of the last granule of a region is taken with it. */
-    if (moat_region_before(address, &before) &&
-        address < moat_round_up(before.base + before.size, MOAT_GRANULE))
-        return false;
-    size_t block = moat_space_block(arena, address);
-    uintptr_t within = address - moat_space_block_start(arena, block);
-    enum moat_claim claim = moat_claim_of(arena, block, (unsigned)(within / MOAT_GRANULE));
-    return claim == MOAT_CLAIM_SLACK || claim == MOAT_CLAIM_FULL;
+    return taken && !(moat_region_before(address, &before) &&
+                      address < moat_round_up(before.base + before.size, MOAT_GRANULE));
 }
 
 void moat_region_stands_alone(const struct moat_space *space) {
@@ -220,14 +220,14 @@ void moat_region_stands_alone(const struct moat_space *space) {
         ;
 }
 
-/* Whether a region may ever have been there: a wrong pointer is seldom worth a long look. */
+/* Whether a region that stands alone may ever have been there. */
 static bool is_near(uintptr_t address) {
     /* relaxed: as in moat_region_stands_alone. */
     uintptr_t low = atomic_load_explicit(&alone_low, memory_order_relaxed);
     /* relaxed: as above. */
     uintptr_t high = atomic_load_explicit(&alone_high, memory_order_relaxed);
 
-    return (address >= low && address < high) || moat_arena_of(address) != NULL;
+    return address >= low && address < high;
 }
 
 void moat_region_audit(uintptr_t address) {
@@ -236,10 +236,14 @@ void moat_region_audit(uintptr_t address) {
 
     if (!registry || moat_latched() || address >= MOAT_OS_USER_END)
         return;
-    if (!verify_roots(registry) || !is_near(address))
+    /* A wrong pointer is seldom worth a long look: to memory of others, or to what was released. */
+    const struct moat_space *arena = moat_arena_of(address);
+    if (arena ? !is_taken(arena, address) : !is_near(address))
+        return;
+    if (!verify_roots(registry))
         return;
     if (moat_region_find(address, &ref))
         (void)moat_region_verify(&ref);
-    else if (!moat_latched() && is_suspicious(registry, address))
+    else if (!moat_latched() && is_suspicious(registry, address, arena != NULL))
         search_records(registry, address);
 }
