@@ -21,6 +21,19 @@
 
 enum { SYSTEM_PAGE = 4096, STRICT = 2 };
 
+/* Sanitizers need address space of their own, and end a process that has none. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { SANITIZED = true };
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+enum { SANITIZED = true };
+#else
+enum { SANITIZED = false };
+#endif
+#else
+enum { SANITIZED = false };
+#endif
+
 static bool skip(const char *why) {
     printf("skipped: %s\n", why);
     return false;
@@ -74,22 +87,30 @@ static void press_address_space(void) {
 }
 
 static bool reach_address_space(void) {
+    if (SANITIZED)
+        return skip("a sanitizer needs more");
     limit_to(RLIMIT_AS, status_of("VmSize:") + 4 * MIB);
     return true;
 }
 
 /* Little enough that there is no room for a whole arena, and not all of it is for Moat. */
 static bool reach_little_space(void) {
+    if (SANITIZED)
+        return skip("a sanitizer needs more");
     limit_to(RLIMIT_AS, status_of("VmSize:") + 256 * MIB);
     return true;
 }
 
 static bool reach_data(void) {
-    limit_to(RLIMIT_DATA, status_of("VmData:") + 3 * MIB);
+    if (SANITIZED)
+        return skip("a sanitizer needs more");
+    limit_to(RLIMIT_DATA, status_of("VmData:") + MIB / 4);
     return true;
 }
 
 static bool reach_little_data(void) {
+    if (SANITIZED)
+        return skip("a sanitizer needs more");
     limit_to(RLIMIT_DATA, status_of("VmData:") + 64 * MIB);
     return true;
 }

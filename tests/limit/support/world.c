@@ -159,7 +159,21 @@ static void use_heap(struct world *world) {
         memset(*block, 'h', size);
 }
 
+/* More than an arena holds: there is room for it, or the limit is named. */
+static void reserve_much(struct world *world) {
+    void *base;
+    enum moat_status status =
+        moat_reserve(world->manager, NULL, (size_t)1 << 30, MOAT_PAGE_READWRITE, 0, &base);
+
+    if (status)
+        check_refusal(world, status);
+    else
+        CHECK(moat_release(world->manager, base) == MOAT_OK, "what was never used");
+}
+
 static void act(struct world *world) {
+    if (below(world, 50) == 0)
+        reserve_much(world);
     struct slot *slot = &world->slots[below(world, SLOTS)];
 
     if (world->heap && below(world, 6) == 0) {
