@@ -113,7 +113,8 @@ MOAT_API void moat_code_heap_destroy(struct moat_code_heap *heap);
  *           MOAT_TIMEOUT            a call on the same 2 MiB stayed unfinished
  *           MOAT_NOT_SUPPORTED      in a forked child
  *           MOAT_NO_ACCESS          heap or block is NULL
- * After a failure nothing has changed.
+ * After a failure nothing has changed, but that pages of the write view which belong to no block
+ * may stay writable where the kernel refuses to undo; counted in guard_failures.
  * Threads   any, at once
  * Since     0.3
  */

@@ -42,6 +42,14 @@ static void check_poison(const struct grant *grant, const struct moat_run *run) 
                                             &grant->report->damage);
 }
 
+/* Pages of shared memory keep what they hold; a marker may be on them, as below. */
+static int grant_shared(const struct grant *grant, const struct moat_run *run) {
+    int error = set_access(run, MOAT_OS_NONE, moat_page_access(grant->state, true));
+    if (!error)
+        error = moat_os_guard_remove(at(run->start), run->end - run->start);
+    return error == EINVAL ? 0 : error; /* before 6.15 there are none on shared memory */
+}
+
 /* Pages that kept something: writable first, checked, zeroed, then as asked for. From the moment
  * they are zeroed the books must not call them poisoned, also if the rest fails. */
 static int grant_retained(const struct grant *grant, const struct moat_run *run) {
@@ -84,7 +92,9 @@ static int grant_run(const struct grant *grant, const struct moat_run *run) {
     if (run->state & MOAT_PAGE_COMMITTED)
         return set_access(run, moat_page_access(run->state, true), target);
     grant->report->bytes_committed += run->end - run->start;
-    if (run->state & MOAT_PAGE_DIRTY)
+    if (grant->space->shared && run->state & MOAT_PAGE_DIRTY && moat_powers()->guard_markers)
+        return grant_shared(grant, run);
+    if (run->state & MOAT_PAGE_DIRTY && !grant->space->shared)
         return grant_retained(grant, run);
     if (run->open)
         return grant_marked(grant, run);

@@ -47,6 +47,7 @@ struct moat_space {
     size_t block_count;
     bool arena;
     bool markers;
+    bool shared;    /* shows memory that others show too: its content is not Moat's to drop here */
     bool undumped;  /* never in a core dump */
     bool hidden;    /* out of core dumps since it was mapped, but for the blocks that are shown */
     uint8_t fork;   /* enum moat_fork: what a forked child has of it */

@@ -39,6 +39,8 @@ static void mix(struct moat_space *space, uintptr_t start, uintptr_t end) {
 
 /* Drop what the pages of a run hold; they trap already. What to remember of pages that kept it. */
 static uint8_t empty(const struct moat_space *space, const struct moat_run *run) {
+    if (space->shared)
+        return 0;
     if (space->backend->empty(at(run->start), length(run), 0) || !moat_powers()->discard_zeroes)
         return MOAT_PAGE_DIRTY;
     return 0;

@@ -12,7 +12,7 @@ size_t moat_wipe_pages(struct moat_space *space, uintptr_t start, uintptr_t end)
     while (start < end) {
         struct moat_run run = moat_pages_run(space, start, end);
         size_t size = run.end - run.start;
-        if ((run.state & KEPT) == MOAT_PAGE_DIRTY) {
+        if ((run.state & KEPT) == MOAT_PAGE_DIRTY && !space->shared) {
             if (moat_os_zero((void *)run.start, size))
                 left += size;
             else if (!run.open) /* in an open block the mark also says that there is no marker */

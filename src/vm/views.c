@@ -16,6 +16,7 @@
 #include "region/trap.h"
 #include "vm/commit.h"
 #include "vm/free.h"
+#include "vm/quota.h"
 #include "vm/reserve.h"
 
 #include <errno.h>
@@ -67,6 +68,7 @@ static int show_object(const struct moat_region_ref *ref, int object, enum moat_
     }
     /* Blocks are not shown to dumps as others are. Refusal costs dump size only. */
     ref->space->hidden = false;
+    ref->space->shared = true;
     (void)moat_os_dump_exclude(base, ref->size);
     ref->space->fork = (uint8_t)fork;
     return moat_policy_alone(ref->space);
@@ -156,31 +158,12 @@ static int grant(const struct moat_region_ref *ref, const struct moat_range *pag
     return error;
 }
 
-/* Shared memory keeps its content, and is not to be made accessible to be zeroed: what traps is
- * called fresh. */
-static void call_fresh(const struct moat_region_ref *ref, const struct moat_range *pages) {
-    for (uintptr_t at = pages->start; at < pages->end;) {
-        struct moat_run run = moat_pages_run(ref->space, at, pages->end);
-        if (!(run.state & MOAT_PAGE_COMMITTED))
-            moat_pages_set(ref->space, run.start, run.end, 0);
-        at = run.end;
-    }
-}
-
 static int trap_written(const struct moat_region_ref *ref, const struct moat_range *pages) {
     struct moat_trap_report report = {0};
     int error = moat_trap_pages(ref->space, pages->start, pages->end, 0, &report);
     if (report.refusals)
         moat_manager_count(ref->owner, MOAT_COUNT_GUARD_FAILURES, report.refusals);
-    call_fresh(ref, pages);
     return error;
-}
-
-static enum moat_status trap_executed(const struct moat_region_ref *ref,
-                                      const struct moat_range *pages, const char *call) {
-    enum moat_status status = moat_free_pages(ref, pages->start, pages->end, call);
-    call_fresh(ref, pages);
-    return status;
 }
 
 /* Pages are zero and backed, or the caller is refused rather than killed when it writes. */
@@ -192,6 +175,15 @@ static int furnish(const struct moat_range *pages) {
         memset(start, 0, size);
     error = moat_os_populate(start, size);
     return error == EINVAL ? 0 : error;
+}
+
+/* Undo the charge of pages that had no rights yet: there is nothing to ask of the kernel. */
+static void discharge(const struct moat_region_ref *ref, const struct moat_range *pages,
+                      size_t committed) {
+    moat_pages_set(ref->space, pages->start, pages->end, 0);
+    moat_manager_count(ref->owner, MOAT_COUNT_BYTES_COMMITTED, 0 - (uint64_t)committed);
+    if (moat_quota_exists(ref->owner))
+        moat_quota_refund(ref->owner, committed);
 }
 
 enum moat_status moat_views_commit(const struct moat_views_range *range) {
@@ -213,7 +205,7 @@ enum moat_status moat_views_commit(const struct moat_views_range *range) {
     }
     if (!error)
         return MOAT_OK;
-    (void)trap_executed(&views->execute, &pages, range->call);
+    discharge(&views->execute, &pages, committed);
     return moat_fail_pages(error, MOAT_COMMIT_LIMIT, range->call, &written);
 }
 
@@ -271,7 +263,7 @@ enum moat_status moat_views_open(const struct moat_views_range *range) {
 enum moat_status moat_views_free(const struct moat_views_range *range) {
     const struct moat_views *views = range->views;
     struct moat_range pages = in_execute(range), written = in_write(range);
-    enum moat_status status = trap_executed(&views->execute, &pages, range->call);
+    enum moat_status status = moat_free_pages(&views->execute, pages.start, pages.end, range->call);
 
     if (status)
         return status;
@@ -290,7 +282,7 @@ bool moat_views_destroy(struct moat_views *views) {
 
     if (!moat_views_enter(&all)) {
         struct moat_range pages = in_execute(&all), written = in_write(&all);
-        done = !trap_executed(&views->execute, &pages, all.call);
+        done = !moat_free_pages(&views->execute, pages.start, pages.end, all.call);
         done &= !trap_written(&views->write, &written);
         moat_views_leave(&all);
         done &= release(views->manager, &views->write);

@@ -94,6 +94,8 @@ REAL int __real_mlock(const void *start, size_t size);
 REAL void *__real_dlopen(const char *path, int flags);
 REAL int __real_sigaction(int number, const struct sigaction *action, struct sigaction *before);
 REAL int __real_munlock(const void *start, size_t size);
+REAL int __real_ftruncate(int file, off_t size);
+REAL int __real_fcntl(int file, int command, ...);
 
 void *__wrap_mmap(void *start, size_t size, int protection, int flags, int file, off_t offset);
 int __wrap_munmap(void *start, size_t size);
@@ -109,6 +111,8 @@ int __wrap_mlock(const void *start, size_t size);
 void *__wrap_dlopen(const char *path, int flags);
 int __wrap_sigaction(int number, const struct sigaction *action, struct sigaction *before);
 int __wrap_munlock(const void *start, size_t size);
+int __wrap_ftruncate(int file, off_t size);
+int __wrap_fcntl(int file, int command, ...);
 
 void *__wrap_mmap(void *start, size_t size, int protection, int flags, int file, off_t offset) {
     if (fails(INJECT_MMAP, protection))
@@ -202,4 +206,18 @@ int __wrap_sigaction(int number, const struct sigaction *action, struct sigactio
 
 int __wrap_munlock(const void *start, size_t size) {
     return fails(INJECT_MUNLOCK, 0) ? answer(INJECT_MUNLOCK) : __real_munlock(start, size);
+}
+
+int __wrap_ftruncate(int file, off_t size) {
+    return fails(INJECT_FTRUNCATE, 0) ? answer(INJECT_FTRUNCATE) : __real_ftruncate(file, size);
+}
+
+int __wrap_fcntl(int file, int command, ...) {
+    if (fails(INJECT_FCNTL, command))
+        return answer(INJECT_FCNTL);
+    va_list list;
+    va_start(list, command);
+    long argument = va_arg(list, long);
+    va_end(list);
+    return __real_fcntl(file, command, argument);
 }

@@ -14,17 +14,19 @@
 
 /* The argument that inject_only compares is named at each. */
 enum inject_kind {
-    INJECT_MMAP,     /* protection */
-    INJECT_MUNMAP,   /* none */
-    INJECT_MPROTECT, /* protection */
-    INJECT_MADVISE,  /* advice */
-    INJECT_MREMAP,   /* flags */
-    INJECT_OPEN,     /* none */
-    INJECT_READ,     /* none */
-    INJECT_CLOSE,    /* none; the file is closed also when the call fails */
-    INJECT_IOCTL,    /* request */
-    INJECT_SYSCALL,  /* number */
-    INJECT_MLOCK,    /* none */
+    INJECT_MMAP,      /* protection */
+    INJECT_MUNMAP,    /* none */
+    INJECT_MPROTECT,  /* protection */
+    INJECT_MADVISE,   /* advice */
+    INJECT_MREMAP,    /* flags */
+    INJECT_OPEN,      /* none */
+    INJECT_READ,      /* none */
+    INJECT_CLOSE,     /* none; the file is closed also when the call fails */
+    INJECT_IOCTL,     /* request */
+    INJECT_SYSCALL,   /* number */
+    INJECT_MLOCK,     /* none */
+    INJECT_FTRUNCATE, /* none */
+    INJECT_FCNTL,     /* command */
     /* The program must be linked with --wrap for these itself: */
     INJECT_DLOPEN,    /* none */
     INJECT_SIGACTION, /* signal */
