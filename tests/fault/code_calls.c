@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * code_calls: every system call under a code heap fails, the first, the second and so on, once or
- * from then on. What failed has changed nothing, or says what it has; nothing is ever writable where
- * it is executed; and all of it works when asked again.
+ * from then on. What failed has changed nothing, or says what it has; nothing is ever writable
+ * where it is executed; and all of it works when asked again.
  */
 #define _GNU_SOURCE
 #include "support/inject.h"
