@@ -92,9 +92,25 @@ bool moat_resting_enter(uintptr_t start, uintptr_t end) {
     return list(start, end);
 }
 
+/* Whether nothing was mapped over a piece since it rests: whoever did that keeps what he has, and
+ * the rest of the piece is address space lost. Where nobody can be asked, it is taken for ours. */
+static bool is_ours(const struct piece *piece) {
+    struct moat_os_mapping mapping;
+
+    for (uintptr_t at = piece->start; at < piece->end; at = mapping.end) {
+        if (moat_os_query(at, &mapping))
+            return true;
+        if (!mapping.mapped || mapping.access != MOAT_OS_NONE || mapping.file || mapping.shared)
+            return false;
+    }
+    return true;
+}
+
 /* Unmap a piece that was taken, or list it again. */
 static size_t unmap(const struct piece *piece) {
     size_t size = piece->end - piece->start;
+    if (!is_ours(piece))
+        return 0;
     if (!moat_os_unreserve((void *)piece->start, size))
         return size;
     (void)list(piece->start, piece->end); /* full: address space is lost, nothing else */
@@ -160,9 +176,16 @@ static bool take_all(struct catch *catch, uintptr_t start, uintptr_t end) {
     return true;
 }
 
+static bool all_ours(const struct catch *catch) {
+    for (unsigned i = 0; i < catch->count; i++)
+        if (!is_ours(&catch->pieces[i]))
+            return false;
+    return true;
+}
+
 static void list_again(const struct catch *catch) {
     for (unsigned i = 0; i < catch->count; i++)
-        if (!list(catch->pieces[i].start, catch->pieces[i].end))
+        if (is_ours(&catch->pieces[i]) && !list(catch->pieces[i].start, catch->pieces[i].end))
             (void)unmap(&catch->pieces[i]);
 }
 
@@ -196,7 +219,7 @@ static int fill_holes(const struct catch *catch, uintptr_t start, uintptr_t end)
 int moat_resting_take(uintptr_t start, uintptr_t end) {
     struct catch catch = {.count = 0};
 
-    int error = take_all(&catch, start, end) && catch.count > 0 ? 0 : EEXIST;
+    int error = take_all(&catch, start, end) && catch.count > 0 && all_ours(&catch) ? 0 : EEXIST;
     if (!error)
         error = fill_holes(&catch, start, end);
     if (error) {

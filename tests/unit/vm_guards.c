@@ -168,3 +168,28 @@ Test(vm_guards, places_are_random_unless_packed) {
         cr_assert(packed ? differ == 1 : differ >= 16, "%u", differ);
     }
 }
+
+/* Whoever maps memory of his own over an address that rests keeps it, whatever happens to rest. */
+Test(vm_guards, what_others_map_over_a_resting_address_is_theirs) {
+    struct moat_manager *manager = manager_with("quarantine=8");
+    const struct moat_address_limits limits = {.alignment = 4 * GRANULE};
+    void *base, *again;
+
+    cr_assert_eq(moat_reserve_within(manager, BLOCK, MOAT_PAGE_READWRITE, 0, &limits, &base),
+                 MOAT_OK);
+    cr_assert_eq(moat_release(manager, base), MOAT_OK);
+    volatile unsigned char *mine =
+        mmap((unsigned char *)base + GRANULE, PAGE, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    cr_assert_neq(mine, MAP_FAILED);
+    *mine = 42;
+    cr_assert_eq(moat_reserve(manager, base, BLOCK, MOAT_PAGE_READWRITE, 0, &again),
+                 MOAT_INVALID_ADDRESS, "something is there");
+    for (int i = 0; i < 100; i++) { /* everything that rests has had its turn */
+        cr_assert_eq(moat_reserve_within(manager, BLOCK, MOAT_PAGE_READWRITE, 0, &limits, &again),
+                     MOAT_OK);
+        cr_assert_eq(moat_release(manager, again), MOAT_OK);
+    }
+    cr_assert_eq(*mine, 42);
+    cr_assert_eq(munmap((void *)mine, PAGE), 0);
+}
