@@ -149,9 +149,16 @@ void moat_books_return(const struct moat_book *book) {
 }
 
 /* Whether a kernel that says it has sealed a range keeps to it: one that does refuses a change that
- * changes nothing. */
+ * changes nothing. What it did once it does again. */
 static bool is_sealed(void *start, unsigned access) {
-    return moat_os_protect(start, MOAT_PAGE, access) == EPERM;
+    static _Atomic bool keeps;
+    /* relaxed: found out at the start, by one thread. */
+    if (atomic_load_explicit(&keeps, memory_order_relaxed))
+        return true;
+    bool sealed = moat_os_protect(start, MOAT_PAGE, access) == EPERM;
+    /* relaxed: as above. */
+    atomic_store_explicit(&keeps, sealed, memory_order_relaxed);
+    return sealed;
 }
 
 void moat_books_count_unsealed(void) {
@@ -163,6 +170,7 @@ static void seal(void *start, size_t size, unsigned access) {
     if (!moat_powers()->seal || moat_os_seal(start, size) || !is_sealed(start, access))
         moat_books_count_unsealed();
 }
+
 void moat_books_seal(void *start, size_t size) {
     seal(start, size, MOAT_OS_READ | MOAT_OS_WRITE);
 }

@@ -66,6 +66,11 @@ enum moat_status moat_fail(enum moat_status status, const char *what, uintptr_t 
     return status;
 }
 
+enum moat_status moat_fail_books(enum moat_status status, const char *what, uintptr_t address) {
+    (void)what, (void)address;
+    return status;
+}
+
 enum moat_status moat_fail_latched(const char *what, uintptr_t address) {
     (void)what, (void)address;
     return MOAT_UNAVAILABLE;
