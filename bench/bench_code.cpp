@@ -5,10 +5,11 @@
  *
  * Each operation is the whole life of a function of 256 bytes: room for it, writing it, making it
  * executable, calling it, giving it back. In "its own pages" each has pages of its own, which trap
- * when it is given back; "rwx" has one mapping that is writable and executable for good, "toggled"
- * changes the rights of one page to and fro, "by hand" maps a memfd twice and maps both pages anew
- * for each function, as programs do that have no heap of the kind. In "cut from a block" the program
- * cuts functions from a block of 64 KiB that it has, and nothing is given back but with it.
+ * when it is given back (but for "toggled"); "rwx" has one mapping that is writable and executable
+ * for good, "toggled" changes the rights of one page to and fro, "by hand" maps both views of a
+ * memfd anew for each function, as programs do that have no heap of the kind. In "cut from a block"
+ * the program cuts functions from a block of 64 KiB that it has, and nothing is given back but with
+ * it.
  */
 #include "support/run.h"
 
@@ -184,19 +185,22 @@ class by_hand : public way {
 };
 
 void add_way(const std::string &row, const std::string &name, const std::shared_ptr<way> &it) {
-    add("code " + row, "256 bytes", name, {1}, [=](benchmark::State &state) {
-        constexpr unsigned batch = 64;
-        bool good = it->begin();
-        for (auto _ : state) {
-            double start = seconds_now();
-            for (unsigned i = 0; i < batch; i++)
-                good = good && it->live();
-            state.SetIterationTime((seconds_now() - start) / batch);
-        }
-        it->end();
-        if (!good)
-            state.SkipWithError("refused, or not had here");
-    });
+    add(
+        "code " + row, "256 bytes", name, {1},
+        [=](benchmark::State &state) {
+            constexpr unsigned batch = 64;
+            bool good = it->begin();
+            for (auto _ : state) {
+                double start = seconds_now();
+                for (unsigned i = 0; i < batch; i++)
+                    good = good && it->live();
+                state.SetIterationTime((seconds_now() - start) / batch);
+            }
+            it->end();
+            if (!good)
+                state.SkipWithError("refused, or not had here");
+        },
+        300);
 }
 
 } // namespace
