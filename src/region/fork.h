@@ -28,8 +28,12 @@
  *   policies   policy.h: memory that the child is not to have, or to have empty.
  *
  * Whoever keeps sums over regions (managers, heaps) is called when that is done, and puts them
- * right. Lost for good: records between pool and life (64 bytes), mappings that were not in any
- * book yet, hollow headers. Queries need none of this, and never wait.
+ * right. Lost for good: records between pool and life (64 bytes), and mappings that no record told
+ * of yet. Queries need none of this, and never wait.
+ *
+ * Where a handler forked on top of a reserve, a release or a call of a heap, and another thread of
+ * the child is faster to mend than T is to finish, what the dead had claimed or had in hands then is
+ * lost too, and their granules may not trap: they are not told from T's.
  *
  * Edges
  *   mended   the child is mended -> whoever reads that it is finds it so

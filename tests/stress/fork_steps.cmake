@@ -1,3 +1,4 @@
+target_sources(${test} PRIVATE stress/fork/operations.c)
 # Its system calls are stepped through.
 set(stepped mmap munmap mprotect madvise syscall)
 list(TRANSFORM stepped PREPEND LINKER:--wrap=)
