@@ -11,8 +11,8 @@
  *   - T's own calls go through, release included, which ends the lock with the region;
  *   - queries wait for nobody, as always, and the pages can be read and written as before.
  *
- * In a forked child the thread that forked holds what it held; locks of other threads are held by
- * nobody that could give them back, and their regions had better be left alone.
+ * In a forked child the thread that forked holds what it held; the locks of other threads, which
+ * are not there, are undone at the first call that would meet them.
  */
 #ifndef MOAT_LOCK_H
 #define MOAT_LOCK_H

@@ -80,11 +80,15 @@ enum moat_placing {
     MOAT_PLACING_PACKED, /* the next place that is free */
 };
 
-/* What a forked child has of the manager's regions. */
+/*
+ * What a forked child has of the manager's regions. Regions of managers that differ in this lie
+ * apart from each other: an address amid those of another policy is refused. All but the first need
+ * backend=os, and wipe refuses large pages.
+ */
 enum moat_fork {
     MOAT_FORK_INHERIT,  /* everything, copied when written */
     MOAT_FORK_DONTFORK, /* nothing: they are released in the child */
-    MOAT_FORK_WIPE,     /* the regions, reading as zero */
+    MOAT_FORK_WIPE,     /* the regions, reading as zero; what was not committed traps */
 };
 
 /* Which protections may be given. */

@@ -32,8 +32,8 @@
  * of yet. Queries need none of this, and never wait.
  *
  * Where a handler forked on top of a reserve, a release or a call of a heap, and another thread of
- * the child is faster to mend than T is to finish, what the dead had claimed or had in hands then is
- * lost too, and their granules may not trap: they are not told from T's.
+ * the child is faster to mend than T is to finish, what the dead had claimed or had in hands then
+ * is lost too, and their granules may not trap: they are not told from T's.
  *
  * Edges
  *   mended   the child is mended -> whoever reads that it is finds it so
