@@ -266,6 +266,9 @@ static enum moat_status free_large(struct moat_heap *heap, const struct moat_fou
 
 /* A slot was given back, and `left` of its word are taken still. */
 static void tidy_up(struct moat_heap *heap, struct moat_span *span, uint32_t left) {
+    /* A(hand) a span that threads allocate from, as nearly all are, calls for nothing. */
+    if (moat_load_acquire(&span->phase) == MOAT_SPAN_BUSY)
+        return;
     moat_held_begin(MOAT_HELD_SPAN);
     switch (moat_span_given(span, left)) {
     case MOAT_SPAN_PUSH:
