@@ -9,7 +9,12 @@
  * told of the past was so, but what is not told may have been, too.
  *
  * The fault reporter in <moat/fault.h> puts such descriptions of accesses that trap to standard
- * error.
+ * error. From a debugger, in a process that is stopped (not in a core dump):
+ *
+ *     (gdb) set $told = (char *)malloc(4096)
+ *     (gdb) call (int)moat_describe_address((void *)0x7f0a2ea00000, $told)
+ *     (gdb) call (long)moat_description_print($told, $told + 1024, 3072)
+ *     (gdb) printf "%s", $told + 1024
  */
 #ifndef MOAT_DESCRIBE_H
 #define MOAT_DESCRIBE_H
@@ -72,8 +77,9 @@ struct moat_description {
     size_t freed_size;
     struct moat_event freed;
 
-    /* A region that lay there before the one that is told of above, or before others mapped the
-     * place: a stale pointer into it would be mistaken for a good one. NULL: none is known. */
+    /* A region that lay at the address before the one that is told of above was reserved around or
+     * beside it, or before others mapped the place: a stale pointer into it would be mistaken for a
+     * good one, or for an overflow. NULL: none is known. */
     const void *earlier_base;
     size_t earlier_size;
     struct moat_event earlier_freed;

@@ -355,8 +355,8 @@ MOAT_API const struct moat_options *moat_manager_options(const struct moat_manag
 
 /*
  * A sentence on why a call of this thread failed, the last one that did: the address, the cause,
- * the limit that was hit and what to do. "" when none failed yet. moat_query and moat_stats_read,
- * which handlers of signals may call, leave no sentence.
+ * the limit that was hit and what to do. "" when none failed yet. moat_query, moat_stats_read,
+ * moat_limits_read, moat_describe_address and moat_code_find leave no sentence.
  *
  * Returns   valid until the next call that fails in this thread, or its end
  * Threads   any; of the calling thread alone

@@ -23,6 +23,11 @@
  *       reserved 3.004 s ago by thread 4711 at host+0x3600 (start_up)
  *       released 0.012 s ago by thread 4712 at host+0x361d (worker)
  *
+ * Code is named by its file, the address as the file has it (addr2line -e host 0x3636 tells the
+ * line) and the function, if the file was not stripped of it, as linkers know it (c++filt reads
+ * those of C++). It is the place of the call; a function that the compiler has put into its caller,
+ * or that ends with the call, is not seen. Ages are exact to some milliseconds.
+ *
  * The sentences, behind "<call> at <address>: "; A is an address, N a number of bytes, REGION "the
  * region of N bytes at A", PLACE what lies at an address that is in no region ("NULL", "above user
  * space", "memory of Moat itself", "free space of Moat, N bytes behind REGION", "address space
@@ -61,6 +66,11 @@
  *   protect-foreign      the page at A is PLACE; a call changes pages of one region of the
  *                            caller's, or mapped ones
  *                        the page at A is of REGION, another one; ...
+ *                        the page at A is of REGION, not the caller's; ... or: which is a heap's
+ *                        the page at A is of REGION, which was released 0.012 s ago by thread 4712;
+ *                            ...
+ *                        more than 64 mappings of others are in the range, or one that moat_adopt
+ *                            was told of ends there
  *   execute              execute=wx: no page is writable and executable; use a code heap
  *                        execute=wx: a page that was not executable from its commit on does not
  *                            become so; use a code heap
@@ -155,7 +165,8 @@ MOAT_API const char *moat_finding_name(enum moat_finding_kind kind);
 
 /*
  * The report that the process was ended for by misuse=abort or on_corruption=abort; "" before.
- * To be found in a core dump by its name, and by the host's own handler of SIGABRT.
+ * To be found by the host's own handler of SIGABRT, and in a core dump by its name, in gdb with
+ * `printf "%s", moat_abort_text`.
  *
  * Since     0.3
  */

@@ -3,6 +3,7 @@
 #include "heap/heap.h"
 
 #include "base/align.h"
+#include "base/error_text.h"
 #include "base/site.h"
 #include "heap/rest.h"
 #include "heap/span.h"
@@ -115,8 +116,10 @@ static enum moat_status take_small(struct moat_heap *heap, unsigned class, struc
 static enum moat_status take_large(struct moat_heap *heap, size_t size, struct taken *taken) {
     enum moat_status status;
 
-    if (size > MOAT_OS_USER_END)
-        return moat_fail(MOAT_NO_MEMORY, ALLOC, size, "that many bytes are more than user space");
+    if (size > MOAT_OS_USER_END) {
+        moat_error_set(ALLOC " of %zu bytes: that is more than user space has", size);
+        return MOAT_NO_MEMORY;
+    }
     size = moat_round_up(size, MOAT_BLOCK_ALIGNMENT);
     moat_held_begin(MOAT_HELD_SPAN);
     do
@@ -138,7 +141,7 @@ static enum moat_status take(struct moat_heap *heap, size_t size, void **block,
     if (moat_latched())
         return moat_fail_latched(ALLOC, 0);
     moat_fork_check();
-    enum moat_status status = moat_deny(heap->manager, MOAT_DENY_HEAP, ALLOC, size);
+    enum moat_status status = moat_deny(heap->manager, MOAT_DENY_HEAP, ALLOC, 0);
     if (status)
         return status;
     status = size <= MOAT_SMALL_MAX ? take_small(heap, moat_class_of(size), taken)

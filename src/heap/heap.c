@@ -18,6 +18,7 @@
 
 enum moat_status moat_heap_create(struct moat_manager *manager, uint32_t flags,
                                   struct moat_heap **heap) {
+    moat_site_note(MOAT_SITE_HERE);
     if (!heap)
         return moat_fail(MOAT_NO_ACCESS, CALL, 0, "heap is NULL");
     *heap = NULL;

@@ -76,7 +76,7 @@ void moat_corruption_tell(const char *call) {
     const struct moat_options options = options_for(facts);
     moat_report_add(&report, "moat: %s: %s\n", moat_finding_name(MOAT_FOUND_CORRUPTION),
                     facts->what);
-    moat_report_add(&report, "  found     at %#lx, by thread %u, in %s, from ",
+    moat_report_add(&report, "  found     at %#lx, by thread %u, in %s",
                     (unsigned long)facts->address, facts->thread, call);
     moat_report_add_site(&report, moat_site());
     moat_report_add(&report, "\n");

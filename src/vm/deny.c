@@ -41,6 +41,7 @@ enum moat_status moat_deny_count(struct moat_manager *manager, enum moat_deny_ki
                                  const char *what, uintptr_t address) {
     const struct moat_options *options = moat_manager_options(manager);
     struct moat_denials *denials = &manager->denials;
+    char place[32] = "";
     uint32_t share = moat_deny_share(options, kind);
     /* relaxed: only the number matters. */
     uint64_t number = atomic_fetch_add_explicit(&denials->calls[kind], 1, memory_order_relaxed) + 1;
@@ -50,9 +51,11 @@ enum moat_status moat_deny_count(struct moat_manager *manager, enum moat_deny_ki
     if (denials->grace_end != 0 && moat_os_clock() < denials->grace_end)
         return MOAT_OK;
     moat_manager_count(manager, MOAT_COUNT_DENIED, 1);
-    moat_error_set("%s at %#lx: denied by %s=%u, a simulation: %s %lu since the manager was made, "
+    if (address != 0)
+        (void)moat_format(place, sizeof(place), " at %#lx", (unsigned long)address);
+    moat_error_set("%s%s: denied by %s=%u, a simulation: %s %lu since the manager was made, "
                    "seed %u",
-                   what, (unsigned long)address, kinds[kind].name, share, kinds[kind].call,
-                   (unsigned long)number, options->deny_seed);
+                   what, place, kinds[kind].name, share, kinds[kind].call, (unsigned long)number,
+                   options->deny_seed);
     return kinds[kind].status;
 }

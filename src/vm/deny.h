@@ -35,7 +35,7 @@ void moat_deny_begin(struct moat_manager *manager);
 /* Whether call `number` of a kind, from 1 on, is one of `share` in a million that fail. */
 bool moat_deny_chosen(uint32_t seed, enum moat_deny_kind kind, uint64_t number, uint32_t share);
 
-/* Count a call of a kind that has a share to fail, and decide. */
+/* Count a call of a kind that has a share to fail, and decide. Address 0: the text has none. */
 enum moat_status moat_deny_count(struct moat_manager *manager, enum moat_deny_kind kind,
                                  const char *what, uintptr_t address);
 

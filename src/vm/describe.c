@@ -12,6 +12,7 @@
 #include "os/os.h"
 #include "region/arena.h"
 #include "region/books.h"
+#include "region/fork.h"
 #include "region/integrity.h"
 #include "region/latch.h"
 #include "region/pages.h"
@@ -82,11 +83,16 @@ static bool describe_in(const struct moat_region_ref *ref, struct moat_descripti
 
     if (!moat_region_lives(ref))
         return false;
+    tell_region(ref, told);
+    /* Its memory is not in this child, and the books are not told before the first call. */
+    if (ref->space->fork == MOAT_FORK_DONTFORK && moat_fork_pending()) {
+        told->kind = MOAT_ADDRESS_RELEASED;
+        return moat_region_lives(ref);
+    }
     (void)moat_pages_peek(&view, page, page + MOAT_PAGE, &state);
     told->kind = kind_in(ref, state);
     if (state & MOAT_PAGE_COMMITTED)
         told->protection = moat_protection_seen(state, ref->protection);
-    tell_region(ref, told);
     if (moat_history_find(address, &past)) {
         if (!is_of_life(&past, ref)) {
             if (past.released)
@@ -155,10 +161,14 @@ static bool is_missed(const struct neighbour *beside, uintptr_t address,
     return beside->distance <= MOAT_PAGE && born.time >= past->ended.time;
 }
 
-static void describe_beside(const struct neighbour *beside, struct moat_description *told) {
+static void describe_beside(const struct neighbour *beside, const struct moat_past *past,
+                            struct moat_description *told) {
     told->kind = beside->behind ? MOAT_ADDRESS_BEFORE_START : MOAT_ADDRESS_PAST_END;
     tell_region(&beside->ref, told);
     told->distance = beside->distance;
+    /* A stale pointer into what was there may be meant as well. */
+    if (past && past->released)
+        tell_earlier(past, told);
 }
 
 static void describe_past(const struct moat_past *past, const struct neighbour *beside,
@@ -215,7 +225,7 @@ static bool describe_outside(struct moat_description *told, enum moat_status *st
     const struct neighbour beside = find_neighbour(address, in_arena);
     bool known = moat_history_find(address, &past);
     if (beside.distance != SIZE_MAX && (!known || is_missed(&beside, address, &past))) {
-        describe_beside(&beside, told);
+        describe_beside(&beside, known ? &past : NULL, told);
         return moat_region_lives(&beside.ref);
     }
     if (known && (in_arena || beside.distance != SIZE_MAX)) {

@@ -64,6 +64,18 @@ struct sentence {
     const char *hint;
 };
 
+/* Pages of heaps are given and taken by the heap alone, and those of a code heap are two views.
+ * NULL: there is nothing special about it. */
+static const char *hint_in_heap(const struct moat_description *told, unsigned access) {
+    if (told->kind != MOAT_ADDRESS_COMMITTED)
+        return "no block is there, or one that was freed; of a code heap, or one that is sealed";
+    if (access == MOAT_OS_EXECUTE || told->protection == MOAT_PAGE_NOACCESS)
+        return "a bad pointer, or a block of a code heap before moat_code_publish";
+    if (access == MOAT_OS_WRITE && told->protection == MOAT_PAGE_EXECUTE_READ)
+        return "code is written through the write view of its block, not where it is executed";
+    return NULL;
+}
+
 /* The page is committed, but not for this. */
 static struct sentence refused_by(uint32_t protection, unsigned access) {
     const uint32_t writable = MOAT_PAGE_READWRITE | MOAT_PAGE_EXECUTE_READWRITE;
@@ -92,7 +104,7 @@ static struct sentence sentence_of(const struct moat_description *told, unsigned
         return refused_by(told->protection, access);
     case MOAT_ADDRESS_GUARD_PAGE:
         return (struct sentence){"of a page with its guard armed",
-                                 "guards go off through moat_fault_handler_install"};
+                                 "it goes off once the host installs moat_fault_handler_install"};
     case MOAT_ADDRESS_RESERVED:
         return (struct sentence){"of a page that is not committed",
                                  "commit it before use; or the offset is wrong"};
@@ -105,7 +117,7 @@ static struct sentence sentence_of(const struct moat_description *told, unsigned
         return (struct sentence){"after release", "the pointer outlived its region: who kept it?"};
     case MOAT_ADDRESS_PAST_END:
         return (struct sentence){"past the end of a region",
-                                 "an index or a length is too large by that much"};
+                                 "an index or a length is too large, by that much or more"};
     case MOAT_ADDRESS_BEFORE_START:
         return (struct sentence){"before the start of a region",
                                  "an index is negative, or the pointer of another region"};
@@ -172,7 +184,14 @@ static bool explain(const struct moat_os_fault *found, struct moat_description *
                     struct moat_report_text *report) {
     if (moat_describe_address((const void *)found->address, told))
         return false;
-    const struct sentence sentence = sentence_of(told, found->access);
+    struct sentence sentence = sentence_of(told, found->access);
+    const char *better = NULL;
+    if (told->heap && (told->kind == MOAT_ADDRESS_RESERVED || told->kind == MOAT_ADDRESS_COMMITTED))
+        better = hint_in_heap(told, found->access);
+    else if (told->earlier_base && told->distance != 0)
+        better = "an index or a length is wrong; or the pointer outlived the region before";
+    if (better)
+        sentence.hint = better;
     if (sentence.what)
         write_report(found, told, &sentence, report);
     return sentence.what != NULL;

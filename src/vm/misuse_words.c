@@ -185,30 +185,32 @@ static void explain_uncommitted(const struct moat_refusal *refusal, struct moat_
     moat_report_add(text, "; only committed pages have rights");
 }
 
-/* The first page of a range that the call may not change; 0: there is none, but too many mappings.
- */
-static uintptr_t find_foreign_page(const struct moat_refusal *refusal) {
+/* The first page of a range that the call may not change. False: there is none, but too many
+ * mappings. */
+static bool find_foreign_page(const struct moat_refusal *refusal, uintptr_t *found) {
     uintptr_t end = refusal->address + refusal->size;
     struct moat_range page;
 
     for (uintptr_t at = moat_round_down(refusal->address, MOAT_PAGE); at < end; at = page.end) {
         struct moat_os_mapping mapping;
         page = (struct moat_range){at, at + MOAT_PAGE};
+        *found = at;
         if (moat_os_query(at, &mapping) || !mapping.mapped || !moat_foreign_only(&page))
-            return at;
+            return true;
         struct moat_range rest = {at, mapping.end < end ? mapping.end : end};
         if (moat_foreign_only(&rest))
             page.end = rest.end;
     }
-    return 0;
+    return false;
 }
 
 static void explain_foreign(const struct moat_refusal *refusal, struct moat_verdict *verdict) {
     struct moat_report_text *text = &verdict->sentence;
-    uintptr_t page = refusal->where ? refusal->where : find_foreign_page(refusal);
+    uintptr_t page = refusal->where;
     struct moat_region_ref ref;
+    struct moat_past past;
 
-    if (!page) {
+    if (!page && !find_foreign_page(refusal, &page)) {
         moat_report_add(text, "more than 64 mappings of others are in the range, or one that "
                               "moat_adopt was told of ends there");
         return;
@@ -221,6 +223,13 @@ static void explain_foreign(const struct moat_refusal *refusal, struct moat_verd
         moat_report_add(text, "of the region of %zu bytes at %#lx%s", ref.size,
                         (unsigned long)ref.base,
                         moat_region_plain(&ref) ? whose : ", which is a heap's");
+    } else if (page == moat_round_down(refusal->address, MOAT_PAGE) &&
+               moat_history_find(page, &past) && past.released) {
+        set_past(verdict, &past);
+        moat_report_add(text, "of the region of %zu bytes at %#lx, which was released ", past.size,
+                        (unsigned long)past.base);
+        moat_report_add_age(text, past.ended.time);
+        moat_report_add(text, " ago by thread %u", past.ended.thread);
     } else {
         moat_misuse_say_place(text, page);
     }

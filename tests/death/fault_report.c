@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include "support/expect_text.h"
 
+#include <moat/describe.h>
 #include <moat/fault.h>
 #include <moat/placeholder.h>
 
@@ -32,7 +33,7 @@ static void past_the_end(const struct scene *scene) {
 static const char past_the_end_text[] =
     "moat: trap: write 16 bytes past the end of a region\n" BY
     "  # is 16 bytes past the end of a region of 65536 bytes [#, #)\n" RESERVED
-    "  hint: an index or a length is too large by that much\n";
+    "  hint: an index or a length is too large, by that much or more\n";
 
 /* In the last granule of the region, where nothing else can be. */
 static void past_the_end_by_one(const struct scene *scene) {
@@ -42,7 +43,7 @@ static void past_the_end_by_one(const struct scene *scene) {
 static const char past_the_end_by_one_text[] =
     "moat: trap: read 1 byte past the end of a region\n" BY
     "  # is 1 byte past the end of a region of 12288 bytes [#, #)\n" RESERVED
-    "  hint: an index or a length is too large by that much\n";
+    "  hint: an index or a length is too large, by that much or more\n";
 
 static void before_the_start(const struct scene *scene) {
     touch_byte(must_reserve(scene->manager, GRANULE, true) - 8, TOUCH_READ);
@@ -131,7 +132,7 @@ static const char armed_text[] =
     "moat: trap: write of a page with its guard armed\n" BY
     "  # is in a page with its guard armed, at offset 0x3 of a region of 65536 bytes [#, #)\n"
     "  its page is PAGE_READWRITE, with PAGE_GUARD\n" RESERVED
-    "  hint: guards go off through moat_fault_handler_install\n";
+    "  hint: it goes off once the host installs moat_fault_handler_install\n";
 
 static void executed(const struct scene *scene) {
     unsigned char *base = must_reserve(scene->manager, GRANULE, true);
@@ -160,8 +161,13 @@ static const char placeholder_text[] =
     "  reserved #.# s ago by thread # at death_fault_report+# (*)\n"
     "  hint: replace it with memory before use\n";
 
+/* The region lies anywhere in its stretch of address space, so one side of it has room. */
 static void wild(const struct scene *scene) {
-    touch_byte(must_reserve(scene->manager, GRANULE, true) + ((size_t)100 << 20), TOUCH_WRITE);
+    unsigned char *base = must_reserve(scene->manager, GRANULE, true);
+    unsigned char *far = base + ((size_t)100 << 20);
+    struct moat_description told;
+    must(moat_describe_address(far, &told) == MOAT_OK, "describe");
+    touch_byte(told.kind == MOAT_ADDRESS_HELD ? far : base - ((size_t)100 << 20), TOUCH_WRITE);
 }
 
 static const char wild_text[] = "moat: trap: write far from any region\n" BY

@@ -26,7 +26,7 @@ static void past_the_end(const struct scene *scene) {
 static const char past_the_end_text[] =
     "moat: trap: write 16 bytes past the end of a region\n" BY
     "  # is 16 bytes past the end of a region of 65536 bytes [#, #)\n" RESERVED
-    "  hint: an index or a length is too large by that much\n";
+    "  hint: an index or a length is too large, by that much or more\n";
 
 static unsigned char *protected(const struct scene *scene, uint32_t protection) {
     unsigned char *base = must_reserve(scene->manager, GRANULE, true);
@@ -69,7 +69,7 @@ static void before_the_host(const struct scene *scene) {
 #define PAST_THE_END_AND_HOST                                                                      \
     "moat: trap: write 16 bytes past the end of a region\n" BY                                     \
     "  # is 16 bytes past the end of a region of 65536 bytes [#, #)\n" RESERVED                    \
-    "  hint: an index or a length is too large by that much\nhost\n"
+    "  hint: an index or a length is too large, by that much or more\nhost\n"
 
 /* A handler of the host that asks, without Moat's. Then of the same access there is no more. */
 static void asking_handler(int number, siginfo_t *info, void *context) {

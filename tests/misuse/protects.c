@@ -51,6 +51,25 @@ static uint32_t past_the_end(const struct face *face, struct expected *expected)
     return face->protect(base + PAGE, GRANULE, RO);
 }
 
+static uint32_t after_release(const struct face *face, struct expected *expected) {
+    unsigned char *base = region(face, GRANULE);
+    must(face->release(base) == 0, "release");
+    expect(expected, MOAT_FOUND_PROTECT_FOREIGN, WRONG_ADDRESS, "protect", base + PAGE, PAGE);
+    about(expected, RESERVED | RELEASED, base, GRANULE);
+    say(expected,
+        "the page at %#lx is of the region of 65536 bytes at %#lx, which was released #.# s ago by "
+        "thread #; a call changes pages of one region of the caller's, or mapped ones",
+        number(base + PAGE), number(base));
+    return face->protect(base + PAGE, PAGE, RO);
+}
+
+static uint32_t of_null(const struct face *face, struct expected *expected) {
+    expect(expected, MOAT_FOUND_PROTECT_FOREIGN, WRONG_ADDRESS, "protect", NULL, PAGE);
+    say(expected, "the page at 0 is NULL; a call changes pages of one region of the caller's, or "
+                  "mapped ones");
+    return face->protect(NULL, PAGE, RO);
+}
+
 static uint32_t into_the_next(const struct face *face, struct expected *expected) {
     unsigned char *base = reserved(face, NULL, 2 * GRANULE);
     must(face->release(base) == 0, "release");
@@ -158,6 +177,8 @@ int main(void) {
         DEED(never_committed, ALL),
         DEED(decommitted, ALL),
         DEED(past_the_end, ALL),
+        DEED(after_release, ALL),
+        DEED(of_null, ALL),
         DEED(into_the_next, ALL),
         DEED(hole, ALL),
         DEED(books, ALL),

@@ -159,7 +159,8 @@ Test(vm_corruption, a_report_says_what_the_record_says) {
     scene(REGION);
     expect(flip_record, offsetof(struct moat_region, size) << 8 | 13, do_release,
            "the record of a region was changed\n  found     at ");
-    expect(flip_record, offsetof(struct moat_region, size) << 8 | 13, do_release, " in release, ");
+    expect(flip_record, offsetof(struct moat_region, size) << 8 | 13, do_release,
+           ", in release at ");
     expect(flip_record, offsetof(struct moat_region, size) << 8 | 13, do_release,
            ": 73728 bytes at ");
     expect(flip_record, offsetof(struct moat_region, size) << 8 | 13, do_decommit,

@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define RW MOAT_PAGE_READWRITE
 
@@ -147,11 +149,33 @@ Test(vm_describe, the_tail_of_a_reused_place_belongs_to_the_new_region) {
     cr_assert_eq(told.kind, MOAT_ADDRESS_PAST_END);
     cr_assert_eq(told.distance, 100u);
     expect_region(&told, manager, base, GRANULE + PAGE);
+    cr_assert_eq(told.earlier_base, base, "a stale pointer may be meant as well");
+    cr_assert_eq(told.earlier_size, 2u * GRANULE);
+    cr_assert(is_me(&told.earlier_freed));
     told = describe(base + 3);
     cr_assert_eq(told.kind, MOAT_ADDRESS_RESERVED);
     cr_assert_eq(told.earlier_base, base);
     cr_assert_eq(told.earlier_size, 2u * GRANULE);
     cr_assert(is_me(&told.earlier_freed));
+}
+
+/* As a query has it, also before the books are told. */
+Test(vm_describe, what_a_child_is_not_to_have_is_released_there) {
+    struct moat_manager *manager = manager_with("fork=dontfork");
+    unsigned char *base = reserved(manager, GRANULE, true);
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        struct moat_description told;
+        bool right = moat_describe_address(base + 1, &told) == MOAT_OK &&
+                     told.kind == MOAT_ADDRESS_RELEASED && told.base == base &&
+                     told.protection == 0;
+        _exit(right ? 0 : 1);
+    }
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert_eq(status, 0);
+    cr_assert_eq(describe(base + 1).kind, MOAT_ADDRESS_COMMITTED);
+    moat_manager_destroy(manager);
 }
 
 Test(vm_describe, a_decommit_of_an_earlier_region_is_not_the_new_one_s) {

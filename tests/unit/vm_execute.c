@@ -29,11 +29,13 @@ enum {
 static struct moat_manager *manager;
 static unsigned told;
 static enum moat_finding_kind last_kind;
+static char last_text[MOAT_REPORT_SIZE];
 
 static void tell(const struct moat_finding *finding, void *context) {
     (void)context;
     told++;
     last_kind = finding->kind;
+    memcpy(last_text, finding->text, finding->length + 1);
     cr_assert_eq(finding->status, MOAT_CODE_BLOCKED);
     cr_assert_eq(strlen(finding->text), finding->length);
 }
@@ -212,6 +214,23 @@ Test(vm_execute, refusals_are_reported_as_misuse) {
     cr_assert_eq(told, 3);
     /* With the report made, nothing is held: the function could have called Moat. */
     cr_assert_eq(moat_release(manager, base), MOAT_OK);
+}
+
+static __attribute__((noinline)) enum moat_status ask_elsewhere(unsigned char *base) {
+    uint32_t old;
+    enum moat_status status = moat_protect(manager, base, PAGE, RX, &old);
+    return status;
+}
+
+/* The place where the host called, and not that of an earlier call. */
+Test(vm_execute, a_report_names_the_call_that_was_refused) {
+    unsigned char *base = reserve(manager, RW, MOAT_RESERVE_COMMIT);
+    struct moat_heap *heap;
+    cr_assert_eq(ask_elsewhere(base), MOAT_CODE_BLOCKED);
+    cr_assert_not_null(strstr(last_text, "(ask_elsewhere)\n"), "%s", last_text);
+    cr_assert_eq(moat_heap_create(manager, MOAT_HEAP_EXECUTABLE, &heap), MOAT_CODE_BLOCKED);
+    cr_assert_not_null(strstr(last_text, "in heap create"));
+    cr_assert_null(strstr(last_text, "(ask_elsewhere)"), "%s", last_text);
 }
 
 /* What Windows answers where ProcessDynamicCodePolicy forbids code. */
