@@ -53,17 +53,23 @@ static int claim_in_block(struct moat_space *arena, size_t block, uint64_t patte
     return error;
 }
 
-/* Claim [base, base + size) in ascending order. On failure nothing is held; *conflict is where. */
+/* Claim [base, base + size) in ascending order. On failure nothing is held; *conflict is where.
+ * What cannot be had is better seen before anything that rests there has been woken. */
 static int claim_range(struct moat_space *arena, uintptr_t base, size_t size, unsigned how,
                        uintptr_t *conflict) {
     size_t first = moat_space_block(arena, base);
     size_t last = moat_space_block(arena, base + size - 1);
 
+    for (size_t block = first; block <= last; block++)
+        if (moat_claim_meets(arena, block, moat_claim_pattern_in(arena, block, base, size))) {
+            *conflict = moat_space_block_start(arena, block);
+            return EBUSY;
+        }
     for (size_t block = first; block <= last; block++) {
         int error =
             claim_in_block(arena, block, moat_claim_pattern_in(arena, block, base, size), how);
         if (error) {
-            moat_claim_give(arena, base, base + size, block - first, MOAT_CLAIM_FREE);
+            moat_arena_free(arena, base, base + size, block - first);
             *conflict = moat_space_block_start(arena, block);
             return error;
         }
@@ -163,7 +169,7 @@ static int place_large(struct moat_space *arena, size_t block, size_t size,
         return error;
     if (touches(arena, base, size)) {
         size_t blocks = (size_t)((size + MOAT_BLOCK - 1) >> MOAT_BLOCK_SHIFT);
-        moat_claim_give(arena, base, base + size, blocks, MOAT_CLAIM_FREE);
+        moat_arena_free(arena, base, base + size, blocks);
         return EBUSY;
     }
     *place = (struct moat_place){.space = arena, .base = base, .size = size};
@@ -286,7 +292,10 @@ static bool prepare(const struct moat_place_wish *wish, struct search *search) {
     size_t whole = moat_round_up(wish->size, MOAT_GRANULE);
     size_t slack = (whole - wish->size) / MOAT_PAGE;
     unsigned before = wish->guard_before > 1 ? granules_beside(wish->guard_before, 0) : 0;
-    unsigned after = granules_beside(wish->guard_after, slack ? slack : PAGES_PER_GRANULE);
+    /* The granule behind is kept free where it is the guard; behind guards nothing is. */
+    bool one_will_do = wish->guard_after <= PAGES_PER_GRANULE;
+    size_t behind = slack || !one_will_do ? slack : PAGES_PER_GRANULE;
+    unsigned after = granules_beside(wish->guard_after, behind);
     uint64_t chance = wish->random ? moat_chance_draw() : 0;
 
     *search = (struct search){

@@ -229,6 +229,12 @@ enum moat_claim moat_claim_of(const struct moat_space *space, size_t block, unsi
     return (enum moat_claim)(word >> (2 * granule) & 3);
 }
 
+bool moat_claim_meets(const struct moat_space *space, size_t block, uint64_t pattern) {
+    /* relaxed: a look before a claim. */
+    uint64_t word = atomic_load_explicit(&space->claims[block], memory_order_relaxed);
+    return collides(word, pattern, false);
+}
+
 bool moat_claim_any_taken(const struct moat_space *space, size_t block) {
     /* relaxed: a hint of where to look. */
     uint64_t word = atomic_load_explicit(&space->claims[block], memory_order_relaxed);

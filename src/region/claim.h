@@ -93,7 +93,8 @@ bool moat_claim_wake(struct moat_space *space, size_t block, uint64_t *word, uin
 /* What one granule is, right now. */
 enum moat_claim moat_claim_of(const struct moat_space *space, size_t block, unsigned granule);
 
-/* Whether any granule of a block is taken right now. */
+/* Whether any granule of a pattern, or of a block, is taken right now. */
+bool moat_claim_meets(const struct moat_space *space, size_t block, uint64_t pattern);
 bool moat_claim_any_taken(const struct moat_space *space, size_t block);
 
 #endif

@@ -94,6 +94,22 @@ static void wake(struct moat_space *arena, size_t block, uint64_t pattern) {
     } while (!moat_claim_wake(arena, block, &word, woken));
 }
 
+/* Guards lie in one block with their region, so in none that is freed whole. Freed granules rest for
+ * a moment, because others may be placed in what is free. */
+void moat_arena_free(struct moat_space *arena, uintptr_t base, uintptr_t end, size_t blocks) {
+    size_t block = moat_space_block(arena, base);
+
+    for (size_t last = block + blocks; block < last; block++) {
+        uint64_t pattern = moat_claim_pattern_in(arena, block, base, end - base);
+        bool whole = (pattern | MOAT_CLAIM_BORDER >> 1) == MOAT_CLAIM_ALL;
+        /* relaxed: ordered by the claims. */
+        bool guards = !whole && atomic_load_explicit(&guards_exist, memory_order_relaxed);
+        moat_claim_free(arena, block, pattern, guards ? MOAT_CLAIM_RESTING : MOAT_CLAIM_FREE);
+        if (guards)
+            wake(arena, block, pattern);
+    }
+}
+
 static void wake_range(struct moat_space *arena, uintptr_t start, uintptr_t end) {
     for (uintptr_t at = start; at < end;) {
         size_t block = moat_space_block(arena, at);
@@ -108,7 +124,9 @@ void moat_arena_unrest(uintptr_t base, size_t size) {
 
     if (!arena) /* gone, with all that rested in it */
         return;
-    wake_range(arena, base, base + size);
+    /* Another arena may have come there since, of other bounds. */
+    uintptr_t room = arena->usable_end - base;
+    wake_range(arena, base, base + (size < room ? size : room));
     moat_arena_prefer(arena, moat_space_block(arena, base));
 }
 
@@ -128,8 +146,10 @@ void moat_arena_vacate(const struct moat_place *place, struct moat_quarantine *q
         wake_range(arena, at.before, at.base);
         wake_range(arena, at.end, at.after);
     }
-    moat_claim_give(arena, place->base, end, last - first + 1,
-                    rests ? MOAT_CLAIM_RESTING : MOAT_CLAIM_FREE);
-    if (rests)
-        moat_quarantine_rest(quarantine, place->base, place->size, false);
+    if (!rests) {
+        moat_arena_free(arena, place->base, end, last - first + 1);
+        return;
+    }
+    moat_claim_give(arena, place->base, end, last - first + 1, MOAT_CLAIM_RESTING);
+    moat_quarantine_rest(quarantine, place->base, place->size, false);
 }

@@ -85,6 +85,52 @@ Test(vm_guards, a_guard_yields_to_who_names_it_and_is_counted) {
     cr_assert_eq(moat_release(manager, got), MOAT_OK);
 }
 
+/* How many pages behind `end` the first of so many small regions is that somebody else reserves. */
+static uintptr_t nearest_behind(uintptr_t end, unsigned many) {
+    struct moat_manager *crowd = manager_with("quarantine=0,placing=packed");
+    uintptr_t nearest = UINTPTR_MAX;
+    for (unsigned i = 0; i < many; i++) {
+        uintptr_t base = (uintptr_t)reserved(crowd, PAGE, false);
+        if (base >= end && base - end < nearest)
+            nearest = base - end;
+    }
+    moat_manager_destroy(crowd);
+    return nearest / PAGE;
+}
+
+Test(vm_guards, nobody_is_let_into_them) {
+    for (unsigned count = 1; count <= 80; count++) {
+        char options[64];
+        snprintf(options, sizeof options, "placing=packed,guard_after=%u", count);
+        struct moat_manager *manager = manager_with(options);
+        uintptr_t base = (uintptr_t)reserved(manager, GRANULE, false);
+        cr_assert_geq(nearest_behind(base + GRANULE, 64), (uintptr_t)count, "%u", count);
+        moat_manager_destroy(manager);
+    }
+}
+
+/* By a reserve that is refused, for what lies behind them, or that had them for a while. */
+Test(vm_guards, who_yields_for_nothing_is_back) {
+    struct moat_manager *manager = manager_with("placing=packed,guard_after=48");
+    struct moat_manager *others = manager_with("placing=packed,quarantine=0");
+    uintptr_t last = 0, base;
+    do { /* until a region and the next one are in two blocks */
+        base = last;
+        last = (uintptr_t)reserved(manager, GRANULE, false);
+    } while (base == 0 || last / BLOCK == base / BLOCK);
+    void *got, *guard = (void *)(base + 2 * GRANULE);
+    cr_assert_lt(base, last);
+    const unsigned all = 17000; /* more than an arena has granules: it is filled */
+    for (int refused = 0; refused < 2; refused++) {
+        size_t size = refused ? last - base : GRANULE;
+        enum moat_status status = moat_reserve(others, guard, size, MOAT_PAGE_READWRITE, 0, &got);
+        cr_assert_eq(status, refused ? MOAT_INVALID_ADDRESS : MOAT_OK);
+        if (!status)
+            cr_assert_eq(moat_release(others, got), MOAT_OK);
+        cr_assert_geq(nearest_behind(base + GRANULE, all), (uintptr_t)48, "%d", refused);
+    }
+}
+
 /* A mapping of its own is not given back, and yet it is free, and its taker's at once. */
 Test(vm_guards, what_stands_alone_rests_too) {
     struct moat_manager *manager = manager_with("quarantine_bytes=4G");
