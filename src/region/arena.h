@@ -25,8 +25,8 @@ enum moat_status moat_arena_place_at(struct moat_space *arena, uintptr_t base, s
  * yielded. */
 void moat_arena_vacate(const struct moat_place *place, struct moat_quarantine *quarantine);
 
-/* Free what [base, end) has of `blocks` blocks, the first of which holds the base. Where guards of a
- * region stand that is there, they stand again. */
+/* Free what [base, end) has of `blocks` blocks, the first of which holds the base. Where guards of
+ * a region that is there stood, they stand again. */
 void moat_arena_free(struct moat_space *arena, uintptr_t base, uintptr_t end, size_t blocks);
 
 /* The region of a place can be found now: its guards may yield to who names their addresses. */

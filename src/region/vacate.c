@@ -94,8 +94,8 @@ static void wake(struct moat_space *arena, size_t block, uint64_t pattern) {
     } while (!moat_claim_wake(arena, block, &word, woken));
 }
 
-/* Guards lie in one block with their region, so in none that is freed whole. Freed granules rest for
- * a moment, because others may be placed in what is free. */
+/* Guards lie in one block with their region, so in none that is freed whole. Freed granules rest
+ * for a moment, because others may be placed in what is free. */
 void moat_arena_free(struct moat_space *arena, uintptr_t base, uintptr_t end, size_t blocks) {
     size_t block = moat_space_block(arena, base);
 
