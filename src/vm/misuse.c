@@ -41,6 +41,12 @@ static void write_report(const struct moat_refusal *refusal, const struct moat_v
         moat_report_add(report, "  allocated in %s:%d\n", verdict->file, verdict->line);
 }
 
+/* Whether a text is to be made. All kinds of misuse are wanted or none is; which kind it is may be
+ * known only when the text is. */
+static bool is_wanted(const struct moat_options *options) {
+    return options && moat_report_wanted(options, MOAT_FOUND_FOREIGN);
+}
+
 static void report_refusal(const struct moat_options *options, const struct moat_refusal *refusal,
                            void (*explain)(const struct moat_refusal *, struct moat_verdict *)) {
     struct moat_report_text report = {0};
@@ -64,7 +70,7 @@ enum moat_status moat_misuse_refuse_as(const struct moat_options *options,
     if (answer != status)
         return answer == MOAT_CORRUPT ? answer : moat_fail_latched(refusal->call, refusal->address);
     moat_error_refuse(refusal);
-    if (options && options->misuse != MOAT_MISUSE_FAIL)
+    if (is_wanted(options))
         report_refusal(options, refusal, explain);
     return status;
 }
@@ -76,6 +82,6 @@ enum moat_status moat_misuse_refuse(const struct moat_options *options,
 }
 
 void moat_misuse_pass(const struct moat_options *options, struct moat_refusal *refusal) {
-    if (options->misuse != MOAT_MISUSE_FAIL)
+    if (is_wanted(options))
         report_refusal(options, refusal, moat_misuse_explain);
 }
