@@ -38,8 +38,7 @@ static void describe_reserved(struct moat_page_info *info, uintptr_t start, uint
     info->kind = MOAT_KIND_PRIVATE;
 }
 
-/* What rests is free, and whatever the kernel says lies next to it. The runs of free pages between
- * mappings that rest side by side are told one by one. */
+/* What rests is free, and whatever the kernel says lies next to it. */
 static void cut_resting_off(struct moat_os_mapping *mapping, uintptr_t page) {
     uintptr_t start, end;
 
@@ -85,11 +84,19 @@ static void describe_mapped(struct moat_page_info *info, struct moat_os_mapping 
     info->protection = info->allocation_protection = protection_of(mapping->access);
 }
 
-/* The end of the free run that reaches at least to `at`. */
+/* The end of the free run that reaches at least to `at`: over holes, and over what rests. */
 static uintptr_t free_until(uintptr_t at) {
     struct moat_os_mapping mapping;
-    if (at < MOAT_OS_USER_END && moat_os_query(at, &mapping) == 0 && !mapping.mapped)
-        return mapping.end;
+    uintptr_t start, end;
+
+    while (at < MOAT_OS_USER_END) {
+        if (moat_resting_meets(at, at + 1, &start, &end))
+            at = end;
+        else if (moat_os_query(at, &mapping) == 0 && !mapping.mapped)
+            at = mapping.end;
+        else
+            break;
+    }
     return at;
 }
 
@@ -141,7 +148,7 @@ enum moat_status moat_foreign_query(uintptr_t page, struct moat_page_info *info)
     if (mapping.mapped)
         describe_mapped(info, &mapping);
     else
-        describe_free(info, mapping.end);
+        describe_free(info, free_until(mapping.end));
     return MOAT_OK;
 }
 

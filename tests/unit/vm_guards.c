@@ -157,6 +157,30 @@ Test(vm_guards, what_stands_alone_rests_too) {
     cr_assert_eq(*base, 0);
 }
 
+/* As Win32 has it: free is free, however often the run was made of something else. */
+Test(vm_guards, what_rests_is_one_free_run_with_what_lies_around_it) {
+    struct moat_manager *manager = manager_with("quarantine=8");
+    size_t size = 8 * BLOCK;
+    char *found = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    cr_assert_neq((void *)found, MAP_FAILED);
+    char *start = found + (GRANULE - (uintptr_t)found % GRANULE) % GRANULE;
+    munmap(found, size);
+    static const size_t at[] = {BLOCK, 2 * BLOCK, 5 * BLOCK};
+    for (size_t i = 0; i < 3; i++) {
+        void *got;
+        cr_assert_eq(moat_reserve(manager, start + at[i], BLOCK, MOAT_PAGE_READWRITE, 0, &got),
+                     MOAT_OK, "%s", moat_last_error_text());
+    }
+    for (size_t i = 0; i < 3; i++)
+        cr_assert_eq(moat_release(manager, start + at[i]), MOAT_OK);
+    cr_assert_eq(stats_of(manager).resting_regions, UINT64_C(3));
+    for (size_t i = 0; i < 7; i++) {
+        struct moat_page_info info = info_of(start + i * BLOCK);
+        cr_assert_eq(info.state, MOAT_STATE_FREE);
+        cr_assert_geq(info.size, (7 - i) * BLOCK, "from block %zu on", i);
+    }
+}
+
 /* Rings were once shared, and a manager that wants no rest is not to shorten another's. */
 Test(vm_guards, each_manager_has_a_rest_of_its_own) {
     stay_on_one_processor();
