@@ -42,6 +42,11 @@ void act_preserve(unsigned owner);
 void act_coalesce(unsigned owner);
 void act_reserve_within(unsigned owner);
 
+/* describe.h and placement.h (act_told.c), and fork (act_child.c) */
+void act_describe(unsigned owner);
+void act_guards(unsigned owner);
+void act_fork(unsigned owner);
+
 /* space.h (act_space.c) */
 void act_map(unsigned owner);
 void act_unmap(unsigned owner);

@@ -28,6 +28,8 @@ void act_lock(unsigned owner) {
                  region ? MOAT_OK : MOAT_NOT_OURS);
     if (region)
         region->lock_depth++;
+    else
+        world.model.reports[owner]++;
 }
 
 void act_unlock(unsigned owner) {
@@ -37,6 +39,7 @@ void act_unlock(unsigned owner) {
 
     if (region)
         should = region->lock_depth ? MOAT_OK : MOAT_NOT_OWNER;
+    world.model.reports[owner] += !region;
     verify_note("%u unlock %#lx", owner, (unsigned long)address);
     world_expect(moat_unlock(world.managers[owner], (const void *)address), should);
     if (!should)

@@ -2,7 +2,9 @@
 /* act_pages: reserve, commit, reset, decommit, release, protect and query; and writing. */
 #include "act.h"
 #include "input.h"
+#include "resting.h"
 #include "verify.h"
+#include "verify_told.h"
 #include "world.h"
 
 /* --- Reserve --- */
@@ -20,11 +22,16 @@ static void reserve_large(unsigned owner, uintptr_t address, size_t size, uint32
         model_range(address ? address : MODEL_GRANULE, size, &start, &end);
 
     enum moat_status is = moat_reserve(manager, (void *)address, size, protection, flags, &got);
+    if (valid && is != MOAT_NO_PRIVILEGE && !model_may_execute(&world.model, owner, protection)) {
+        world.model.reports[owner]++;
+        world_expect(is, MOAT_CODE_BLOCKED);
+    }
     if (!valid)
         world_expect(is, MOAT_INVALID_ARGUMENT);
     if (is && got)
         verify_fail("a failed reserve left %p", got);
-    if (is == MOAT_COMMIT_LIMIT)
+    bool denied = valid && world_denied(owner, is);
+    if (is == MOAT_COMMIT_LIMIT && !denied)
         world.model.stats[owner].quota_refusals++;
     if (is)
         return;
@@ -50,6 +57,21 @@ static void check_place(uintptr_t address, uintptr_t base, uintptr_t should, siz
         verify_fail("reserved at %#lx, without a guard", (unsigned long)base);
 }
 
+/* What is placed by Moat's choice keeps its guards, until somebody names an address in them. */
+static void note_place(struct model_region *region, bool named) {
+    const struct moat_options *options = moat_manager_options(world.managers[region->owner]);
+
+    if (named) {
+        world_named(region->base, model_end(region) - region->base);
+        return;
+    }
+    resting_check(region->base, model_end(region) - region->base);
+    if (options->backend == MOAT_BACKEND_MIMALLOC)
+        return;
+    region->guard_before = options->guard_before;
+    region->guard_after = options->guard_after;
+}
+
 void act_reserve(unsigned owner) {
     unsigned choice = input_take(1);
     uintptr_t address = choice & 1 ? world_address() : 0;
@@ -72,21 +94,33 @@ void act_reserve(unsigned owner) {
         return;
     enum moat_status should =
         model_reserve(&world.model, address, size, protection, flags, &base, &page_count);
+    if (should != MOAT_INVALID_ARGUMENT && !model_may_execute(&world.model, owner, protection)) {
+        should = MOAT_CODE_BLOCKED;
+        world.model.reports[owner]++;
+    }
     if (!should && (flags & MOAT_RESERVE_COMMIT) &&
         !model_quota_allows(&world.model, owner, page_count * MODEL_PAGE))
         should = MOAT_COMMIT_LIMIT;
     enum moat_status is =
         moat_reserve(world.managers[owner], (void *)address, size, protection, flags, &got);
-    if (is == MOAT_COMMIT_LIMIT)
-        world.model.stats[owner].quota_refusals++;
-    if (address == 0 || world_in_window(base) || is != MOAT_INVALID_ADDRESS)
-        world_expect(is, should);
     if (is && got)
         verify_fail("a failed reserve left %p", got);
+    if (should != MOAT_INVALID_ARGUMENT && world_denied(owner, is))
+        return;
+    if (is == MOAT_COMMIT_LIMIT)
+        world.model.stats[owner].quota_refusals++;
+    if (world_may_be_apart(owner, address) && is == MOAT_INVALID_ADDRESS)
+        return;
+    if (address == 0 || world_in_window(base) || is != MOAT_INVALID_ADDRESS)
+        world_expect(is, should);
+    if (is == MOAT_NO_MEMORY)
+        resting_forget(); /* it was let go, and was not enough */
     if (is)
         return;
     check_place(address, (uintptr_t)got, base, page_count);
-    model_add(&world.model, owner, (uintptr_t)got, page_count, protection, flags);
+    struct model_region *region =
+        model_add(&world.model, owner, (uintptr_t)got, page_count, protection, flags);
+    note_place(region, address != 0);
     world_check_range((uintptr_t)got, SIZE_MAX);
 }
 
@@ -100,10 +134,14 @@ static void commit_or_reset(unsigned owner, bool commit) {
 
     verify_note("%u %s %#lx size %#zx protection %#x", owner, commit ? "commit" : "reset",
                 (unsigned long)address, size, protection);
-    enum moat_status should =
-        (commit ? model_commit : model_reset)(&world.model, owner, address, size, protection);
     enum moat_status is = (commit ? moat_commit : moat_reset)(
         world.managers[owner], (void *)address, size, protection, &start);
+    if (commit && world_denied(owner, is)) {
+        world_check_range(address, size);
+        return;
+    }
+    enum moat_status should =
+        (commit ? model_commit : model_reset)(&world.model, owner, address, size, protection);
     world_expect(is, should);
     if (!is && (uintptr_t)start != model_round_down(address, MODEL_PAGE))
         verify_fail("the start is %p", start);
@@ -131,6 +169,12 @@ void act_decommit(unsigned owner) {
     verify_note("%u decommit %#lx size %#zx", owner, (unsigned long)address, size);
     enum moat_status should = model_decommit(&world.model, owner, address, size);
     world_expect(moat_decommit(world.managers[owner], (void *)address, size), should);
+    if (!should) {
+        const struct model_region *region = model_find(&world.model, address);
+        uintptr_t start = model_round_down(address, MODEL_PAGE);
+        uintptr_t end = size ? model_round_up(address + size, MODEL_PAGE) : model_end(region);
+        verify_told_decommitted(start + input_take(3) % (end - start), start, end);
+    }
     world_check_range(address, size ? size : SIZE_MAX);
 }
 
@@ -146,8 +190,12 @@ void act_release(unsigned owner) {
     world_expect(moat_release(world.managers[owner], (void *)address), should);
     /* What mimalloc supplied is its own again; elsewhere every page traps. */
     bool given_away = moat_manager_options(world.managers[owner])->backend == MOAT_BACKEND_MIMALLOC;
-    if (!should && !given_away)
-        verify_pages(&world.model, was.base, model_end(&was));
+    if (should || given_away)
+        return;
+    verify_pages(&world.model, was.base, model_end(&was));
+    uintptr_t end = model_end(&was);
+    verify_told_released(&world.model, was.base + input_take(3) % (end - was.base), was.base, end);
+    resting_add(owner, moat_manager_options(world.managers[owner]), was.base, end - was.base);
 }
 
 void act_protect(unsigned owner) {
@@ -159,11 +207,16 @@ void act_protect(unsigned owner) {
 
     verify_note("%u protect %#lx size %#zx protection %#x", owner, (unsigned long)address, size,
                 protection);
+    enum moat_status is = moat_protect(choice < 30 ? NULL : world.managers[owner], (void *)address,
+                                       size, protection, choice > 250 ? NULL : &old);
+    const struct model_region *region = model_find(&world.model, address);
+    if (region && world_denied(region->owner, is)) {
+        world_check_range(address, size);
+        return;
+    }
     enum moat_status should =
         model_protect(&world.model, choice < 30 ? MODEL_OWNERS : owner, address, size, protection,
                       choice > 250 ? NULL : &old_should);
-    enum moat_status is = moat_protect(choice < 30 ? NULL : world.managers[owner], (void *)address,
-                                       size, protection, choice > 250 ? NULL : &old);
     world_expect(is, should);
     if (!is && old != old_should)
         verify_fail("the old protection is %#x, not %#x", old, old_should);

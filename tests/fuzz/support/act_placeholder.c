@@ -2,6 +2,7 @@
 /* act_placeholder: placeholders, and reserves within limits. */
 #include "act.h"
 #include "input.h"
+#include "resting.h"
 #include "verify.h"
 #include "world.h"
 
@@ -34,10 +35,14 @@ void act_placeholder(unsigned owner) {
         should = MOAT_INVALID_ADDRESS;
     enum moat_status is =
         moat_placeholder_reserve(world.managers[owner], (void *)address, size, flags, NULL, &got);
-    if (address == 0 || world_in_window(base) || is != MOAT_INVALID_ADDRESS)
-        world_expect(is, should);
     if (is && got)
         verify_fail("a failed reserve left %p", got);
+    if (should != MOAT_INVALID_ARGUMENT && world_denied(owner, is))
+        return;
+    if (world_may_be_apart(owner, address) && is == MOAT_INVALID_ADDRESS)
+        return;
+    if (address == 0 || world_in_window(base) || is != MOAT_INVALID_ADDRESS)
+        world_expect(is, should);
     if (is)
         return;
     if ((address && (uintptr_t)got != base) || (uintptr_t)got % MODEL_GRANULE)
@@ -45,6 +50,7 @@ void act_placeholder(unsigned owner) {
     struct model_region *region =
         model_add(&world.model, owner, (uintptr_t)got, page_count, MOAT_PAGE_NOACCESS, 0);
     region->kind = MODEL_PLACEHOLDER;
+    world_named(region->base, model_end(region) - region->base);
     world_check_range((uintptr_t)got, SIZE_MAX);
 }
 
@@ -82,10 +88,14 @@ void act_replace(unsigned owner) {
     choose_range(&address, &size);
     verify_note("%u replace %#lx size %#zx protection %#x flags %u", owner, (unsigned long)address,
                 size, protection, flags);
+    enum moat_status is = moat_placeholder_replace(world.managers[owner], (void *)address, size,
+                                                   protection, flags, &got);
+    if (world_denied(owner, is)) {
+        world_check_range(address, SIZE_MAX);
+        return;
+    }
     enum moat_status should = model_replace(&world.model, owner, address, size, protection, flags);
-    world_expect(moat_placeholder_replace(world.managers[owner], (void *)address, size, protection,
-                                          flags, &got),
-                 should);
+    world_expect(is, should);
     if ((uintptr_t)got != (should ? 0 : model_round_down(address, MODEL_PAGE)))
         verify_fail("replaced at %p", got);
     world_check_range(address, SIZE_MAX);
@@ -175,19 +185,25 @@ void act_reserve_within(unsigned owner) {
         model_reserve(&world.model, 0, size, protection, flags, &base, &page_count);
     if (should == MOAT_INVALID_ARGUMENT || !limits_valid(&limits))
         should = MOAT_INVALID_ARGUMENT;
+    else if (!model_may_execute(&world.model, owner, protection))
+        should = MOAT_CODE_BLOCKED;
     else if (!should && (flags & MOAT_RESERVE_COMMIT) &&
              !model_quota_allows(&world.model, owner, page_count * MODEL_PAGE))
         should = MOAT_COMMIT_LIMIT;
     enum moat_status is =
         moat_reserve_within(world.managers[owner], size, protection, flags, &limits, &got);
+    if (is && got)
+        verify_fail("a failed reserve left %p", got);
+    world.model.reports[owner] += should == MOAT_CODE_BLOCKED;
+    resting_forget(); /* where room is short, what rests is let go */
+    if (should != MOAT_INVALID_ARGUMENT && world_denied(owner, is))
+        return;
     bool may_be_full = should != MOAT_INVALID_ARGUMENT && is == MOAT_NO_MEMORY &&
                        !has_room(&limits, page_count * MODEL_PAGE);
     if (!may_be_full)
         world_expect(is, should);
     if (is == MOAT_COMMIT_LIMIT)
         world.model.stats[owner].quota_refusals++;
-    if (is && got)
-        verify_fail("a failed reserve left %p", got);
     if (is)
         return;
     base = (uintptr_t)got;
@@ -198,5 +214,6 @@ void act_reserve_within(unsigned owner) {
         model_next(&world.model, base) < base + page_count * MODEL_PAGE)
         verify_fail("reserved at %p, over another region", got);
     model_add(&world.model, owner, base, page_count, protection, flags);
+    world_named(base, page_count * MODEL_PAGE);
     world_check_range(base, SIZE_MAX);
 }

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "act.h"
 #include "input.h"
+#include "resting.h"
 #include "verify.h"
 #include "world.h"
 
@@ -106,5 +107,6 @@ void act_trim(unsigned owner) {
         world_expect(is, MOAT_OK);
     if (!(choice & 4) && (given % MODEL_GRANULE || (is && given) || (!is && !size && !given)))
         verify_fail("trim gave %#zx bytes and answered %s", given, moat_status_describe(is)->name);
+    resting_forget();
     world_check_all();
 }

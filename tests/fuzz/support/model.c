@@ -160,6 +160,10 @@ enum moat_status model_commit(struct model *model, unsigned owner, uintptr_t add
         return status;
     for (size_t i = 0; i < run.count; i++)
         fresh += run.first[i].protection == 0;
+    if (!model_may_execute_pages(model, &run, protection)) {
+        model->reports[owner]++;
+        return MOAT_CODE_BLOCKED;
+    }
     if (!model_quota_allows(model, owner, fresh * MODEL_PAGE)) {
         model->stats[owner].quota_refusals++;
         return MOAT_COMMIT_LIMIT;
@@ -192,29 +196,31 @@ enum moat_status model_reset(struct model *model, unsigned owner, uintptr_t addr
 
 enum moat_status model_decommit(struct model *model, unsigned owner, uintptr_t address,
                                 size_t size) {
-    if (size > UINTPTR_MAX - address)
+    if (size > UINTPTR_MAX - address) {
+        model->reports[owner]++;
         return MOAT_INVALID_ARGUMENT;
+    }
     struct model_region *region = model_find(model, address);
     if (!region || region->owner != owner) {
         model->stats[owner].refused++;
+        model->reports[owner]++;
         return MOAT_NOT_OURS;
     }
     if (region->kind == MODEL_PLACEHOLDER)
         return MOAT_INVALID_ADDRESS;
     uintptr_t start = model_round_down(address, MODEL_PAGE);
     uintptr_t end = model_round_up(address + size, MODEL_PAGE);
-    if (size == 0) {
-        if (start != region->base)
-            return MOAT_INVALID_ADDRESS;
+    if (size == 0)
         end = model_end(region);
+    if ((size == 0 && start != region->base) || end > model_end(region)) {
+        model->reports[owner]++;
+        return size == 0 ? MOAT_INVALID_ADDRESS : MOAT_LEAVES_REGION;
     }
-    if (end > model_end(region))
-        return MOAT_LEAVES_REGION;
     for (uintptr_t at = start; at < end; at += MODEL_PAGE) {
         struct model_page *page = &region->pages[(at - region->base) / MODEL_PAGE];
         if (page->protection)
             model->stats[owner].bytes_committed -= MODEL_PAGE;
-        *page = (struct model_page){0};
+        *page = (struct model_page){.given_back = true};
     }
     model->stats[owner].decommits++;
     return MOAT_OK;
@@ -231,8 +237,10 @@ enum moat_status model_release(struct model *model, unsigned owner, uintptr_t ad
 
     if (!region || region->owner != owner || address - region->base >= MODEL_PAGE) {
         stats->refused++;
+        model->reports[owner]++;
         return MOAT_NOT_OURS;
     }
+    model->reports[owner] += region->lock_depth > 0;
     for (size_t i = 0; i < region->page_count; i++)
         if (region->pages[i].protection)
             stats->bytes_committed -= MODEL_PAGE;
@@ -249,12 +257,13 @@ void model_drop_owner(struct model *model, unsigned owner) {
             drop(model, &model->regions[i]);
     model_disown_all(model, owner);
     model->stats[owner] = (struct moat_stats){0};
+    model->reports[owner] = 0;
 }
 
 /* --- Protect and query --- */
 
 /* NOCACHE belongs to the reservation: what a page was given of it does not count. */
-static uint32_t seen(const struct model_region *region, const struct model_page *page) {
+uint32_t model_seen(const struct model_region *region, const struct model_page *page) {
     uint32_t protection = page->protection & ~MOAT_PAGE_NOCACHE;
     if (protection != MOAT_PAGE_NOACCESS)
         protection |= region->protection & MOAT_PAGE_NOCACHE;
@@ -272,14 +281,23 @@ enum moat_status model_protect(struct model *model, unsigned owner, uintptr_t ad
         return MOAT_NO_ACCESS;
     if (!model_range(address, size, &start, &end))
         return MOAT_INVALID_ARGUMENT;
-    if (!model_find(model, start))
-        return model_protect_mapped(model, start, end, protection, old);
-    if (!model_find_run(model, owner, address, size, &run))
+    struct model_region *region = model_find(model, start);
+    if (!region)
+        return model_protect_mapped(model, owner, start, end, protection, old);
+    /* Whoever calls is told, and of calls in nobody's name the owner of the region. */
+    uint64_t *reports = &model->reports[owner < MODEL_OWNERS ? owner : region->owner];
+    bool whole = model_find_run(model, owner, address, size, &run);
+    for (size_t i = 0; whole && i < run.count; i++)
+        whole = run.first[i].protection != 0;
+    if (!whole) {
+        ++*reports;
         return MOAT_INVALID_ADDRESS;
-    for (size_t i = 0; i < run.count; i++)
-        if (!run.first[i].protection)
-            return MOAT_INVALID_ADDRESS;
-    *old = seen(run.region, run.first);
+    }
+    if (!model_may_execute_pages(model, &run, protection)) {
+        ++*reports;
+        return MOAT_CODE_BLOCKED;
+    }
+    *old = model_seen(run.region, run.first);
     for (size_t i = 0; i < run.count; i++)
         model_set_protection(&run.first[i], protection);
     return MOAT_OK;
@@ -290,11 +308,11 @@ void model_query(const struct model_region *region, uintptr_t address,
     size_t first = (address - region->base) / MODEL_PAGE;
     size_t last = first + 1;
     const struct model_page *page = &region->pages[first];
-    uint32_t protection = page->protection ? seen(region, page) : 0;
+    uint32_t protection = page->protection ? model_seen(region, page) : 0;
 
     while (last < region->page_count &&
            (region->pages[last].protection != 0) == (protection != 0) &&
-           (protection == 0 || seen(region, &region->pages[last]) == protection))
+           (protection == 0 || model_seen(region, &region->pages[last]) == protection))
         last++;
     *info = (struct moat_page_info){
         .base = (void *)(region->base + first * MODEL_PAGE),

@@ -38,6 +38,7 @@ struct model_page {
     bool lost;           /* the kernel dropped it, which an undo must tell */
     bool touched;        /* written since it was committed or discarded */
     bool locked;         /* in memory */
+    bool given_back;     /* decommitted in this life of the region, and not committed since */
 };
 
 enum model_kind { MODEL_PLAIN, MODEL_PLACEHOLDER, MODEL_REPLACED };
@@ -49,7 +50,9 @@ struct model_region {
     uint32_t protection;
     enum model_kind kind;
     bool watched;
-    unsigned lock_depth; /* of this thread, which is the only one */
+    unsigned lock_depth;   /* of this thread, which is the only one */
+    unsigned guard_before; /* pages that nothing is placed in; 0: at an address that was named */
+    unsigned guard_after;
     struct model_page *pages;
 };
 
@@ -77,6 +80,8 @@ struct model {
     struct moat_stats stats[MODEL_OWNERS];
     uint64_t quota[MODEL_OWNERS]; /* 0: none */
     uint64_t reserve[MODEL_OWNERS];
+    bool strict[MODEL_OWNERS];      /* execute=wx */
+    uint64_t reports[MODEL_OWNERS]; /* of misuse: calls that had to be reported so far */
     enum moat_critical_level level;
 };
 
@@ -140,6 +145,15 @@ enum moat_status model_protect(struct model *model, unsigned owner, uintptr_t ad
 /* What a query of an address in a region answers. */
 void model_query(const struct model_region *region, uintptr_t address, struct moat_page_info *info);
 
+/* Whether an owner may protect pages so, whatever they are; and those of a range, of any owner's
+ * region or of a mapping. */
+bool model_may_execute(const struct model *model, unsigned owner, uint32_t protection);
+bool model_may_execute_pages(const struct model *model, const struct model_run *run,
+                             uint32_t protection);
+
+/* What a page of a region is protected with, to those who ask. */
+uint32_t model_seen(const struct model_region *region, const struct model_page *page);
+
 bool model_readable(const struct model_page *page);
 bool model_writable(const struct model_page *page);
 
@@ -169,8 +183,8 @@ void model_map(struct model *model, uintptr_t base, size_t page_count);
 void model_unmap(struct model *model, struct model_mapping *mapping);
 
 /* As model_protect, for pages that no region holds. */
-enum moat_status model_protect_mapped(struct model *model, uintptr_t start, uintptr_t end,
-                                      uint32_t protection, uint32_t *old);
+enum moat_status model_protect_mapped(struct model *model, unsigned owner, uintptr_t start,
+                                      uintptr_t end, uint32_t protection, uint32_t *old);
 
 /* What a query of an address in a mapping answers; *owner is MODEL_OWNERS if nobody's. */
 void model_query_mapped(const struct model *model, const struct model_mapping *mapping,

@@ -39,6 +39,10 @@ enum moat_status model_replace(struct model *model, unsigned owner, uintptr_t ad
     if (!model_range(address, size, &start, &end) || !model_protection_valid(protection) ||
         (flags & ~MOAT_RESERVE_COMMIT) != 0)
         return MOAT_INVALID_ARGUMENT;
+    if (!model_may_execute(model, owner, protection)) {
+        model->reports[owner]++;
+        return MOAT_CODE_BLOCKED;
+    }
     struct model_region *region = model_find(model, start);
     if (!region || region->owner != owner || region->kind != MODEL_PLACEHOLDER ||
         start != region->base || end != model_end(region))
@@ -78,6 +82,7 @@ enum moat_status model_preserve(struct model *model, unsigned owner, uintptr_t a
     struct model_region *region = model_find(model, address);
     if (!region || region->owner != owner) {
         model->stats[owner].refused++;
+        model->reports[owner]++;
         return MOAT_NOT_OURS;
     }
     if (!model_range(address, size, &start, &end))
@@ -103,6 +108,7 @@ enum moat_status model_coalesce(struct model *model, unsigned owner, uintptr_t a
     struct model_region *first = model_find(model, address);
     if (!first || first->owner != owner) {
         model->stats[owner].refused++;
+        model->reports[owner]++;
         return MOAT_NOT_OURS;
     }
     if (!model_range(address, size, &start, &end))

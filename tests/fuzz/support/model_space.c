@@ -2,6 +2,10 @@
 /* model_space: mappings of the fuzzer's own, and what managers were told of. */
 #include "model.h"
 
+enum {
+    ANY_EXECUTE = MOAT_PAGE_EXECUTE | MOAT_PAGE_EXECUTE_READ | MOAT_PAGE_EXECUTE_READWRITE,
+};
+
 static uintptr_t mapping_end(const struct model_mapping *mapping) {
     return mapping->base + mapping->page_count * MODEL_PAGE;
 }
@@ -62,16 +66,24 @@ static uint32_t *page_of(struct model *model, uintptr_t at) {
     return mapping ? &mapping->protections[(at - mapping->base) / MODEL_PAGE] : NULL;
 }
 
-enum moat_status model_protect_mapped(struct model *model, uintptr_t start, uintptr_t end,
-                                      uint32_t protection, uint32_t *old) {
+enum moat_status model_protect_mapped(struct model *model, unsigned owner, uintptr_t start,
+                                      uintptr_t end, uint32_t protection, uint32_t *old) {
     uintptr_t since, until;
+    bool whole = true, allowed = model_may_execute(model, owner, protection);
+    bool strict = owner < MODEL_OWNERS && model->strict[owner];
 
-    for (uintptr_t at = start; at < end; at += MODEL_PAGE)
-        if (!page_of(model, at))
-            return MOAT_INVALID_ADDRESS;
     (void)around(model, start, &since, &until);
-    if (end > until)
+    for (uintptr_t at = start; whole && at < end; at += MODEL_PAGE) {
+        whole = page_of(model, at) != NULL;
+        if (whole && strict && (protection & ANY_EXECUTE))
+            allowed &= (*page_of(model, at) & ANY_EXECUTE) != 0;
+    }
+    if (owner < MODEL_OWNERS && (!whole || end > until || !allowed))
+        model->reports[owner]++;
+    if (!whole || end > until)
         return MOAT_INVALID_ADDRESS;
+    if (!allowed)
+        return MOAT_CODE_BLOCKED;
     *old = *page_of(model, start);
     for (uintptr_t at = start; at < end; at += MODEL_PAGE)
         *page_of(model, at) = as_rights(protection);

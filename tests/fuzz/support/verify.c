@@ -11,10 +11,12 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { NOTES = 64, NOTE_SIZE = 160, WORDS = MODEL_PAGE / 8 };
+enum { NOTES = 64, NOTE_SIZE = 160, SAID_SIZE = 2048, WORDS = MODEL_PAGE / 8 };
 
 static char notes[NOTES][NOTE_SIZE];
 static unsigned note_count;
+static char said[SAID_SIZE];
+static size_t said_length;
 
 void verify_note(const char *format, ...) {
     va_list list;
@@ -23,15 +25,30 @@ void verify_note(const char *format, ...) {
     va_end(list);
 }
 
+void verify_say(const char *format, ...) {
+    va_list list;
+    size_t room = SAID_SIZE - said_length;
+    va_start(list, format);
+    int length = vsnprintf(said + said_length, room, format, list);
+    va_end(list);
+    if (length > 0 && (size_t)length + 1 < room) {
+        said_length += (size_t)length;
+        said[said_length++] = '\n';
+        said[said_length] = '\0';
+    }
+}
+
 void verify_forget(void) {
     note_count = 0;
+    said_length = 0;
+    said[0] = '\0';
 }
 
 void verify_fail(const char *format, ...) {
     va_list list;
     unsigned first = note_count > NOTES ? note_count - NOTES : 0;
 
-    fprintf(stderr, "\n");
+    fprintf(stderr, "\n%s", said);
     for (unsigned i = first; i < note_count; i++)
         fprintf(stderr, "  %3u  %s\n", i, notes[i % NOTES]);
     fprintf(stderr, "the model and Moat differ: ");
@@ -211,6 +228,7 @@ void verify_stats(const struct model *model, unsigned owner, const struct moat_m
     same("guard_failures", is.guard_failures, 0);
     same("poison_damage", is.poison_damage, 0);
     same("stranded_bytes", is.stranded_bytes, 0);
+    same("denied", is.denied, should->denied);
 }
 
 /* KiB that the kernel has locked for this process, or that it does not tell. */

@@ -8,8 +8,9 @@
 
 #include "model.h"
 
-/* Remember a call for the story told by verify_fail; or forget all of them. */
+/* Remember a call for the story told by verify_fail; a line at its beginning; or forget all. */
 void verify_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void verify_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void verify_forget(void);
 
 _Noreturn void verify_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -4,9 +4,12 @@
 #include "world.h"
 
 #include "input.h"
+#include "resting.h"
 #include "touch.h"
 #include "verify.h"
+#include "verify_told.h"
 
+#include <string.h>
 #include <sys/mman.h>
 
 #define MIB              ((size_t)1 << 20)
@@ -14,7 +17,7 @@
 #define LIMITED_SIZE     (256 * MIB)
 #define OUTSIDE_DISTANCE ((uintptr_t)1 << 40) /* from what the kernel chooses */
 
-enum { MECHANISMS = 3 };
+enum { MECHANISMS = 3, FORKS = 2, DENIED_IN_A_MILLION = 60000, TEXT_SIZE = 1024 };
 
 struct world world;
 
@@ -23,6 +26,28 @@ static struct moat_manager *anchor;
 
 /* --- Beginning --- */
 
+/* The host's function may call Moat, also the manager that tells it. */
+static void answer(void *context) {
+    unsigned owner = (unsigned)((struct terms_reports *)context - world.reports);
+    struct moat_manager *manager = world.managers[owner];
+    unsigned choice = input_take(1);
+    void *base;
+
+    if (choice & 1)
+        verify_told(&world.model, world.managers, world_address());
+    if (!(choice & 2))
+        return;
+    enum moat_status status = moat_reserve(manager, NULL, MODEL_PAGE, MOAT_PAGE_READONLY, 0, &base);
+    if (world_denied(owner, status))
+        return;
+    if (status || moat_release(manager, base))
+        verify_fail("in a report: %s", moat_last_error_text());
+    resting_check((uintptr_t)base, MODEL_PAGE);
+    resting_add(owner, moat_manager_options(manager), (uintptr_t)base, MODEL_PAGE);
+    world.model.stats[owner].reserves++;
+    world.model.stats[owner].releases++;
+}
+
 static struct moat_manager *create(unsigned owner, unsigned mechanism, unsigned choice) {
     static const enum moat_watch watches[] = {MOAT_WATCH_AUTO, MOAT_WATCH_FAULT, MOAT_WATCH_AUTO,
                                               MOAT_WATCH_FAULT};
@@ -30,13 +55,20 @@ static struct moat_manager *create(unsigned owner, unsigned mechanism, unsigned 
     struct moat_manager *manager;
 
     moat_options_init(&options);
-    options.report = MOAT_REPORT_OFF;
+    terms_draw(&options);
+    terms_listen(&options, &world.reports[owner]);
+    world.reports[owner].answer = answer;
+    world.reports[owner].context = &world.reports[owner];
     options.timeout_ms = 1000;
-    options.quarantine_regions = choice & 1 ? 4 : 0;
+    if (choice & 1)
+        options.deny_reserve = options.deny_commit = options.deny_protect = DENIED_IN_A_MILLION;
+    options.deny_seed = choice;
     options.watch = watches[choice >> 1 & 3];
     options.trap = mechanism == 1 ? MOAT_TRAP_PROTECT : MOAT_TRAP_AUTO;
-    if (mechanism == 2)
+    if (mechanism == 2) {
         options.backend = MOAT_BACKEND_MIMALLOC;
+        options.fork = MOAT_FORK_INHERIT;
+    }
     if ((choice & 0x18) == 0x18) {
         options.quota_bytes = (choice >> 5) * MIB / 2 + MIB / 4;
         options.reserve_bytes = choice & 0x20 ? MIB / 4 : 6 * MODEL_PAGE;
@@ -48,10 +80,10 @@ static struct moat_manager *create(unsigned owner, unsigned mechanism, unsigned 
         verify_fail("create: %s", moat_last_error_text());
     world.model.quota[owner] = options.quota_bytes;
     world.model.reserve[owner] = options.reserve_bytes;
-    verify_note("%u create mechanism %u quota %#llx reserve %#llx watch %d quarantine %u", owner,
-                mechanism, (unsigned long long)options.quota_bytes,
-                (unsigned long long)options.reserve_bytes, options.watch,
-                options.quarantine_regions);
+    world.model.strict[owner] = options.execute == MOAT_EXECUTE_WX;
+    char text[TEXT_SIZE];
+    (void)moat_options_print(&options, text, sizeof(text));
+    verify_say("%u create %s", owner, text);
     return manager;
 }
 
@@ -104,6 +136,11 @@ void world_begin(void) {
     unsigned mechanisms = input_take(1);
 
     verify_forget();
+    memset(world.reports, 0, sizeof(world.reports));
+    memset(world.reports_seen, 0, sizeof(world.reports_seen));
+    world.forks_left = FORKS;
+    (void)resting_begin();
+    verify_told_begin();
     touch_begin();
     open_windows(input_take(1));
     world.managers[0] = create(0, mechanisms % MECHANISMS, input_take(1));
@@ -155,7 +192,53 @@ size_t world_size(uintptr_t address) {
 
 /* --- Looking --- */
 
+/* What was reported is what the error text says. */
+static void check_text(unsigned owner) {
+    const struct terms_reports *reports = &world.reports[owner];
+
+    if (reports->misuse == world.reports_seen[owner])
+        return;
+    world.reports_seen[owner] = reports->misuse;
+    if (reports->last[0] && !strstr(reports->last, moat_last_error_text()))
+        verify_fail("the text is \"%s\", and what was reported: %s", moat_last_error_text(),
+                    reports->last);
+}
+
+bool world_denied(unsigned owner, enum moat_status is) {
+    const struct moat_options *options = moat_manager_options(world.managers[owner]);
+    struct moat_stats stats;
+
+    if (moat_stats_read(world.managers[owner], &stats) ||
+        stats.denied == world.model.stats[owner].denied)
+        return false;
+    if ((is != MOAT_NO_MEMORY && is != MOAT_COMMIT_LIMIT) || !options->deny_commit)
+        verify_fail("denied with %s", moat_status_describe(is)->name);
+    world.model.stats[owner].denied++;
+    return true;
+}
+
+bool world_may_be_apart(unsigned owner, uintptr_t address) {
+    return address && moat_manager_options(world.managers[owner])->fork != MOAT_FORK_INHERIT;
+}
+
+void world_named(uintptr_t base, size_t size) {
+    uintptr_t start = model_round_down(base, MODEL_GRANULE), end = base + size;
+
+    resting_named(base, size);
+    for (size_t i = 0; i < world.model.region_count; i++) {
+        struct model_region *region = &world.model.regions[i];
+        if (region->base == base)
+            continue;
+        if (start < region->base && end > region->base - region->guard_before * MODEL_PAGE)
+            region->guard_before = 0;
+        if (start < model_end(region) + region->guard_after * MODEL_PAGE && end > region->base)
+            region->guard_after = 0;
+    }
+}
+
 void world_expect(enum moat_status is, enum moat_status should) {
+    for (unsigned owner = 0; is && owner < MODEL_OWNERS; owner++)
+        check_text(owner);
     if (is != should)
         verify_fail("%s instead of %s: %s", moat_status_describe(is)->name,
                     moat_status_describe(should)->name, moat_last_error_text());
@@ -165,8 +248,11 @@ void world_check(void) {
     for (unsigned i = 0; i < WORLD_WINDOWS; i++)
         verify_queries(&world.model, world.managers, world.windows[i].start, world.windows[i].end);
     for (unsigned owner = 0; owner < MODEL_OWNERS; owner++)
-        if (world.managers[owner])
+        if (world.managers[owner]) {
             verify_stats(&world.model, owner, world.managers[owner]);
+            terms_check(moat_manager_options(world.managers[owner]), &world.reports[owner],
+                        world.model.reports[owner]);
+        }
     touch_check();
 }
 

@@ -10,6 +10,7 @@
 #define MOAT_TESTS_FUZZ_WORLD_H
 
 #include "model.h"
+#include "terms.h"
 
 enum { WORLD_WINDOWS = 2 };
 
@@ -27,6 +28,9 @@ struct world {
     uintptr_t reset_address;     /* what was reset last, so that undos and drops meet it */
     size_t reset_size;
     uintptr_t lock_address; /* where a region was locked or unlocked last */
+    struct terms_reports reports[MODEL_OWNERS];
+    uint64_t reports_seen[MODEL_OWNERS];
+    unsigned forks_left;
 };
 
 extern struct world world;
@@ -47,6 +51,16 @@ size_t world_size(uintptr_t address);
 
 /* The call ended as it should have. */
 void world_expect(enum moat_status is, enum moat_status should);
+
+/* The call was denied, as the options want it: that is counted, and nothing else has changed. */
+bool world_denied(unsigned owner, enum moat_status is);
+
+/* A reserve at this address may be refused, since children of its owner have something else of
+ * arenas than those of others. */
+bool world_may_be_apart(unsigned owner, uintptr_t address);
+
+/* Somebody named these addresses: guards there yield, and nothing rests there. */
+void world_named(uintptr_t base, size_t size);
 
 /* Queries of both windows, and the counters: after each call. */
 void world_check(void);
