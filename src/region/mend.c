@@ -194,16 +194,18 @@ static void end_absent(const struct case_of *of, struct moat_fork_report *report
         moat_books_give(of->ref.space, moat_space_books_size(space->start, space->end, false));
 }
 
-static void add_up(const struct moat_region_ref *ref, struct moat_mend_sums *sums) {
+/* Not on the stack: what a child does first may be to handle a signal, on a small one. */
+static struct moat_mend_sums sums;
+
+static void add_up(const struct moat_region_ref *ref) {
     const struct moat_space *space = ref->space;
     if (space->arena)
-        sums->of[moat_space_kind(space)][space->number] +=
+        sums.of[moat_space_kind(space)][space->number] +=
             moat_round_up(ref->size, MOAT_GRANULE) >> MOAT_GRANULE_SHIFT;
 }
 
 void moat_mend_regions(struct moat_fork_report *report) {
     const struct moat_held *held = report->held;
-    struct moat_mend_sums sums = {{{0}}};
     uint32_t count = moat_region_count_ever();
     bool placing = held->tasks[MOAT_HELD_PLACE] != 0;
     struct case_of of;
@@ -225,8 +227,9 @@ void moat_mend_regions(struct moat_fork_report *report) {
         return;
     moat_policy_empty();
     moat_arenas_settle();
+    sums = (struct moat_mend_sums){{{0}}}; /* of a parent that was a child */
     for (uint32_t handle = 1; handle <= count; handle++)
         if (moat_region_nth(handle, &of.ref))
-            add_up(&of.ref, &sums);
+            add_up(&of.ref);
     moat_mend_claims(&sums, report);
 }

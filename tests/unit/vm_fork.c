@@ -9,12 +9,14 @@
 #include "support/touch.h"
 
 #include <criterion/criterion.h>
+#include <moat/fault.h>
 #include <moat/lock.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -207,6 +209,40 @@ Test(vm_fork, a_child_counts_what_its_parent_counted) {
         cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%#x", status);
         moat_manager_destroy(manager);
     }
+}
+
+static void ignore(const struct moat_fault *fault, void *unused) {
+    (void)fault;
+    (void)unused;
+}
+
+/* What a child does first with Moat is to mend, and it may come to that in a handler: as where a
+ * guard page goes off. The stack of handlers is as small as moat/fault.h says, above a page that
+ * traps. */
+Test(vm_fork, a_child_mends_on_a_small_stack) {
+    manager = manager_with("");
+    unsigned char *guarded = reserved(manager, GRANULE, false);
+    for (unsigned n = 1; n < 40; n++)
+        (void)reserved(manager, n * 3 * PAGE, n % 3 != 0);
+    cr_assert_eq(moat_commit(manager, guarded, PAGE, RW | MOAT_PAGE_GUARD, NULL), MOAT_OK);
+    cr_assert_eq(moat_fault_handler_install(ignore, NULL), MOAT_OK);
+    size_t kernel = getauxval(AT_MINSIGSTKSZ);
+    size_t size = (kernel ? kernel : (size_t)MINSIGSTKSZ) + 8192;
+    size_t whole = PAGE + (size + PAGE - 1) / PAGE * PAGE;
+    unsigned char *end = reserved(manager, whole, true) + whole;
+    cr_assert_eq(moat_decommit(manager, end - whole, PAGE), MOAT_OK);
+    const stack_t stack = {.ss_sp = end - size, .ss_size = size};
+    pid_t child = fork();
+    if (child == 0) {
+        expect(sigaltstack(&stack, NULL) == 0, 70);
+        *(volatile unsigned char *)guarded = 1;
+        expect(*guarded == 1, 71);
+        _exit(0);
+    }
+    int status;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%#x", status);
+    cr_assert_eq(moat_fault_handler_remove(), MOAT_OK);
 }
 
 /* A grandchild too, and a child that was forked before Moat was ever used. */
