@@ -2,7 +2,8 @@
 /*
  * heap_model: any sequence of calls on two heaps of one manager does what the model of a set of
  * blocks says: which frees are refused, what each block holds, what a walk shows, and that all that
- * the heaps hold is counted and charged in the manager.
+ * the heaps hold is counted and charged in the manager; that misuse is reported as often as it
+ * happens, and each write to a freed block exactly once, where blocks are poisoned.
  *
  * An input is a list of calls. Frees aim at live blocks, at blocks that were freed before, at
  * blocks of the other heap, into blocks and beside them, and at addresses that are nobody's; and
@@ -10,6 +11,7 @@
  */
 #include "support/input.h"
 #include "support/probe.h"
+#include "support/terms.h"
 #include "support/verify.h"
 
 #include <moat/heap.h>
@@ -27,6 +29,7 @@ enum {
     SMALL_MAX = 32768, /* larger blocks have regions of their own */
     SLACK_MAX = 16,    /* behind those */
     STRIDE = 509,
+    DENIED_IN_A_MILLION = 60000,
 };
 
 #define KIB ((size_t)1024)
@@ -48,9 +51,16 @@ static struct {
     struct block blocks[BLOCKS_MAX];
     size_t count;
     void *freed[FREED_MAX]; /* some of them are live again */
+    size_t freed_size[FREED_MAX];
     size_t freed_count;
+    size_t frees;
     uint64_t quota;
     uint64_t refused;
+    uint64_t misused; /* calls that are to be reported */
+    uint64_t damaged; /* blocks that were written after they were freed */
+    uint64_t denied;
+    struct terms_reports reports;
+    struct moat_options options;
 } world;
 
 static const char file_name[] = "heap_model.c";
@@ -127,6 +137,16 @@ static void note_new(void *address, size_t size, unsigned heap, int line) {
         verify_fail("what lies behind the block at %p does not trap", address);
 }
 
+/* Whether the last call was, which is counted. */
+static bool was_denied(void) {
+    struct moat_stats stats;
+
+    expect(moat_stats_read(world.manager, &stats), MOAT_OK);
+    bool denied = stats.denied == world.denied + 1;
+    world.denied = stats.denied;
+    return denied;
+}
+
 static void allocate(unsigned heap) {
     unsigned choice = input_take(1);
     size_t size = take_size();
@@ -139,7 +159,10 @@ static void allocate(unsigned heap) {
     enum moat_status is =
         line ? moat_heap_alloc_debug(world.heaps[heap], size, file_name, line, &address)
              : moat_heap_alloc(world.heaps[heap], size, &address);
-    if (size > MODEL_USER_END)
+    if (was_denied()) {
+        expect(is, MOAT_NO_MEMORY);
+        expect(world.options.deny_heap ? MOAT_OK : MOAT_CORRUPT, MOAT_OK);
+    } else if (size > MODEL_USER_END)
         expect(is, MOAT_NO_MEMORY);
     else if (!world.quota || is != MOAT_COMMIT_LIMIT)
         expect(is, MOAT_OK);
@@ -167,6 +190,13 @@ static void *take_address(void) {
     return block->address;
 }
 
+static bool is_poison(const unsigned char *bytes, size_t size) {
+    for (size_t i = 0; i < size; i++)
+        if (bytes[i] != world.options.poison)
+            return false;
+    return true;
+}
+
 static void free_one(unsigned heap) {
     void *address = take_address();
     struct block *block = find(address);
@@ -177,14 +207,44 @@ static void free_one(unsigned heap) {
         check_content(block);
     expect(moat_heap_free(world.heaps[heap], address), ours || !address ? MOAT_OK : MOAT_NOT_OURS);
     world.refused += !ours && address;
+    world.misused += !ours && address;
     if (!ours)
         return;
     if (block->size > SMALL_MAX && probe_readable((uintptr_t)address, 1))
         verify_fail("a large block that was freed can be read at %p", address);
-    world.freed[world.freed_count++ % FREED_MAX] = address;
-    if (world.freed_count > FREED_MAX)
-        world.freed_count = FREED_MAX;
+    size_t slot = world.frees++ % FREED_MAX;
+    world.freed[slot] = address;
+    world.freed_size[slot] = block->size;
+    if (world.freed_count < FREED_MAX)
+        world.freed_count++;
+    bool rests = block->size <= SMALL_MAX && world.options.heap_poison == MOAT_HEAP_POISON_ON &&
+                 probe_readable((uintptr_t)address, 1);
+    if (rests && !is_poison(address, block->size))
+        verify_fail("the block of %zu bytes that was freed at %p is not poisoned", block->size,
+                    address);
     *block = world.blocks[--world.count];
+}
+
+/* A stale write: to a block that is at rest, and was not written yet. */
+static void damage(void) {
+    unsigned choice = input_take(1);
+
+    if (world.freed_count == 0 || world.options.heap_poison == MOAT_HEAP_POISON_OFF)
+        return;
+    unsigned char *bytes = world.freed[choice % world.freed_count];
+    size_t size = world.freed_size[choice % world.freed_count];
+    size_t pages = ((uintptr_t)bytes % MODEL_PAGE + size + MODEL_PAGE - 1) / MODEL_PAGE;
+    if (size == 0 || size > SMALL_MAX ||
+        probe_readable((uintptr_t)bytes / MODEL_PAGE * MODEL_PAGE, pages) != pages ||
+        !is_poison(bytes, size))
+        return;
+    for (size_t i = 0; i < world.count; i++)
+        if (overlaps(bytes, size, &world.blocks[i]))
+            return;
+    size_t at = input_take(2) % size;
+    verify_note("damage %p at %zu", (void *)bytes, at);
+    bytes[at] ^= (uint8_t)(1u << choice % 8);
+    world.damaged++;
 }
 
 static void ask_size(unsigned heap) {
@@ -209,6 +269,7 @@ static void meddle(unsigned heap) {
     if (!block)
         return;
     verify_note("%u meddle %u with %p", heap, choice, address);
+    world.misused += choice < 2 || (choice >= 4 && choice < 7);
     switch (choice) {
     case 0:
         address = (void *)((uintptr_t)address / MODEL_GRANULE * MODEL_GRANULE);
@@ -295,26 +356,40 @@ static void check_counters(void) {
     if (stats.refused != world.refused || stats.guard_failures || stats.stranded_bytes)
         verify_fail("%zu calls were refused, not %zu; %zu guards failed", (size_t)stats.refused,
                     (size_t)world.refused, (size_t)stats.guard_failures);
+    terms_check(&world.options, &world.reports, world.misused);
+    if (stats.poison_damage != world.reports.damage || stats.poison_damage > world.damaged)
+        verify_fail("%zu blocks count as damaged, %zu were reported, %zu damaged",
+                    (size_t)stats.poison_damage, (size_t)world.reports.damage,
+                    (size_t)world.damaged);
 }
 
 /* --- An input --- */
 
 static void begin(void) {
     unsigned choice = input_take(1);
-    struct moat_options options;
+    struct moat_options *options = &world.options;
 
     memset(&world, 0, sizeof(world));
     verify_forget();
-    moat_options_init(&options);
-    options.report = MOAT_REPORT_OFF;
-    options.trap = choice & 1 ? MOAT_TRAP_PROTECT : MOAT_TRAP_AUTO;
-    options.quarantine_regions = choice & 2 ? 4 : 0;
+    moat_options_init(options);
+    terms_draw(options);
+    terms_listen(options, &world.reports);
+    options->trap = choice & 1 ? MOAT_TRAP_PROTECT : MOAT_TRAP_AUTO;
+    options->deny_heap = choice & 2 ? DENIED_IN_A_MILLION : 0;
+    options->deny_seed = choice;
     if (choice & 4)
-        options.quota_bytes = world.quota = ((choice >> 3) % 8 + 1) * 256 * KIB;
-    expect(moat_manager_create(&options, &world.manager), MOAT_OK);
+        options->quota_bytes = world.quota = ((choice >> 3) % 8 + 1) * 256 * KIB;
+    terms_say(0, options);
+    expect(moat_manager_create(options, &world.manager), MOAT_OK);
+    bool strict = options->execute == MOAT_EXECUTE_WX;
+    if (strict)
+        expect(moat_heap_create(world.manager, MOAT_HEAP_EXECUTABLE, &world.heaps[0]),
+               MOAT_CODE_BLOCKED);
     for (unsigned heap = 0; heap < HEAPS; heap++)
-        expect(moat_heap_create(world.manager, heap ? MOAT_HEAP_EXECUTABLE : 0, &world.heaps[heap]),
+        expect(moat_heap_create(world.manager, heap && !strict ? MOAT_HEAP_EXECUTABLE : 0,
+                                &world.heaps[heap]),
                MOAT_OK);
+    world.misused = world.reports.misuse; /* of the heap that was refused */
 }
 
 static void operate(void) {
@@ -323,8 +398,10 @@ static void operate(void) {
 
     if (choice < 110)
         allocate(heap);
-    else if (choice < 200)
+    else if (choice < 192)
         free_one(heap);
+    else if (choice < 200)
+        damage();
     else if (choice < 225)
         ask_size(heap);
     else
@@ -350,6 +427,10 @@ static void end(void) {
     expect(moat_stats_read(world.manager, &stats), MOAT_OK);
     if (stats.regions_live || stats.bytes_committed || stats.bytes_reserved)
         verify_fail("heaps that were destroyed left %zu regions", (size_t)stats.regions_live);
+    if (stats.poison_damage != world.damaged || world.reports.damage != world.damaged)
+        verify_fail("%zu blocks were damaged, %zu count as damaged, %zu were reported",
+                    (size_t)world.damaged, (size_t)stats.poison_damage,
+                    (size_t)world.reports.damage);
     moat_manager_destroy(world.manager);
 }
 

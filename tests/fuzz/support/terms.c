@@ -9,6 +9,8 @@
 
 #define MIB ((uint64_t)1 << 20)
 
+enum { TEXT_SIZE = 1024 };
+
 void terms_draw(struct moat_options *options) {
     unsigned choice = input_take(2);
 
@@ -27,6 +29,13 @@ void terms_draw(struct moat_options *options) {
     options->dump = choice & 0x100 ? MOAT_DUMP_NONE : MOAT_DUMP_COMMITTED;
     options->heap_poison = choice & 0x200 ? MOAT_HEAP_POISON_ON : MOAT_HEAP_POISON_OFF;
     options->fork = (enum moat_fork)((choice >> 10 & 3) % 3);
+}
+
+void terms_say(unsigned owner, const struct moat_options *options) {
+    char text[TEXT_SIZE];
+
+    (void)moat_options_print(options, text, sizeof(text));
+    verify_say("%u create %s", owner, text);
 }
 
 /* --- Reports --- */

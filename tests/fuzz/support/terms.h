@@ -12,6 +12,9 @@
 /* Draw what is the same for all programs; what only some can bear is left at its default. */
 void terms_draw(struct moat_options *options);
 
+/* Have a story of what went wrong begin with the options that a manager has. */
+void terms_say(unsigned owner, const struct moat_options *options);
+
 /* What was reported so far, of one manager. */
 struct terms_reports {
     uint64_t misuse;

@@ -17,7 +17,7 @@
 #define LIMITED_SIZE     (256 * MIB)
 #define OUTSIDE_DISTANCE ((uintptr_t)1 << 40) /* from what the kernel chooses */
 
-enum { MECHANISMS = 3, FORKS = 2, DENIED_IN_A_MILLION = 60000, TEXT_SIZE = 1024 };
+enum { MECHANISMS = 3, FORKS = 2, DENIED_IN_A_MILLION = 60000 };
 
 struct world world;
 
@@ -81,9 +81,7 @@ static struct moat_manager *create(unsigned owner, unsigned mechanism, unsigned 
     world.model.quota[owner] = options.quota_bytes;
     world.model.reserve[owner] = options.reserve_bytes;
     world.model.strict[owner] = options.execute == MOAT_EXECUTE_WX;
-    char text[TEXT_SIZE];
-    (void)moat_options_print(&options, text, sizeof(text));
-    verify_say("%u create %s", owner, text);
+    terms_say(owner, &options);
     return manager;
 }
 
