@@ -7,6 +7,7 @@
 #include "region/geometry.h"
 #include "region/mend.h"
 #include "region/policy.h"
+#include "region/spare.h"
 
 /* A page of its own, which the kernel empties in a child. */
 struct page {
@@ -69,6 +70,7 @@ static void mend(void) {
     } else if (the_page->held.token != own.token) {
         report.held = &the_page->held;
     }
+    moat_spare_forget();
     moat_mend_regions(&report);
     moat_policy_catch_up(&the_page->held, report.held);
     for (unsigned layer = 0; layer < MOAT_FORK_LAYERS; layer++) {

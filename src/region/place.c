@@ -14,6 +14,8 @@
 #include "region/spare.h"
 #include "region/trap.h"
 
+#include <moat/options.h>
+
 #include <errno.h>
 
 /* A space of its own for [base, base + size) inside the mapping [start, end). */
@@ -277,7 +279,8 @@ int moat_place_unmap(struct moat_place *place, const struct moat_quarantine *qua
             error = space->backend->take_back(start, size);
         while (moat_spare_lend(error, &use));
     if (error == ENOMEM && space->backend == moat_backend_os() &&
-        moat_spare_room() == MOAT_ROOM_NONE && moat_spare_park(start, size))
+        moat_spare_room() == MOAT_ROOM_NONE &&
+        moat_spare_park(start, size, space->fork != MOAT_FORK_DONTFORK))
         error = 0;
     moat_spare_refill();
     return error;

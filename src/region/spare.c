@@ -38,6 +38,7 @@ static _Atomic unsigned held;
 static struct {
     _Atomic uintptr_t start; /* 0: none */
     _Atomic size_t size;
+    _Atomic bool inherited; /* by forked children */
 } parked[PARKED_MAX];
 static _Atomic size_t parked_bytes;
 
@@ -160,7 +161,7 @@ unsigned moat_spare_count(void) {
     return 2 * atomic_load_explicit(&held, memory_order_relaxed);
 }
 
-bool moat_spare_park(void *start, size_t size) {
+bool moat_spare_park(void *start, size_t size, bool inherited) {
     for (unsigned slot = 0; slot < PARKED_MAX; slot++) {
         uintptr_t none = 0;
         /* A(parked) */
@@ -169,6 +170,8 @@ bool moat_spare_park(void *start, size_t size) {
             continue;
         /* relaxed: published by the start. */
         atomic_store_explicit(&parked[slot].size, size, memory_order_relaxed);
+        /* relaxed: as above. */
+        atomic_store_explicit(&parked[slot].inherited, inherited, memory_order_relaxed);
         /* R(parked) */
         atomic_store_explicit(&parked[slot].start, (uintptr_t)start, memory_order_release);
         /* relaxed: a statistic, and a hint. */
@@ -176,6 +179,22 @@ bool moat_spare_park(void *start, size_t size) {
         return true;
     }
     return false;
+}
+
+void moat_spare_forget(void) {
+    for (unsigned slot = 0; slot < PARKED_MAX; slot++) {
+        /* A(parked) */
+        uintptr_t start = atomic_load_explicit(&parked[slot].start, memory_order_acquire);
+        /* relaxed: ordered by A(parked). */
+        if (start <= TAKEN || atomic_load_explicit(&parked[slot].inherited, memory_order_relaxed))
+            continue;
+        /* relaxed: ordered by A(parked). */
+        size_t size = atomic_load_explicit(&parked[slot].size, memory_order_relaxed);
+        /* R(parked) */
+        atomic_store_explicit(&parked[slot].start, 0, memory_order_release);
+        /* relaxed: a statistic, and a hint. */
+        atomic_fetch_sub_explicit(&parked_bytes, size, memory_order_relaxed);
+    }
 }
 
 size_t moat_spare_parked(void) {

@@ -44,9 +44,19 @@ int moat_spare_protect(void *start, size_t size, unsigned access);
  * there is neither, this costs nothing. */
 void moat_spare_refill(void);
 
-/* Keep a range that traps, and that nobody uses any more, until there is a mapping to cut it out of
- * what it has merged with. False: too many are kept. */
-bool moat_spare_park(void *start, size_t size);
+/*
+ * Keep a range that traps, and that nobody uses any more, until there is a mapping to cut it out of
+ * what it has merged with.
+ *
+ *   inherited   forked children have it mapped, too
+ *
+ * Returns   false: too many are kept
+ */
+bool moat_spare_park(void *start, size_t size, bool inherited);
+
+/* In a forked child, before anything is unmapped: what is kept of ranges that it does not have is
+ * forgotten, since what lies there is somebody else's. By the only thread that works. */
+void moat_spare_forget(void);
 
 /* Bytes that are kept like that. */
 size_t moat_spare_parked(void);
