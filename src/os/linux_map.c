@@ -4,7 +4,8 @@
  *
  * Reservations are made without MAP_NORESERVE: no access means no charge anyway, and a commit that
  * the machine could never back is then refused when it is asked for, as on Windows, instead of
- * killing the process when the pages are touched.
+ * killing the process when the pages are touched. Arenas with markers are the exception: there the
+ * kernel would charge every page of an open block, committed or not.
  */
 #define _GNU_SOURCE
 #include "base/align.h"
@@ -82,6 +83,12 @@ int moat_os_reserve_at(void *base, size_t size) {
 int moat_os_reserve_over(void *base, size_t size) {
     int saved = errno;
     void *start = map_nothing(base, size, MAP_FIXED);
+    return moat_linux_result(start == MAP_FAILED ? -1 : 0, saved);
+}
+
+int moat_os_uncharge(void *base, size_t size) {
+    int saved = errno;
+    void *start = map_nothing(base, size, MAP_FIXED | MAP_NORESERVE);
     return moat_linux_result(start == MAP_FAILED ? -1 : 0, saved);
 }
 

@@ -75,6 +75,11 @@ int moat_os_reserve_large(void *base, size_t size);
  * can get the range meanwhile. On failure it is as before. */
 int moat_os_reserve_over(void *base, size_t size);
 
+/* Have what will be writable of a reservation, which nobody uses yet, not charged to the commit
+ * limit: else a fork is charged all of it at once. Nothing comes of it where vm.overcommit_memory
+ * is 2. On failure it is as it was. */
+int moat_os_uncharge(void *base, size_t size);
+
 /* Give address space back. The range is one that moat_os_reserve* gave, whole. */
 int moat_os_unreserve(void *base, size_t size);
 

@@ -154,6 +154,10 @@ static void let_go(struct moat_space *arena, size_t count) {
 
 /* What a fresh mapping of an arena needs. 0 or errno. */
 static int furnish(struct moat_space *arena) {
+    /* Open blocks are writable as a whole, and merge: a child would be charged for all of them at
+     * once, and could not be. Refused, only that is not mended. */
+    if (arena->markers && !moat_powers()->strict_overcommit)
+        (void)moat_os_uncharge((void *)arena->start, size_of(arena));
     /* A marker before the first split: the pieces then share what the kernel compares when it
      * merges neighbours, and opened blocks next to each other become one mapping again. */
     int error = arena->markers ? moat_os_guard_install((void *)arena->start, MOAT_PAGE) : 0;

@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "support/code.h"
+#include "support/smaps.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -114,36 +115,21 @@ Test(code_process, with_another_fork_policy_a_child_has_neither) {
     cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%#x", (unsigned)status);
 }
 
-static bool flagged(const void *address, const char *flag) {
-    char line[1024];
-    unsigned long start, end;
-    bool here = false, found = false;
-    FILE *smaps = fopen("/proc/self/smaps", "re");
-    while (smaps && fgets(line, sizeof line, smaps)) {
-        if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
-            here = (unsigned long)address >= start && (unsigned long)address < end;
-        if (here && strncmp(line, "VmFlags:", 8) == 0)
-            found = strstr(line, flag) != NULL;
-    }
-    fclose(smaps);
-    return found;
-}
-
 Test(code_process, dumps_hold_published_blocks_alone) {
     struct moat_code_block block = code_alloc(PAGE);
-    cr_assert(flagged(block.execute, " dd"));
-    cr_assert(flagged(block.write, " dd"));
+    cr_assert(smaps_flag(block.execute, "dd"));
+    cr_assert(smaps_flag(block.write, "dd"));
     cr_assert_eq(moat_code_publish(code_heap, block.execute), MOAT_OK);
-    cr_assert_not(flagged(block.execute, " dd"));
-    cr_assert(flagged((char *)block.execute + PAGE, " dd"));
-    cr_assert(flagged(block.write, " dd"));
+    cr_assert_not(smaps_flag(block.execute, "dd"));
+    cr_assert(smaps_flag((char *)block.execute + PAGE, "dd"));
+    cr_assert(smaps_flag(block.write, "dd"));
     cr_assert_eq(moat_code_free(code_heap, block.execute), MOAT_OK);
-    cr_assert(flagged(block.execute, " dd"));
+    cr_assert(smaps_flag(block.execute, "dd"));
 }
 
 Test(code_process, or_nothing_if_nothing_is_to_be_dumped) {
     code_instead("dump=none");
     struct moat_code_block block = code_alloc(PAGE);
     cr_assert_eq(moat_code_publish(code_heap, block.execute), MOAT_OK);
-    cr_assert(flagged(block.execute, " dd"));
+    cr_assert(smaps_flag(block.execute, "dd"));
 }

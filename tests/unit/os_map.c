@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "os/os.h"
+#include "support/smaps.h"
 #include "support/touch.h"
 
 #include <criterion/criterion.h>
@@ -187,33 +188,14 @@ Test(os_map, reset_leaves_old_content_or_zeroes_and_new_writes_stay) {
     cr_assert_eq(base[PAGE], 'y');
 }
 
-/* "dd" is what the kernel calls the flag in smaps. */
-static bool dumped(const void *start) {
-    FILE *smaps = fopen("/proc/self/smaps", "r");
-    char line[512];
-    unsigned long first = 0, last = 0;
-    bool kept = true;
-    while (smaps != NULL && fgets(line, sizeof line, smaps) != NULL) {
-        unsigned long a, b;
-        if (sscanf(line, "%lx-%lx ", &a, &b) == 2)
-            first = a, last = b;
-        if (strncmp(line, "VmFlags:", 8) == 0 && first <= (uintptr_t)start &&
-            (uintptr_t)start < last)
-            kept = strstr(line, " dd") == NULL;
-    }
-    if (smaps != NULL)
-        fclose(smaps);
-    return kept;
-}
-
 Test(os_map, dumps_can_be_switched_off_and_on) {
     char *base = reserved(PAGE, PAGE);
     cr_assert_eq(moat_os_protect(base, PAGE, READ_WRITE), 0);
-    cr_assert(dumped(base));
+    cr_assert_not(smaps_flag(base, "dd"));
     cr_assert_eq(moat_os_dump_exclude(base, PAGE), 0);
-    cr_assert_not(dumped(base));
+    cr_assert(smaps_flag(base, "dd"));
     cr_assert_eq(moat_os_dump_include(base, PAGE), 0);
-    cr_assert(dumped(base));
+    cr_assert_not(smaps_flag(base, "dd"));
 }
 
 /* What can never be backed is refused when it is asked for, not when it is touched. */

@@ -3,7 +3,9 @@
  * commit and reset: ranges, content, what is refused, and what is reported of each protection.
  */
 #define _GNU_SOURCE
+#include "region/powers.h"
 #include "support/regions.h"
+#include "support/smaps.h"
 #include "support/touch.h"
 
 #include <criterion/criterion.h>
@@ -215,4 +217,15 @@ Test(vm_commit, one_page_after_the_region_was_locked) {
     }
     (void)syscall(SYS_munlock, base, size);
     cr_assert_eq(moat_release(manager, base), MOAT_OK);
+}
+
+/* An open block is writable as a whole, to the kernel: charged, a fork with many of them would ask
+ * for more memory than there is. */
+Test(vm_commit, nobody_is_charged_for_pages_that_are_not_committed) {
+    manager = manager_with("");
+    const unsigned char *base = reserved(manager, GRANULE, true);
+
+    if (!moat_powers()->guard_markers || moat_powers()->strict_overcommit)
+        cr_skip("without markers no more is writable than is committed; charged strictly, all is");
+    cr_assert_not(smaps_flag(base, "ac"), "the arena's mapping is accountable");
 }

@@ -9,6 +9,7 @@
 #include "region/claim.h"
 #include "region/pages.h"
 #include "support/regions.h"
+#include "support/smaps.h"
 #include "support/touch.h"
 
 #include <moat/space.h>
@@ -315,24 +316,6 @@ Test(vm_trim, who_found_it_before_goes_elsewhere) {
     cr_assert_eq(moat_arena_place_at(arena, base, GRANULE, &place, &conflict), MOAT_OK);
 }
 
-/* Whether what is at an address is kept out of core dumps. */
-static bool not_dumped(uintptr_t address) {
-    FILE *smaps = fopen("/proc/self/smaps", "re");
-    char line[512];
-    bool inside = false, found = false;
-
-    cr_assert_not_null(smaps);
-    while (fgets(line, sizeof line, smaps)) {
-        unsigned long from, to;
-        if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
-            inside = address >= from && address < to;
-        else if (inside && strncmp(line, "VmFlags:", 8) == 0)
-            found = strstr(line, " dd") != NULL;
-    }
-    fclose(smaps);
-    return found;
-}
-
 Test(vm_trim, it_comes_again_as_it_was) {
     struct moat_manager *manager = manager_with("");
     unsigned char *region = reserved(manager, GRANULE, true);
@@ -341,9 +324,9 @@ Test(vm_trim, it_comes_again_as_it_was) {
     if (!arena->markers)
         cr_skip("only an arena with markers is kept out of core dumps");
     for (int round = 0; round < 2; round++) {
-        cr_assert(not_dumped(arena->start));
-        cr_assert(not_dumped(arena->usable_end));
-        cr_assert_not(not_dumped((uintptr_t)region));
+        cr_assert(smaps_flag((const void *)arena->start, "dd"));
+        cr_assert(smaps_flag((const void *)arena->usable_end, "dd"));
+        cr_assert_not(smaps_flag(region, "dd"));
         cr_assert_eq(moat_release(manager, region), MOAT_OK);
         (void)trim(NULL, 0);
         region = reserved(manager, GRANULE, true);

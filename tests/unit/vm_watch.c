@@ -7,6 +7,7 @@
  */
 #define _GNU_SOURCE
 #include "support/regions.h"
+#include "support/smaps.h"
 #include "support/touch.h"
 #include "support/watched.h"
 
@@ -232,24 +233,6 @@ Test(vm_watch, a_huge_reservation_is_cheap) {
     each_way(huge);
 }
 
-/* Whether the flags of the mapping that holds an address have this one. */
-static bool has_flag(const void *address, const char *flag) {
-    FILE *maps = fopen("/proc/self/smaps", "r");
-    unsigned long start, end, at = (unsigned long)(uintptr_t)address;
-    bool inside = false, found = false;
-    char line[512];
-
-    cr_assert_not_null(maps);
-    while (fgets(line, sizeof(line), maps)) {
-        if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
-            inside = at >= start && at < end;
-        else if (inside && strncmp(line, "VmFlags:", 8) == 0)
-            found = strstr(line, flag) != NULL;
-    }
-    fclose(maps);
-    return found;
-}
-
 /* A region at an address of the caller's: in an arena, beside neighbours that are not watched, and
  * outside; what comes to lie there next is not watched. */
 static void placed(struct moat_manager *manager) {
@@ -266,7 +249,7 @@ static void placed(struct moat_manager *manager) {
         void *again;
         cr_assert_eq(moat_reserve(manager, base, GRANULE, RW, MOAT_RESERVE_COMMIT, &again),
                      MOAT_OK);
-        cr_assert_not(has_flag(again, " uw"), "recorded still");
+        cr_assert_not(smaps_flag(again, "uw"), "recorded still");
         memset(again, 1, GRANULE);
         size_t count = 1;
         void *page;
@@ -377,7 +360,7 @@ Test(vm_watch, a_write_is_that_of_one_page) {
     base[4 * BLOCK + 7] = 1;
     cr_assert(only_written(base, 8 * BLOCK, base + 4 * BLOCK));
     cr_assert_eq(smaps_sum(base, 8 * BLOCK, "AnonHugePages:"), 0);
-    cr_assert(has_flag(base, " nh"), "nothing forbids huge pages");
+    cr_assert(smaps_flag(base, "nh"), "nothing forbids huge pages");
 }
 
 /* Somebody else's mapping over a part of the region: the kernel has reset the pages before it when

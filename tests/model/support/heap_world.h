@@ -66,6 +66,10 @@ enum moat_status moat_fail(enum moat_status status, const char *what, uintptr_t 
     return status;
 }
 
+void moat_error_set(const char *format, ...) {
+    (void)format;
+}
+
 enum moat_status moat_fail_books(enum moat_status status, const char *what, uintptr_t address) {
     (void)what, (void)address;
     return status;
