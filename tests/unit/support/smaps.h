@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-/* Whether it has this flag, two letters of the VmFlags of /proc/self/smaps; false: none is there. */
+/* Whether it has this flag, two letters of the VmFlags in smaps; false also if nothing is there. */
 bool smaps_flag(const void *address, const char *flag);
 
 #endif
