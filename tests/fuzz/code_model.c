@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * code_model: any sequence of calls on a code heap does what the model of a list of blocks says: who
+ * code_model: any sequence of calls on a code heap does what a model, a list of blocks, says: who
  * may read and write a view, what both of them hold, which address lies in which block, what traps
  * once it is freed, and what is counted and reported.
  */
