@@ -58,12 +58,17 @@ static bool lacks(const struct moat_limit_view *view, enum moat_limit limit, uin
 /* Books grow by so much at a time, or more. */
 #define BOOKS_STEP ((size_t)1 << 20)
 
+/* And begin with about so much that is writable, though little of it is touched. */
+#define BOOKS_START ((size_t)16 << 20)
+
 /* What was needed of a limit. */
 static uint64_t need_of(enum moat_limit limit, const struct moat_want *want) {
     if (limit == MOAT_LIMIT_CGROUP)
         return MOAT_PAGE; /* page tables are charged when they are made, pages when touched */
     bool for_books = limit == MOAT_LIMIT_DATA || limit == MOAT_LIMIT_COMMIT || !want->address_space;
-    return want->books && for_books ? BOOKS_STEP : want->size;
+    if (!want->books || !for_books)
+        return want->size;
+    return want->start ? BOOKS_START : BOOKS_STEP;
 }
 
 unsigned moat_limit_met(const struct moat_limit_view *view, const struct moat_want *want) {

@@ -23,6 +23,7 @@ struct moat_want {
     bool address_space; /* it was to be mapped; else it was mapped and was to be used, or locked */
     bool locked;
     bool books;    /* memory for Moat's own books, perhaps besides */
+    bool start;    /* all of them, which are not there yet */
     bool mappings; /* the mappings are used up */
     size_t size;
 };

@@ -6,6 +6,7 @@
 #include "region/geometry.h"
 #include "region/pages.h"
 #include "region/powers.h"
+#include "region/registry.h"
 #include "vm/corruption.h"
 #include "vm/limit.h"
 
@@ -73,6 +74,7 @@ enum moat_status moat_fail_books(enum moat_status status, const char *what, uint
     const struct moat_want want = {
         .error = ENOMEM,
         .books = true,
+        .start = moat_registry() == NULL,
         .mappings = moat_powers_at_map_limit(&count, &limit),
     };
 

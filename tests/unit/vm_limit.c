@@ -57,6 +57,8 @@ Test(vm_limit, what_was_short_is_named) {
          {.error = ENOMEM, .locked = true, .size = 5 * mib},
          BIT(LOCKED)},
         {view_of(10, 100, 10, 10, 0), {.error = ENOMEM, .books = true}, BIT(DATA)},
+        {view_of(10, 90, 10, 10, 0), {.error = ENOMEM, .books = true}, 0},
+        {view_of(10, 90, 10, 10, 0), {.error = ENOMEM, .books = true, .start = true}, BIT(DATA)},
         {view_of(100, 100, 100, 100, 100),
          {.error = ENOMEM, .mappings = true, .size = mib},
          BIT(MOAT_LIMIT_MAPPINGS)},
@@ -67,6 +69,20 @@ Test(vm_limit, what_was_short_is_named) {
     view.at_once = mib;
     const struct moat_want want = {.error = ENOMEM, .size = 2 * mib};
     cr_assert_eq(moat_limit_met(&view, &want), MOAT_LIMIT_AT_ONCE);
+}
+
+Test(vm_limit, a_start_that_fails_names_the_limit) {
+    struct rlimit before;
+    struct moat_manager *manager;
+    cr_assert_eq(getrlimit(RLIMIT_DATA, &before), 0);
+    const struct rlimit little = {(rlim_t)4 << 20, before.rlim_max};
+    cr_assert_eq(setrlimit(RLIMIT_DATA, &little), 0);
+    enum moat_status status = moat_manager_create(NULL, &manager);
+    cr_assert_eq(setrlimit(RLIMIT_DATA, &before), 0);
+    cr_assert_eq(status, MOAT_NO_MEMORY);
+    cr_assert_not_null(strstr(moat_last_error_text(), "RLIMIT_DATA: "), "%s",
+                       moat_last_error_text());
+    cr_assert_eq(moat_manager_create(NULL, &manager), MOAT_OK, "tried again, with room");
 }
 
 Test(vm_limit, limits_are_read_from_the_files_of_the_kernel) {
