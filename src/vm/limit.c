@@ -189,18 +189,10 @@ static void add_lacking(struct moat_report_text *text, unsigned less) {
                               "markers: pages trap by protection\n");
 }
 
-void moat_limit_tell(const struct moat_options *options) {
-    static _Atomic bool told;
+static void tell(const struct moat_options *options, unsigned less) {
     struct moat_report_text text = {0};
     struct moat_limit_view view;
-    unsigned less = moat_powers_lacking();
 
-    /* relaxed: who is first tells; nothing else depends on it. */
-    if (!less || atomic_load_explicit(&told, memory_order_relaxed) ||
-        !moat_report_wanted(options, MOAT_FOUND_LIMIT) ||
-        /* relaxed: as above. */
-        atomic_exchange_explicit(&told, true, memory_order_relaxed))
-        return;
     look(&view);
     view.of[MOAT_LIMIT_MAPPINGS] =
         (struct moat_limit_use){moat_os_map_count(), moat_os_map_limit()};
@@ -212,4 +204,17 @@ void moat_limit_tell(const struct moat_options *options) {
                             facts[limit].name, number(view.of[limit].used),
                             number(view.of[limit].max), facts[limit].what, facts[limit].advice);
     moat_report_tell(options, MOAT_FOUND_LIMIT, MOAT_OK, 0, &text);
+}
+
+/* Called by each reserve: the text has a frame of its own, which costs as much as a reserve. */
+void moat_limit_tell(const struct moat_options *options) {
+    static _Atomic bool told;
+    unsigned less = moat_powers_lacking();
+
+    /* relaxed: who is first tells; nothing else depends on it. */
+    if (less && !atomic_load_explicit(&told, memory_order_relaxed) &&
+        moat_report_wanted(options, MOAT_FOUND_LIMIT) &&
+        /* relaxed: as above. */
+        !atomic_exchange_explicit(&told, true, memory_order_relaxed))
+        tell(options, less);
 }
