@@ -327,10 +327,12 @@ MOAT_LAYOUT(sizeof(EMemoryAvailable) == 4 && sizeof(EMemoryCriticalLevel) == 4, 
  *   - VirtualAlloc: the critical level says how much of the commit quota is open to the call
  *     (<moat/quota.h>); one that is none of the three is E_INVALIDARG. MEM_LARGE_PAGES where none
  *     are set aside is HRESULT_FROM_WIN32(1314). MEM_RESET_UNDO is HRESULT_FROM_WIN32(31) when
- *     content is lost, and E_POINTER when a page has no access.
+ *     content is lost, and E_POINTER when a page has no access. With the option execute=wx,
+ *     what it refuses of VirtualAlloc, VirtualProtect and CreateMalloc is HRESULT_FROM_WIN32(1655).
  *   - VirtualFree accepts only what this very manager reserved: anything else, NULL and memory of
  *     another manager or of a heap included, is HOST_E_INVALIDOPERATION. Invalid types and sizes
- *     come first.
+ *     come first. Memory that the calling thread has its stack in is HRESULT_FROM_WIN32(487), of
+ *     Free of a heap too.
  *   - VirtualQuery fills in a MEMORY_BASIC_INFORMATION; *pResult is always set.
  *   - VirtualQuery and VirtualProtect answer for the whole process; but memory of heaps and Moat's
  *     own is not to be protected: HRESULT_FROM_WIN32(487).

@@ -69,23 +69,24 @@ extern "C" {
 #define PAGE_WRITECOMBINE      0x400u
 
 /* Last errors that Moat sets. */
-#define ERROR_SUCCESS             0u
-#define ERROR_NOT_ENOUGH_MEMORY   8u
-#define ERROR_BAD_LENGTH          24u
-#define ERROR_GEN_FAILURE         31u
-#define ERROR_NOT_SUPPORTED       50u
-#define ERROR_INVALID_PARAMETER   87u
-#define ERROR_NOT_LOCKED          158u
-#define ERROR_NOT_OWNER           288u
-#define ERROR_INVALID_ADDRESS     487u
-#define ERROR_ABANDONED_WAIT_0    735u
-#define ERROR_NOACCESS            998u
-#define ERROR_PRIVILEGE_NOT_HELD  1314u
-#define ERROR_INTERNAL_ERROR      1359u
-#define ERROR_NO_SYSTEM_RESOURCES 1450u
-#define ERROR_WORKING_SET_QUOTA   1453u
-#define ERROR_COMMITMENT_LIMIT    1455u
-#define ERROR_TIMEOUT             1460u
+#define ERROR_SUCCESS              0u
+#define ERROR_NOT_ENOUGH_MEMORY    8u
+#define ERROR_BAD_LENGTH           24u
+#define ERROR_GEN_FAILURE          31u
+#define ERROR_NOT_SUPPORTED        50u
+#define ERROR_INVALID_PARAMETER    87u
+#define ERROR_NOT_LOCKED           158u
+#define ERROR_NOT_OWNER            288u
+#define ERROR_INVALID_ADDRESS      487u
+#define ERROR_ABANDONED_WAIT_0     735u
+#define ERROR_NOACCESS             998u
+#define ERROR_PRIVILEGE_NOT_HELD   1314u
+#define ERROR_INTERNAL_ERROR       1359u
+#define ERROR_NO_SYSTEM_RESOURCES  1450u
+#define ERROR_WORKING_SET_QUOTA    1453u
+#define ERROR_COMMITMENT_LIMIT     1455u
+#define ERROR_TIMEOUT              1460u
+#define ERROR_DYNAMIC_CODE_BLOCKED 1655u
 
 #define PROCESSOR_ARCHITECTURE_AMD64   9
 #define PROCESSOR_ARCHITECTURE_ARM64   12
@@ -163,6 +164,8 @@ MOAT_LAYOUT(sizeof(void *) != 8 || offsetof(SYSTEM_INFO, dwAllocationGranularity
  *             ERROR_GEN_FAILURE          MEM_RESET_UNDO: some pages have lost their content, or
  *                                        were never written; the others are kept
  *             ERROR_NOACCESS             MEM_RESET_UNDO: a page has no access
+ *             ERROR_DYNAMIC_CODE_BLOCKED the option execute=wx, and PAGE_EXECUTE_READWRITE, or a
+ *                                        right to execute for a committed page that has none
  *             ERROR_TIMEOUT              the pages stayed busy past the manager's deadline
  * After any other failure nothing has changed.
  *
@@ -200,7 +203,8 @@ MOAT_API LPVOID WINAPI VirtualAlloc(LPVOID lpAddress, SIZE_T dwSize, DWORD flAll
  *             ERROR_INVALID_ADDRESS     an address in no reservation (NULL, or released before);
  *                                       not the first page where that is asked for; to decommit,
  *                                       a placeholder or large pages; not the placeholders that
- *                                       are asked for
+ *                                       are asked for; or the calling thread runs on these pages,
+ *                                       as its stack
  *             ERROR_NOT_ENOUGH_MEMORY   the kernel would not make the pages trap: the reservation
  *                                       is still owned, pages that trap already are decommitted
  *             ERROR_NOT_OWNER           MEM_RELEASE while another thread holds the lock of the
@@ -255,6 +259,7 @@ MOAT_API SIZE_T WINAPI VirtualQuery(LPCVOID lpAddress, PMEMORY_BASIC_INFORMATION
  *             ERROR_INVALID_ADDRESS     a page is not committed, in another reservation, or
  *                                       Moat's own; more than 64 mappings of others
  *             ERROR_NOT_ENOUGH_MEMORY   the kernel would not split another mapping
+ *             ERROR_DYNAMIC_CODE_BLOCKED   the option execute=wx, as for VirtualAlloc
  *             ERROR_TIMEOUT             the pages stayed busy past the manager's deadline
  * After a failure nothing has changed.
  *

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* calls: of every method, right and wrong in each way there is. Where several ways lead to one
  * result, all are tried, and the first other result is what comes out. */
+#define _GNU_SOURCE
 #include "scenes.h"
 
 #include <stdint.h>
+#include <ucontext.h>
 
 HRESULT create_malloc(void) {
     IHostMalloc *made;
@@ -192,6 +194,47 @@ HRESULT protect_free(void) {
 
 HRESULT protect_middle(void) {
     return protect_with(region + 8 * PAGE, PAGE, PAGE_READONLY);
+}
+
+HRESULT alloc_code(void) {
+    HRESULT result = alloc(NULL, PAGE, MEM_RESERVE, PAGE_EXECUTE_READWRITE);
+    return result == WIN32_1655 ? alloc(region, PAGE, MEM_COMMIT, PAGE_EXECUTE_READ) : result;
+}
+
+HRESULT protect_code(void) {
+    return protect_with(region, PAGE, PAGE_EXECUTE_READ);
+}
+
+/* A call on another stack, and what came of it. */
+static struct {
+    ucontext_t caller, callee;
+    HRESULT (*call)(void);
+    HRESULT result;
+} apart;
+
+static void answer(void) {
+    apart.result = apart.call();
+}
+
+/* Call with the stack of this thread in `size` bytes of memory. */
+static HRESULT on_stack(void *memory, size_t size, HRESULT (*call)(void)) {
+    apart.call = call;
+    must(getcontext(&apart.callee) == 0, "a context");
+    apart.callee.uc_stack = (stack_t){.ss_sp = memory, .ss_size = size};
+    apart.callee.uc_link = &apart.caller;
+    makecontext(&apart.callee, answer, 0);
+    must(swapcontext(&apart.caller, &apart.callee) == 0, "another stack");
+    return apart.result;
+}
+
+HRESULT free_own_stack(void) {
+    return on_stack(region, REGION, release);
+}
+
+HRESULT heap_free_own_stack(void) {
+    must(heap->lpVtbl->Alloc(heap, LARGE, eTaskCritical, &block) == S_OK, "a large block");
+    char *start = (char *)(((uintptr_t)block + PAGE - 1) & ~(uintptr_t)(PAGE - 1));
+    return on_stack(start, LARGE - 2 * PAGE, heap_free);
 }
 
 HRESULT memory_load(void) {

@@ -216,6 +216,10 @@ bool quota_full(void) {
     return set("quota=1M");
 }
 
+bool no_new_code(void) {
+    return set("execute=wx");
+}
+
 enum { OTHER_PAGES = 200 };
 
 bool at_map_limit(void) {

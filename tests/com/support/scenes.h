@@ -16,6 +16,7 @@
 #define WIN32_24   HRESULT_FROM_WIN32(ERROR_BAD_LENGTH)
 #define WIN32_31   HRESULT_FROM_WIN32(ERROR_GEN_FAILURE)
 #define WIN32_1314 HRESULT_FROM_WIN32(ERROR_PRIVILEGE_NOT_HELD)
+#define WIN32_1655 HRESULT_FROM_WIN32(ERROR_DYNAMIC_CODE_BLOCKED)
 
 /* A method, a result, and how it comes to it: a scene and a call, or the reason why never. */
 struct cell {
@@ -55,6 +56,7 @@ bool locked_for_long(void);
 bool locked_and_called_off(void);
 bool locked_until_end(void);
 bool quota_full(void);
+bool no_new_code(void);    /* execute=wx */
 bool no_large_pages(void); /* are set aside on this machine */
 bool at_map_limit(void);
 bool no_more_address_space(void); /* no mapping may be made */
@@ -91,6 +93,10 @@ HRESULT protect_null(void);
 HRESULT protect_invalid(void);
 HRESULT protect_free(void);
 HRESULT protect_middle(void);
+HRESULT alloc_code(void);
+HRESULT protect_code(void);
+HRESULT free_own_stack(void);
+HRESULT heap_free_own_stack(void);
 HRESULT memory_load(void);
 HRESULT memory_load_null(void);
 HRESULT register_callback(void);
