@@ -127,7 +127,8 @@ struct moat_options {
     uint32_t timeout_ms;         /* timeout=MS: milliseconds, the longest wait for a busy region;
                                      0 waits never */
     uint32_t quarantine_regions; /* quarantine=N: releases of one processor before an address is
-                                     placed again; 0..4096 */
+                                     placed again, at least; 0..4096. Ended for all managers when
+                                     there is no other room, and by moat_trim */
     uint8_t poison;              /* poison=BYTE: fills pages that stay resident after a decommit */
     uint64_t quota_bytes;        /* quota=BYTES: most that may be committed at once; 0: no quota.
                                      In text, bytes may end with K, M, G or T: 512M */
