@@ -162,7 +162,7 @@ static int furnish(struct moat_space *arena) {
      * merges neighbours, and opened blocks next to each other become one mapping again. */
     int error = arena->markers ? moat_os_guard_install((void *)arena->start, MOAT_PAGE) : 0;
     if (!error)
-        error = moat_policy_apply(arena->fork, arena->start, arena->end);
+        error = moat_policy_apply(moat_space_fork(arena), arena->start, arena->end);
     if (!error)
         moat_trap_hide(arena);
     return error;
@@ -189,7 +189,7 @@ static struct moat_space *make(unsigned kind, size_t number, size_t size, bool *
     struct moat_space *arena = moat_space_init(books, start, start + size, true);
     arena->markers = (kind & MOAT_SPACE_MARKERS) != 0;
     arena->undumped = (kind & MOAT_SPACE_UNDUMPED) != 0;
-    arena->fork = (uint8_t)(kind >> MOAT_SPACE_FORK_SHIFT);
+    moat_space_set_fork(arena, (uint8_t)(kind >> MOAT_SPACE_FORK_SHIFT));
     arena->number = (uint8_t)number;
     arena->backend = moat_backend_os();
     arena->usable_start += MOAT_BLOCK;

@@ -216,7 +216,7 @@ void moat_mend_regions(struct moat_fork_report *report) {
     for (uint32_t handle = 1; handle <= count; handle++) {
         if (!find_case(handle, held, &of))
             continue;
-        if (of.ref.space->fork == MOAT_FORK_DONTFORK)
+        if (moat_space_fork(of.ref.space) == MOAT_FORK_DONTFORK)
             end_absent(&of, report);
         else if (!of.found && !of.working && !placing)
             bury_hidden(&of, report);

@@ -29,7 +29,7 @@ static struct moat_space *stand_alone(const struct moat_place_wish *wish, uintpt
     space->usable_end = base + wish->size;
     space->markers = wish->markers && !wish->backend->accessible;
     space->undumped = wish->undumped;
-    space->fork = wish->fork;
+    moat_space_set_fork(space, wish->fork);
     space->backend = wish->backend;
     return space;
 }
@@ -226,7 +226,7 @@ enum moat_status moat_place_at(const struct moat_place_wish *wish, uintptr_t bas
                                struct moat_place *place, uintptr_t *conflict) {
     struct moat_space *arena = moat_arena_of(base);
     /* What children have of an arena they have of all of it. */
-    if (arena && arena->fork != wish->fork) {
+    if (arena && moat_space_fork(arena) != wish->fork) {
         *conflict = arena->usable_end;
         return MOAT_INVALID_ADDRESS;
     }
@@ -280,7 +280,7 @@ int moat_place_unmap(struct moat_place *place, const struct moat_quarantine *qua
         while (moat_spare_lend(error, &use));
     if (error == ENOMEM && space->backend == moat_backend_os() &&
         moat_spare_room() == MOAT_ROOM_NONE &&
-        moat_spare_park(start, size, space->fork != MOAT_FORK_DONTFORK))
+        moat_spare_park(start, size, moat_space_fork(space) != MOAT_FORK_DONTFORK))
         error = 0;
     moat_spare_refill();
     return error;

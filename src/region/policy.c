@@ -23,11 +23,11 @@ int moat_policy_apply(uint8_t fork, uintptr_t start, uintptr_t end) {
 }
 
 int moat_policy_alone(const struct moat_space *space) {
-    if (space->fork == MOAT_FORK_INHERIT)
+    if (moat_space_fork(space) == MOAT_FORK_INHERIT)
         return 0;
     /* relaxed: read in a child, by a copy of the thread that wrote it or that saw its regions. */
     atomic_store_explicit(&any_alone, true, memory_order_relaxed);
-    return moat_policy_apply(space->fork, space->start, space->end);
+    return moat_policy_apply(moat_space_fork(space), space->start, space->end);
 }
 
 /* Whether T worked on pages of a block. */
@@ -65,7 +65,7 @@ static void hold_addresses(struct moat_space *space) {
         /* relaxed: by whoever mends. */
         atomic_store_explicit(&space->leaving, true, memory_order_relaxed);
     else
-        (void)moat_policy_apply(space->fork, space->start, space->end);
+        (void)moat_policy_apply(moat_space_fork(space), space->start, space->end);
 }
 
 /* Spaces that stand alone are found by their regions. */
@@ -76,9 +76,9 @@ static void each_alone(const struct moat_held *held) {
         if (!moat_region_nth(handle, &ref) || ref.space->arena)
             continue;
         struct moat_space *space = ref.space;
-        if (space->fork == MOAT_FORK_WIPE && space->markers)
+        if (moat_space_fork(space) == MOAT_FORK_WIPE && space->markers)
             mark_again(space, held);
-        else if (space->fork == MOAT_FORK_DONTFORK)
+        else if (moat_space_fork(space) == MOAT_FORK_DONTFORK)
             hold_addresses(space);
     }
 }
@@ -87,9 +87,10 @@ void moat_policy_in_child(const struct moat_held *held) {
     struct moat_space *arena;
 
     for (size_t nth = 0; moat_arena_nth(nth, &arena); nth++) {
-        if (arena->fork == MOAT_FORK_DONTFORK)
+        if (moat_space_fork(arena) == MOAT_FORK_DONTFORK)
             moat_arenas_restore(arena);
-        else if (arena->fork == MOAT_FORK_WIPE && arena->markers && moat_arenas_here(arena))
+        else if (moat_space_fork(arena) == MOAT_FORK_WIPE && arena->markers &&
+                 moat_arenas_here(arena))
             mark_again(arena, held);
     }
     /* relaxed: as where it is written. */
@@ -101,7 +102,7 @@ void moat_policy_empty(void) {
     struct moat_space *arena;
 
     for (size_t nth = 0; moat_arena_nth(nth, &arena); nth++)
-        if (arena->fork == MOAT_FORK_DONTFORK)
+        if (moat_space_fork(arena) == MOAT_FORK_DONTFORK)
             moat_arenas_empty(arena);
 }
 
@@ -113,7 +114,7 @@ void moat_policy_catch_up(const struct moat_held *then, const struct moat_held *
         const struct moat_region *region = then->entries[i].region;
         uint32_t handle = (uint32_t)(region - moat_registry()->records);
         if (!moat_held_by(now, region, &bits) && moat_region_nth(handle, &ref) &&
-            ref.space->fork == MOAT_FORK_WIPE)
+            moat_space_fork(ref.space) == MOAT_FORK_WIPE)
             (void)moat_mend_stripes(&ref, MOAT_LIFE_STRIPES_ALL);
     }
 }

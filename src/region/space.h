@@ -50,7 +50,6 @@ struct moat_space {
     bool shared;    /* shows memory that others show too: its content is not Moat's to drop here */
     bool undumped;  /* never in a core dump */
     bool hidden;    /* out of core dumps since it was mapped, but for the blocks that are shown */
-    uint8_t fork;   /* enum moat_fork: what a forked child has of it */
     uint8_t number; /* of an arena, among its kind */
     _Atomic uint32_t presence; /* of an arena, in the address space: see arenas.h */
     _Atomic bool leaving;      /* its mapping is, or was, being given back */
@@ -61,15 +60,26 @@ struct moat_space {
     _Atomic uint8_t *shown;   /* one flag a block: in core dumps, though the space is hidden */
 
     /* Read by queries while the space may be dying: written with release, read with acquire. */
+    _Atomic uint8_t fork;               /* enum moat_fork: what a forked child has of it */
     _Atomic uintptr_t first_block;      /* `start` rounded down to a block */
     _Atomic(_Atomic uint8_t *) uniform; /* one byte a block: see pages.h */
     _Atomic(_Atomic uint8_t *) pages;   /* one byte a page, from the start of the first block */
 };
 
+static inline uint8_t moat_space_fork(const struct moat_space *space) {
+    /* A(rebirth) */
+    return atomic_load_explicit(&space->fork, memory_order_acquire);
+}
+
+static inline void moat_space_set_fork(struct moat_space *space, uint8_t fork) {
+    /* R(rebirth) */
+    atomic_store_explicit(&space->fork, fork, memory_order_release);
+}
+
 static inline unsigned moat_space_kind(const struct moat_space *space) {
     return (space->markers ? MOAT_SPACE_MARKERS : 0u) |
            (space->undumped ? MOAT_SPACE_UNDUMPED : 0u) |
-           (unsigned)space->fork << MOAT_SPACE_FORK_SHIFT;
+           (unsigned)moat_space_fork(space) << MOAT_SPACE_FORK_SHIFT;
 }
 
 /* relaxed: the caller owns a region of the space, so the field does not change under it. */

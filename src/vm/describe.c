@@ -85,7 +85,7 @@ static bool describe_in(const struct moat_region_ref *ref, struct moat_descripti
         return false;
     tell_region(ref, told);
     /* Its memory is not in this child, and the books are not told before the first call. */
-    if (ref->space->fork == MOAT_FORK_DONTFORK && moat_fork_pending()) {
+    if (moat_space_fork(ref->space) == MOAT_FORK_DONTFORK && moat_fork_pending()) {
         told->kind = MOAT_ADDRESS_RELEASED;
         return moat_region_lives(ref);
     }

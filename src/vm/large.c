@@ -108,7 +108,7 @@ static enum moat_status reserve(struct moat_manager *manager, void *address, siz
         status = find_place((uintptr_t)address, size, &place);
     if (status)
         return status;
-    place.space->fork = (uint8_t)manager->options.fork;
+    moat_space_set_fork(place.space, (uint8_t)manager->options.fork);
     if (moat_policy_alone(place.space)) {
         vacate(manager, &place, false);
         return moat_fail(MOAT_NOT_SUPPORTED, call, (uintptr_t)address,

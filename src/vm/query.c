@@ -27,7 +27,7 @@ static bool describe_region(const struct moat_region_ref *ref, uintptr_t page,
     if (!(ref->flags & MOAT_REGION_PLACEHOLDER))
         end = moat_pages_peek(&view, page, end, &state);
     /* Its memory is not in this child, and the books are not told before the first call. */
-    if (ref->space->fork == MOAT_FORK_DONTFORK && moat_fork_pending()) {
+    if (moat_space_fork(ref->space) == MOAT_FORK_DONTFORK && moat_fork_pending()) {
         *info = (struct moat_page_info){.base = (void *)page,
                                         .size = ref->base + ref->size - page,
                                         .state = MOAT_STATE_FREE,

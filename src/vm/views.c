@@ -70,7 +70,7 @@ static int show_object(const struct moat_region_ref *ref, int object, enum moat_
     ref->space->hidden = false;
     ref->space->shared = true;
     (void)moat_os_dump_exclude(base, ref->size);
-    ref->space->fork = (uint8_t)fork;
+    moat_space_set_fork(ref->space, (uint8_t)fork);
     return moat_policy_alone(ref->space);
 }
 
