@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "os/os.h"
+#include "region/policy.h"
 #include "region/powers.h"
 #include "region/spare.h"
 #include "region/trap.h"
@@ -212,5 +213,7 @@ int moat_access_grant(struct moat_space *space, uintptr_t start, uintptr_t end, 
         done = run.end;
     }
     publish(&grant, start, end);
+    if (space->markers && moat_policy_wiped(space)) /* refused, the pages trap until decommitted */
+        (void)moat_os_guard_remove(at(start), end - start);
     return 0;
 }

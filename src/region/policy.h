@@ -16,8 +16,18 @@
 #ifndef MOAT_REGION_POLICY_H
 #define MOAT_REGION_POLICY_H
 
+#include "region/fork.h"
 #include "region/held.h"
 #include "region/space.h"
+
+#include <moat/options.h>
+
+/* Whether this is a child that has all pages of the space empty, with markers as the books say, and
+ * has not been mended yet. For who is in the middle of a call that a handler of signals interrupted
+ * in the parent, to fork: markers that the books did not tell of then are gone, or have come. */
+static inline bool moat_policy_wiped(const struct moat_space *space) {
+    return moat_space_fork(space) == MOAT_FORK_WIPE && moat_fork_pending();
+}
 
 /* Have children get of a mapping what the policy says. 0 or errno. */
 int moat_policy_apply(uint8_t fork, uintptr_t start, uintptr_t end);

@@ -3,6 +3,7 @@
 #include "region/trap.h"
 
 #include "os/os.h"
+#include "region/policy.h"
 #include "region/powers.h"
 #include "region/spare.h"
 
@@ -72,13 +73,17 @@ static int close_blocks(struct moat_space *space, const struct moat_run *run) {
     return 0;
 }
 
+static int mark_again(const struct moat_space *space, uintptr_t start, uintptr_t end) {
+    return moat_policy_wiped(space) ? moat_os_guard_install(at(start), end - start) : 0;
+}
+
 /* Rung for anything in an open block. */
 static int mark(struct moat_space *space, const struct moat_run *run) {
     int error = moat_os_guard_install(at(run->start), length(run));
     if (error)
         return error;
     moat_pages_set(space, run->start, run->end, moat_page_code_on_record(run->state));
-    return 0;
+    return mark_again(space, run->start, run->end);
 }
 
 /* What to remember of pages that trap because they have no rights, and may hold something. */
@@ -286,6 +291,17 @@ static bool is_shown(const struct moat_space *space, size_t block) {
     return atomic_load_explicit(&space->shown[block], memory_order_relaxed) != 0;
 }
 
+void moat_trap_wiped(struct moat_space *space, uintptr_t start, uintptr_t end) {
+    const uint8_t unmarked = MOAT_PAGE_COMMITTED | MOAT_PAGE_DIRTY;
+
+    while (moat_policy_wiped(space) && start < end) {
+        struct moat_run run = moat_pages_run(space, start, end);
+        if (run.open && !(run.state & unmarked))
+            (void)moat_os_guard_install(at(run.start), length(&run));
+        start = run.end;
+    }
+}
+
 void moat_trap_dumpable(struct moat_space *space, uintptr_t start, uintptr_t end) {
     size_t block = moat_space_block(space, start);
     size_t stop = moat_space_block(space, end - 1) + 1;
@@ -334,5 +350,10 @@ int moat_trap_open(struct moat_space *space, uintptr_t start, uintptr_t end) {
     set_opened(space, start, end, 1);
     moat_pages_set(space, start, end, MOAT_CODE_READWRITE);
     mix(space, start, end);
-    return 0;
+    error = mark_again(space, start, end);
+    if (error && !moat_spare_protect(at(start), end - start, MOAT_OS_NONE)) {
+        set_opened(space, start, end, 0);
+        moat_pages_set(space, start, end, MOAT_PAGE_DIRTY);
+    }
+    return error;
 }

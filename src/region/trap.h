@@ -65,6 +65,13 @@ void moat_trap_normalise(struct moat_space *space, uintptr_t start, uintptr_t en
  * that was used, would make the kernel dump all of the mapping. Refusal costs dump size only. */
 void moat_trap_hide(struct moat_space *space);
 
+/*
+ * Have the uncommitted pages of [start, end) of an arena trap in a child that a handler of signals
+ * forked in the middle of a release of them, where markers do not come along (policy.h). For the
+ * end of the release: in any other process nothing is done.
+ */
+void moat_trap_wiped(struct moat_space *space, uintptr_t start, uintptr_t end);
+
 /* Pages of [start, end) are about to be used: have core dumps hold their blocks, until they are
  * closed 16 MiB at once, unless none of the space is to be dumped. */
 void moat_trap_dumpable(struct moat_space *space, uintptr_t start, uintptr_t end);

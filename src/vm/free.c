@@ -4,6 +4,7 @@
 
 #include "base/site.h"
 #include "os/os.h"
+#include "region/fork.h"
 #include "region/history.h"
 #include "region/parts.h"
 #include "region/trap.h"
@@ -162,6 +163,7 @@ enum moat_status moat_decommit(struct moat_manager *manager, void *address, size
     if (!status)
         moat_history_ended(&ref, range.start, range.end, false);
     moat_region_leave(&ref, stripes);
+    moat_fork_check(); /* a handler may have forked meanwhile, and left these pages to us */
     if (!status)
         moat_manager_count(manager, MOAT_COUNT_DECOMMITS, 1);
     return status;
@@ -235,11 +237,15 @@ static enum moat_status release(struct moat_manager *manager, const struct moat_
     if (status)
         return moat_fail_wait(status, "release", ref->base);
     locked = moat_life_locked(&ref->region->life);
+    struct moat_space *arena = ref->space->arena ? ref->space : NULL;
     status = release_closed(manager, ref);
-    if (status) {
+    if (status)
         moat_region_reopen(ref);
+    else if (arena)
+        moat_trap_wiped(arena, ref->base, ref->base + ref->size);
+    moat_fork_check(); /* as in moat_decommit */
+    if (status)
         return status;
-    }
     struct moat_counters *counters = moat_manager_counters(manager);
     moat_count(counters, MOAT_COUNT_RELEASES, 1);
     moat_count(counters, MOAT_COUNT_BYTES_RESERVED, 0 - (uint64_t)ref->size);
