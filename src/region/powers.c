@@ -47,7 +47,8 @@ bool moat_powers_at_map_limit(uint64_t *count, uint64_t *limit) {
     *count = moat_os_map_count();
     /* relaxed: as above. */
     atomic_store_explicit(&last, *count, memory_order_relaxed);
-    return room != MOAT_ROOM_LEFT && *count + MAPPINGS_PER_CALL >= *limit;
+    /* Room that is left now may have come since: what was refused has been undone. */
+    return *count + MAPPINGS_PER_CALL >= *limit;
 }
 
 enum moat_status moat_powers_refusal(int error, enum moat_status otherwise) {
