@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include "heap/rest.h"
 #include "support/heaps.h"
+#include "support/regions.h"
 #include "support/touch.h"
 
 #include <moat/report.h>
@@ -38,6 +39,8 @@ static void listen(const struct moat_finding *finding, void *context) {
 
 static void start(void) {
     struct moat_options options;
+
+    stay_on_one_processor(); /* each has blocks of its own */
     moat_options_init(&options);
     cr_assert_eq(moat_options_parse(&options, "heap_poison=on", NULL, 0), MOAT_OK);
     options.report_function = listen;

@@ -39,7 +39,7 @@ Test(region_chance, every_bit_is_set_half_of_the_time, .init = start) {
     for (unsigned i = 0; i < DRAWS; i++) {
         uint64_t draw = moat_chance_draw();
         for (unsigned bit = 0; bit < 64; bit++)
-            set[bit] += draw >> bit & 1;
+            set[bit] += (unsigned)(draw >> bit & 1);
     }
     /* The standard deviation is 128. */
     for (unsigned bit = 0; bit < 64; bit++)
