@@ -376,11 +376,11 @@ int main(int count, char **arguments) {
     struct dump empty;
 
     (void)count;
-    self = realpath(arguments[0], NULL);
     if (SANITIZED) {
         puts("dumps under a sanitizer are its own affair: nothing was tried");
         return SKIPPED;
     }
+    self = realpath(arguments[0], NULL);
     if (!path || numbered() || !self) {
         puts("dumps do not go to a file \"core\" here: nothing was tried");
         return SKIPPED;

@@ -94,15 +94,15 @@ static uint32_t above_user_space_of_win32(const struct face *face, struct expect
 
 /* Without address randomisation the first stack lies above what is user space to Win32. */
 static uint32_t own_stack(const struct face *face, struct expected *expected) {
-    char local = 0;
-    bool above = !face->heap_free && (uintptr_t)&local > UINT64_C(0x7FFFFFFEFFFF);
+    void *local = __builtin_frame_address(0); /* a variable may lie elsewhere: sanitizers */
+    bool above = !face->heap_free && (uintptr_t)local > UINT64_C(0x7FFFFFFEFFFF);
     region(face, GRANULE);
     if (above)
-        expect(expected, MOAT_FOUND_OWN_STACK, INVALID, "VirtualFree", &local, 0);
+        expect(expected, MOAT_FOUND_OWN_STACK, INVALID, "VirtualFree", local, 0);
     else
-        expect(expected, MOAT_FOUND_OWN_STACK, NOT_OURS, "release", &local, NO_SIZE);
+        expect(expected, MOAT_FOUND_OWN_STACK, NOT_OURS, "release", local, NO_SIZE);
     say(expected, "on the stack of the thread that calls; that goes when the thread ends");
-    return face->release(&local);
+    return face->release(local);
 }
 
 /* --- Stacks --- */

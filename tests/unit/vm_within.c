@@ -164,8 +164,7 @@ Test(vm_within, top_down_takes_the_highest_room) {
 
 /* What is right below the stack is free, but the stack may grow into it; and it can, afterwards. */
 Test(vm_within, the_stack_keeps_its_room) {
-    unsigned char local;
-    uintptr_t here = (uintptr_t)&local;
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
     uintptr_t base, highest = (here - BLOCK) / PAGE * PAGE - 1;
     for (int i = 0; i < 20; i++) {
         cr_assert_eq(
