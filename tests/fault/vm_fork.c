@@ -106,7 +106,7 @@ Test(vm_fork, a_child_is_told_where_the_kernel_does_not_empty_pages, .timeout = 
     inject_only(INJECT_MADVISE, MADV_WIPEONFORK);
     inject_fail_from(INJECT_MADVISE, 1, EINVAL);
     manager = manager_of("timeout=30000");
-    cr_assert_geq(inject_count(INJECT_MADVISE), 1u);
+    cr_assert_geq(inject_count(INJECT_MADVISE), 1);
     cr_assert_eq(moat_reserve(manager, NULL, GRANULE, MOAT_PAGE_READWRITE, 0, &base), MOAT_OK);
     cr_assert_eq(pthread_create(&thread, NULL, lock_and_park, NULL), 0);
     while (atomic_load(&parked) == 0)
