@@ -113,6 +113,8 @@ struct moat_stats {
     uint64_t denied;            /* calls that the options deny_* had fail */
     uint64_t unzeroed_bytes;    /* given back under zero=release, and kept out of reach: they trap,
                                    and are zeroed before they are handed out again */
+    uint64_t books_unsealed;    /* of the process: ranges of Moat's books that the kernel would not
+                                   seal (mseal, Linux 6.10), or not make read-only */
 };
 
 /*

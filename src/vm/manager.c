@@ -11,6 +11,7 @@
 #include "base/options.h"
 #include "base/site.h"
 #include "os/os.h"
+#include "region/books.h"
 #include "region/lock.h"
 #include "region/powers.h"
 #include "region/quarantine.h"
@@ -261,6 +262,7 @@ enum moat_status moat_stats_read(const struct moat_manager *manager, struct moat
         .resting_bytes = bytes,
         .denied = sum(manager, MOAT_COUNT_DENIED),
         .unzeroed_bytes = sum(manager, MOAT_COUNT_UNZEROED_BYTES),
+        .books_unsealed = moat_books_unsealed(),
     };
     return MOAT_OK;
 }

@@ -26,6 +26,7 @@ enum { PAGE = 4096 };
 
 static void use(void) {
     struct moat_manager *manager;
+    struct moat_stats stats;
     void *base;
 
     cr_assert_eq(moat_manager_create(NULL, &manager), MOAT_OK, "%s", moat_last_error_text());
@@ -33,6 +34,8 @@ static void use(void) {
                  MOAT_OK);
     *(char *)base = 1;
     cr_assert_eq(moat_release(manager, base), MOAT_OK);
+    cr_assert_eq(moat_stats_read(manager, &stats), MOAT_OK);
+    cr_assert_eq(stats.books_unsealed, moat_books_unsealed(), "a host can read it");
     moat_manager_destroy(manager);
 }
 
