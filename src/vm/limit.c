@@ -206,7 +206,7 @@ static void tell(const struct moat_options *options, unsigned less) {
     moat_report_tell(options, MOAT_FOUND_LIMIT, MOAT_OK, 0, &text);
 }
 
-/* Called by each reserve: the text has a frame of its own, which costs as much as a reserve. */
+/* Called by each reserve, and two loads as a rule. */
 void moat_limit_tell(const struct moat_options *options) {
     static _Atomic bool told;
     unsigned less = moat_powers_lacking();
