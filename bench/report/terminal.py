@@ -6,13 +6,14 @@ from . import model
 # Columns, in this order where they occur; a star marks a contender that does another job.
 COLUMNS = ("limit", "nothing", "plain", "moat", "moat, table alone", "moat, index alone",
            "moat mimalloc", "guarded mmap", "mutex+map+mmap", "mutex+map", "ck_ht", "lfht", "mmap",
-           "mimalloc")
+           "mimalloc", "scudo standalone", "jemalloc", "tcmalloc", "glibc")
 SHORT = {"moat, table alone": "table alone", "moat, index alone": "index alone",
          "moat mimalloc": "moat (mi)*", "mutex+map+mmap": "locked mmap", "mmap": "mmap*",
-         "mimalloc": "mimalloc*"}
+         "mimalloc": "mimalloc*", "scudo standalone": "scudo*", "jemalloc": "jemalloc*",
+         "tcmalloc": "tcmalloc*"}
 
 # Their counters are for the HTML and JSON reports.
-QUIET_PROGRAMS = ("replay",)
+QUIET_PROGRAMS = ("replay", "rivals")
 
 COUNTER_NAMES = {
     "live": ("live regions", "count"), "resident_bytes": ("resident", "bytes"),
@@ -25,6 +26,9 @@ COUNTER_NAMES = {
     "miss_before_ns": ("miss before", "ns"), "miss_after_ns": ("miss after", "ns"),
     "refused_per_second": ("refused/s", "count"), "stale_accepted": ("stale accepted", "count"),
     "operations": ("operations", "count"), "waits": ("waits", "count"),
+    "to_guarded": ("to guarded mmap", "ratio"), "cpu_ns": ("processor time", "ns"),
+    "latency_samples": ("latencies", "count"), "dirty_share": ("found dirty", "ratio"),
+    "peak_resident_bytes": ("peak resident", "bytes"),
 }
 
 
@@ -51,6 +55,8 @@ def counter_text(name, value):
     kind = COUNTER_NAMES.get(name, (name, "count"))[1]
     if kind == "ns":
         return duration(value)
+    if kind == "ratio":
+        return f"{value:.3g}"
     return amount(value) + ("B" if kind == "bytes" else "")
 
 
@@ -139,7 +145,7 @@ def render(rows, context):
             f"Differences under {model.TIE - 1:.0%} are ties. * memory stays accessible after a"
             " free, or has no guards: another job, so not a peer."]
     for name, text in sorted(context.items()):
-        if name.startswith(("traps of", "options of")):
+        if name.startswith(("traps of", "options of", "probe of", "absent")):
             out.append(f"{name}: {text}")
     for row, contender, error in model.failures(rows):
         out.append(f"FAILED {row.name}/{row.size}/{contender} T{row.threads}: {error}")
