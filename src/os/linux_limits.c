@@ -100,6 +100,14 @@ uint64_t moat_os_map_limit(void) {
     return limit;
 }
 
+bool moat_os_strict_overcommit(void) {
+    int saved = errno;
+    bool strict = setting("", "/proc/sys/vm/overcommit_memory", 0) == STRICT;
+
+    errno = saved;
+    return strict;
+}
+
 uint64_t moat_os_address_room(void) {
     int saved = errno;
     struct rlimit given;

@@ -5,17 +5,17 @@
  * Distributions backport, and emulators and filters answer 0 to advice they ignore. So each power
  * is exercised on a scratch page and its effect looked at. Traps are looked for with calls that
  * report EFAULT, never by touching: no signal handler is needed and a lie cannot crash the process.
+ * No file is opened: settings are read by whoever needs them, when he does.
  */
 #define _GNU_SOURCE
 #include "os/linux_internal.h"
 
-#include <fcntl.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { PATTERN = 0x5A, MAP_LIMIT_DEFAULT = 65530 };
+enum { PATTERN = 0x5A };
 
 /* Whether a page can be written, as the kernel sees it when it stores the time there. The C
  * library's clock_gettime would do so without the kernel, and be killed. */
@@ -80,64 +80,28 @@ static bool try_look(const unsigned char *closed, const unsigned char *open) {
            moat_os_look(open) == MOAT_OS_LOOK_READABLE;
 }
 
-static bool try_query(const unsigned char *page) {
-    int maps = moat_linux_maps_open();
-    if (maps < 0)
-        return false;
-    struct moat_os_mapping mapping;
-    uintptr_t address = (uintptr_t)page;
-    bool works = moat_linux_query_ask(maps, address, &mapping) == 0 && mapping.mapped &&
-                 mapping.start <= address && mapping.end >= address + MOAT_LINUX_PAGE &&
-                 mapping.access == (MOAT_OS_READ | MOAT_OS_WRITE) && !mapping.file;
-    close(maps);
-    return works;
-}
-
 /* What is sealed stays for ever, so that nothing can be sealed for a trial. A kernel that knows the
  * call accepts to seal nothing; whether it works is looked at by whoever seals something. */
 static bool try_seal(unsigned char *page) {
     return moat_os_seal(page, 0) == 0;
 }
 
-/* The decimal number in a file of one line; `otherwise` when it cannot be read. */
-static uint64_t read_setting(const char *path, uint64_t otherwise) {
-    char text[24];
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0)
-        return otherwise;
-    ssize_t length = read(file, text, sizeof text);
-    close(file);
-    uint64_t value = 0;
-    ssize_t i = 0;
-    for (; i < length && text[i] >= '0' && text[i] <= '9'; i++)
-        value = value * 10 + (uint64_t)(text[i] - '0');
-    return i > 0 ? value : otherwise;
-}
-
 void moat_os_probe(struct moat_os_powers *powers) {
     int saved = errno;
-    *powers = (struct moat_os_powers){
-        .strict_overcommit = read_setting("/proc/sys/vm/overcommit_memory", 0) == 2,
-        .map_limit = read_setting("/proc/sys/vm/max_map_count", MAP_LIMIT_DEFAULT),
-    };
-    /* Three pages, apart from each other in access rights, so that none merges with another. */
+    *powers = (struct moat_os_powers){0};
     void *base;
-    if (moat_os_reserve(3 * MOAT_LINUX_PAGE, MOAT_LINUX_PAGE, &base) == 0) {
-        unsigned char *first = base;
-        unsigned char *closed = first + MOAT_LINUX_PAGE;
-        unsigned char *last = closed + MOAT_LINUX_PAGE;
-        unsigned access = MOAT_OS_READ | MOAT_OS_WRITE;
-        if (moat_os_protect(last, MOAT_LINUX_PAGE, access) == 0) {
-            powers->look_tells = try_look(closed, last);
-            powers->map_query = try_query(last);
-            powers->seal = try_seal(last);
-            powers->discard_zeroes = try_discard(last);
+    if (moat_os_reserve(2 * MOAT_LINUX_PAGE, MOAT_LINUX_PAGE, &base) == 0) {
+        unsigned char *open = base;
+        unsigned char *closed = open + MOAT_LINUX_PAGE;
+        if (moat_os_protect(open, MOAT_LINUX_PAGE, MOAT_OS_READ | MOAT_OS_WRITE) == 0) {
+            powers->look_tells = try_look(closed, open);
+            powers->seal = try_seal(open);
+            powers->discard_zeroes = try_discard(open);
+            powers->guard_markers = try_markers(open, closed);
         }
-        if (moat_os_protect(first, MOAT_LINUX_PAGE, access) == 0)
-            powers->guard_markers = try_markers(first, closed);
         if (!powers->guard_markers)
-            powers->born_locked = born_locked(first);
-        (void)moat_os_unreserve(base, 3 * MOAT_LINUX_PAGE);
+            powers->born_locked = born_locked(open);
+        (void)moat_os_unreserve(base, 2 * MOAT_LINUX_PAGE);
     }
     errno = saved;
 }

@@ -22,14 +22,11 @@ enum { MOAT_OS_NONE = 0, MOAT_OS_READ = 1, MOAT_OS_WRITE = 2, MOAT_OS_EXECUTE = 
 
 /* What this kernel and process can do, found by trying. */
 struct moat_os_powers {
-    bool guard_markers;     /* MADV_GUARD_INSTALL is accepted on private memory, and traps */
-    bool born_locked;       /* ... it would be, but memory is locked from birth */
-    bool discard_zeroes;    /* MADV_DONTNEED really gives zero pages back */
-    bool map_query;         /* PROCMAP_QUERY answers */
-    bool seal;              /* mseal is known */
-    bool strict_overcommit; /* vm.overcommit_memory is 2 */
-    bool look_tells;        /* moat_os_look tells what traps from what does not */
-    uint64_t map_limit;     /* vm.max_map_count */
+    bool guard_markers;  /* MADV_GUARD_INSTALL is accepted on private memory, and traps */
+    bool born_locked;    /* ... it would be, but memory is locked from birth */
+    bool discard_zeroes; /* MADV_DONTNEED really gives zero pages back */
+    bool seal;           /* mseal is known */
+    bool look_tells;     /* moat_os_look tells what traps from what does not */
 };
 
 /* A mapping that covers an address, or the hole that does. A hole ends at MOAT_OS_USER_END at most,
@@ -210,6 +207,9 @@ void moat_os_limits(struct moat_os_limits *limits);
 
 /* vm.max_map_count, as it is now. */
 uint64_t moat_os_map_limit(void);
+
+/* Whether vm.overcommit_memory is 2: every writable page is charged then, whatever it is called. */
+bool moat_os_strict_overcommit(void);
 
 /* What RLIMIT_AS leaves, in bytes; UINT64_MAX: there is no such limit. */
 uint64_t moat_os_address_room(void);

@@ -20,6 +20,7 @@
 #include "region/powers.h"
 #include "region/resting.h"
 #include "region/space.h"
+#include "region/spare.h"
 #include "region/trap.h"
 
 #include <errno.h>
@@ -156,7 +157,7 @@ static void let_go(struct moat_space *arena, size_t count) {
 static int furnish(struct moat_space *arena) {
     /* Open blocks are writable as a whole, and merge: a child would be charged for all of them at
      * once, and could not be. Refused, only that is not mended. */
-    if (arena->markers && !moat_powers()->strict_overcommit)
+    if (arena->markers && !moat_os_strict_overcommit())
         (void)moat_os_uncharge((void *)arena->start, size_of(arena));
     /* A marker before the first split: the pieces then share what the kernel compares when it
      * merges neighbours, and opened blocks next to each other become one mapping again. */
@@ -203,6 +204,8 @@ static struct moat_space *make(unsigned kind, size_t number, size_t size, bool *
         unmake(arena);
         return NULL;
     }
+    if (!arena->markers)
+        moat_spare_want(MOAT_SPARE_PAGES);
     return arena;
 }
 

@@ -8,6 +8,7 @@
  * Edges
  *   extent    an extent's end is written last -> whoever reads an end finds its start
  *   piece     a piece is pushed -> whoever pops it finds it zeroed and linked
+ *   slab      a slab is opened, then shown -> whoever cuts a piece off it may use that
  */
 #include "region/books.h"
 
@@ -26,8 +27,8 @@
 #define NUMBER_MASK (((uint64_t)1 << NUMBER_BITS) - 1)
 
 #define SMALLEST_ORDER PIECE_SHIFT
-#define LARGEST_ORDER  40 /* the page bytes of 4 PiB: more than there is */
-#define SLAB_SIZE      ((size_t)256 << 10)
+#define LARGEST_ORDER  40                  /* the page bytes of 4 PiB: more than there is */
+#define SLAB_SIZE      ((size_t)256 << 10) /* that small pieces are cut off */
 #define MARGIN         MOAT_GRANULE
 
 #define EXTENTS_MAX 1024
@@ -63,12 +64,17 @@ static _Atomic uint64_t unsealed;
 /* What is left of the address space set aside for pieces at the start. */
 static struct {
     _Atomic uintptr_t next;
+    uintptr_t start;
     uintptr_t end;
 } supply;
 
 static struct {
     _Alignas(64) _Atomic uint64_t head; /* tag, address of the first free piece */
 } stacks[LARGEST_ORDER + 1];
+
+/* What was never used of a slab: the number of its first piece, and above that how many there are.
+ * Such a word never comes again, for no piece is cut off twice. */
+static _Atomic uint64_t rest_of_slab;
 
 bool moat_books_claim(uintptr_t start, uintptr_t end) {
     /* relaxed: the slot is this thread's alone; the end publishes it. */
@@ -128,14 +134,14 @@ static int reserve_somewhere(size_t size, uint64_t chance, void **base) {
     return moat_os_reserve(size, MOAT_GRANULE, base);
 }
 
-int moat_books_reserve(size_t size, struct moat_book *book) {
+int moat_books_reserve(size_t size, const uint64_t chance[MOAT_BOOKS_CHANCE],
+                       struct moat_book *book) {
     size_t whole = moat_round_up(size, MOAT_GRANULE) + 3 * MARGIN;
-    uint64_t chance[2] = {0};
+    bool none = KERNEL_CHOOSES || (chance[0] | chance[1]) == 0;
     void *base;
 
-    int error = moat_os_entropy(chance, sizeof(chance));
-    error = error || KERNEL_CHOOSES ? moat_os_reserve(whole, MOAT_GRANULE, &base)
-                                    : reserve_somewhere(whole, chance[0], &base);
+    int error = none ? moat_os_reserve(whole, MOAT_GRANULE, &base)
+                     : reserve_somewhere(whole, chance[0], &base);
     if (error)
         return error;
     book->from = (uintptr_t)base;
@@ -171,7 +177,8 @@ static void seal(void *start, size_t size, unsigned access) {
         moat_books_count_unsealed();
 }
 
-void moat_books_seal(void *start, size_t size) {
+/* Whose first page is open. */
+static void seal_open(void *start, size_t size) {
     seal(start, size, MOAT_OS_READ | MOAT_OS_WRITE);
 }
 
@@ -188,19 +195,20 @@ uint64_t moat_books_unsealed(void) {
 }
 
 int moat_books_keep(const struct moat_book *book) {
-    uintptr_t start = (uintptr_t)book->start;
+    return moat_books_claim(book->from, book->to) ? 0 : ENOMEM;
+}
 
-    if (!moat_books_claim(book->from, book->to))
-        return ENOMEM;
-    /* Books hold no user data, and a reservation is far larger than what it holds. A kernel that
-     * refuses costs dump size, nothing else. */
-    (void)moat_os_dump_exclude((void *)book->from, book->to - book->from);
-    seal((void *)book->from, start - book->from, MOAT_OS_NONE);
-    seal((void *)(book->to - MARGIN), MARGIN, MOAT_OS_NONE);
-    return 0;
+/* Books hold no user data, and a book is far larger than what it holds. A kernel that refuses costs
+ * dump size, nothing else. What is not open has nothing to dump. */
+static int make_usable(void *start, size_t size) {
+    int error = moat_os_protect(start, size, MOAT_OS_READ | MOAT_OS_WRITE);
+    if (!error)
+        (void)moat_os_dump_exclude(start, size);
+    return error;
 }
 
 void moat_books_supply(void *start, size_t size) {
+    supply.start = (uintptr_t)start;
     supply.end = (uintptr_t)start + size;
     /* relaxed: nobody else asks for pieces yet. */
     atomic_store_explicit(&supply.next, (uintptr_t)start, memory_order_relaxed);
@@ -220,26 +228,41 @@ static unsigned char *cut(size_t size) {
     return (unsigned char *)next;
 }
 
+/* What was cut off the supply, with the margin behind it. */
+static int open_piece(unsigned char *start, size_t size) {
+    uintptr_t behind = (uintptr_t)start + moat_round_up(size, MOAT_GRANULE) + MARGIN;
+    uintptr_t from, to;
+    int error = make_usable(start, size);
+
+    if (error)
+        return error;
+    if ((uintptr_t)start == supply.start && moat_books_contain(supply.start, &from, &to)) {
+        seal((void *)from, behind - from, MOAT_OS_NONE);
+        seal((void *)(to - MARGIN), MARGIN, MOAT_OS_NONE);
+    } else {
+        seal_open(start, behind - (uintptr_t)start);
+    }
+    return 0;
+}
+
 /* Fresh usable memory for pieces. Address space that would not open is lost, but nothing points to
  * it, and where the kernel refuses memory there is little more to come. */
 static void *fresh(size_t size) {
     unsigned char *start = cut(size);
     struct moat_book book;
 
-    if (start) {
-        size_t whole = moat_round_up(size, MOAT_GRANULE);
-        if (moat_books_open(start, size))
-            return NULL;
-        seal(start + whole, MARGIN, MOAT_OS_NONE);
-        return start;
-    }
-    if (moat_books_reserve(size, &book))
+    if (start)
+        return open_piece(start, size) ? NULL : start;
+    uint64_t chance[MOAT_BOOKS_CHANCE];
+    if (moat_os_entropy(chance, sizeof(chance)))
+        chance[0] = chance[1] = 0;
+    if (moat_books_reserve(size, chance, &book))
         return NULL;
     if (moat_books_keep(&book)) {
         moat_books_return(&book);
         return NULL;
     }
-    return moat_books_open(book.start, size) ? NULL : book.start;
+    return moat_books_open_whole(book.start, size) ? NULL : book.start;
 }
 
 /* Whether a range can be read and written; where nobody can be asked, it is taken to be. */
@@ -254,15 +277,41 @@ static bool is_open(uintptr_t start, uintptr_t end) {
     return true;
 }
 
-int moat_books_open(void *start, size_t size) {
-    int error = moat_os_protect(start, size, MOAT_OS_READ | MOAT_OS_WRITE);
+/* Open [start, start + size) and seal [from, to), which is that and margins. */
+static int open_in(void *start, size_t size, uintptr_t from, uintptr_t to) {
+    int error = make_usable(start, size);
 
-    if (!error)
-        moat_books_seal(start, size);
+    if (!error && from < (uintptr_t)start)
+        seal((void *)from, to - from, MOAT_OS_NONE);
+    else if (!error)
+        seal_open(start, to - from);
     /* Another thread has opened it meanwhile, and sealed it. */
     if (error == EPERM && moat_powers()->seal && is_open((uintptr_t)start, (uintptr_t)start + size))
         return 0;
     return error;
+}
+
+int moat_books_open(void *start, size_t size) {
+    return open_in(start, size, (uintptr_t)start, (uintptr_t)start + size);
+}
+
+int moat_books_open_first(void *start, size_t size) {
+    uintptr_t from, to;
+
+    if (!moat_books_contain((uintptr_t)start, &from, &to))
+        return EINVAL;
+    int error = open_in(start, size, from, (uintptr_t)start + size);
+    if (!error)
+        seal((void *)(to - MARGIN), MARGIN, MOAT_OS_NONE);
+    return error;
+}
+
+int moat_books_open_whole(void *start, size_t size) {
+    uintptr_t from, to;
+
+    if (!moat_books_contain((uintptr_t)start, &from, &to))
+        return EINVAL;
+    return open_in(start, size, from, to);
 }
 
 static unsigned order_of(size_t size) {
@@ -310,14 +359,55 @@ static void *pop(unsigned order) {
     return NULL;
 }
 
-/* A fresh reservation: one large piece, or a slab cut into small ones. */
-static void *grow(unsigned order) {
-    size_t piece_size = (size_t)1 << order;
-    size_t slab_size = piece_size < SLAB_SIZE ? SLAB_SIZE : piece_size;
-    unsigned char *slab = fresh(slab_size);
+/* Pieces in a slab are aligned to their size, up to a page. What that passes over is lost, which is
+ * less than a page. NULL: no piece of this order is left. */
+static void *cut_slab(unsigned order) {
+    uint64_t size = UINT64_C(1) << (order - PIECE_SHIFT);
+    uint64_t alignment = size < MOAT_PAGE >> PIECE_SHIFT ? size : MOAT_PAGE >> PIECE_SHIFT;
+    /* A(slab) */
+    uint64_t rest = atomic_load_explicit(&rest_of_slab, memory_order_acquire);
+    uint64_t number, next;
 
-    for (size_t at = piece_size; slab && at < slab_size; at += piece_size)
-        push(order, slab + at);
+    do {
+        number = moat_round_up(rest & NUMBER_MASK, alignment);
+        uint64_t taken = number + size - (rest & NUMBER_MASK);
+        uint64_t count = rest >> NUMBER_BITS;
+        if (count < taken)
+            return NULL;
+        next = (count - taken) << NUMBER_BITS | (number + size);
+        /* R(slab) A(slab) passes on what whoever opened the slab has released. */
+    } while (!atomic_compare_exchange_weak_explicit(&rest_of_slab, &rest, next,
+                                                    memory_order_acq_rel, memory_order_acquire));
+    return (void *)(uintptr_t)(number << PIECE_SHIFT);
+}
+
+/* Show what is left of a slab; of two the larger is kept, and the other lost: it was never touched,
+ * so that is address space. */
+static void keep_rest(unsigned char *start, size_t size) {
+    uint64_t number = (uint64_t)(uintptr_t)start >> PIECE_SHIFT;
+    uint64_t fresh_rest = (uint64_t)(size >> PIECE_SHIFT) << NUMBER_BITS | number;
+    /* relaxed: the CAS below orders what matters. */
+    uint64_t rest = atomic_load_explicit(&rest_of_slab, memory_order_relaxed);
+
+    while (rest >> NUMBER_BITS < fresh_rest >> NUMBER_BITS &&
+           /* R(slab) */
+           !atomic_compare_exchange_weak_explicit(&rest_of_slab, &rest, fresh_rest,
+                                                  memory_order_release, memory_order_relaxed))
+        ;
+}
+
+/* A fresh reservation: one large piece, or a slab that the small ones of every order are cut off
+ * one by one, so that nothing is touched before it is used. */
+static void *grow(unsigned order) {
+    size_t size = (size_t)1 << order;
+    if (size >= SLAB_SIZE)
+        return fresh(size);
+    void *piece = cut_slab(order);
+    if (piece)
+        return piece;
+    unsigned char *slab = fresh(SLAB_SIZE);
+    if (slab)
+        keep_rest(slab + size, SLAB_SIZE - size);
     return slab;
 }
 

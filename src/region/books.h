@@ -7,9 +7,10 @@
  * books until the process ends: a reader that was overtaken reads stale records, never foreign
  * memory.
  *
- * Where the kernel can, what is opened is sealed at once, and so are the margins: no call of
- * anybody, Moat included, can unmap, move, replace or protect them any more. What was set aside and
- * is not open yet cannot be sealed, since it could then not be opened: it only traps. Sealed books
+ * Where the kernel can, what is opened is sealed at once, and with the first of it the margins: no
+ * call of anybody, Moat included, can unmap, move, replace or protect them any more. What was set
+ * aside and is not open yet cannot be sealed, since it could then not be opened: it only traps. So
+ * a book that nobody has opened costs its reservation, and no call besides. Sealed books
  * can be written, of course, and their content be dropped by madvise; whoever can write there is
  * found out by check words (integrity.h) and not kept away.
  */
@@ -27,10 +28,18 @@ struct moat_book {
     uintptr_t to;
 };
 
-/* Set aside address space for books; nothing is accessible yet. 0 or errno. */
-int moat_books_reserve(size_t size, struct moat_book *book);
+/* Of chance, for one book. */
+#define MOAT_BOOKS_CHANCE 2u
 
-/* Then keep it for ever, its margins sealed; or give it back. 0, or ENOMEM: neither is done. */
+/*
+ * Set aside address space for books; nothing is accessible yet. 0 or errno.
+ *
+ *   chance   drawn at random; all zero: the kernel has the choice where
+ */
+int moat_books_reserve(size_t size, const uint64_t chance[MOAT_BOOKS_CHANCE],
+                       struct moat_book *book);
+
+/* Then keep it for ever, or give it back. 0, or ENOMEM: neither is done. */
 int moat_books_keep(const struct moat_book *book);
 void moat_books_return(const struct moat_book *book);
 
@@ -45,8 +54,10 @@ void moat_books_supply(void *start, size_t size);
  * ranges are the same or disjoint: what is open cannot be opened again as a part of more. */
 int moat_books_open(void *start, size_t size);
 
-/* Seal a range that is open. It is counted where that does not succeed. */
-void moat_books_seal(void *start, size_t size);
+/* The same for what is opened first of a book, at its start, and for all of it: seals the margins,
+ * too. */
+int moat_books_open_first(void *start, size_t size);
+int moat_books_open_whole(void *start, size_t size);
 
 /* Make a range read-only for ever. Counted as well where that does not succeed; it can then be
  * written. */

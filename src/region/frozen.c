@@ -31,7 +31,7 @@ size_t moat_frozen_books_size(size_t count) {
 }
 
 int moat_frozen_start(void *books, size_t count) {
-    int error = moat_books_open(books, states_size(count));
+    int error = moat_books_open_first(books, states_size(count));
     if (error)
         return error;
     all.states = books;

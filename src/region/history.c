@@ -62,7 +62,9 @@ struct history {
     _Atomic uint32_t places[1u << PLACES_LOG2]; /* tag, number; 0: empty, for no tag is 0 */
 };
 
+static void *closed; /* the books, before there is a history; written before any region lives */
 static _Atomic(struct history *) the_history;
+static _Atomic bool refused;
 
 /* A block of 2^order bytes, and where the table has it. */
 struct block {
@@ -77,15 +79,29 @@ size_t moat_history_bytes(void) {
 }
 
 void moat_history_start(void *books) {
-    if (moat_books_open(books, moat_history_bytes()))
-        return;
-    /* R(opened) */
-    atomic_store_explicit(&the_history, books, memory_order_release);
+    closed = books;
 }
 
 static struct history *find_history(void) {
     /* A(opened) */
     return atomic_load_explicit(&the_history, memory_order_acquire);
+}
+
+/* With the first end; threads that meet here do the same. NULL: the kernel has refused it. */
+static struct history *need_history(void) {
+    struct history *history = find_history();
+
+    /* relaxed: a word that stands for itself. */
+    if (history || atomic_load_explicit(&refused, memory_order_relaxed))
+        return history;
+    if (moat_books_open_whole(closed, moat_history_bytes())) {
+        /* relaxed: as above. */
+        atomic_store_explicit(&refused, true, memory_order_relaxed);
+        return NULL;
+    }
+    /* R(opened) */
+    atomic_store_explicit(&the_history, closed, memory_order_release);
+    return closed;
 }
 
 uint64_t moat_history_now(void) {
@@ -185,7 +201,7 @@ static void note_order(struct history *history, unsigned order) {
 
 void moat_history_ended(const struct moat_region_ref *ref, uintptr_t start, uintptr_t end,
                         bool released) {
-    struct history *history = find_history();
+    struct history *history = need_history();
     uint32_t number;
     uint64_t stamp;
 

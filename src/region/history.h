@@ -42,8 +42,8 @@ struct moat_birth {
 /* Bytes of books that the memory of what ended needs, a multiple of the page size. */
 size_t moat_history_bytes(void);
 
-/* Remember what ends from now on in these books, which nobody has opened yet. Refused by the
- * kernel, nothing is remembered. Once, before the first region. */
+/* Remember what ends from now on in these books, which are opened when something does. Refused by
+ * the kernel, nothing is remembered. Once, before the first region. */
 void moat_history_start(void *books);
 
 /* Nanoseconds of a clock that is cheap to read and exact to some milliseconds. */

@@ -50,6 +50,7 @@ static bool is_open(uintptr_t page) {
 /* Enter a mapping that was just made for the region at `base`; on failure it is given back. */
 static enum moat_status settle(const struct moat_place_wish *wish, uintptr_t start, size_t size,
                                uintptr_t base, struct moat_place *place) {
+    moat_spare_want(MOAT_SPARE_PAGES);
     struct moat_space *space = stand_alone(wish, start, start + size, base);
     int error = space ? 0 : ENOMEM;
     if (!error && wish->backend->accessible)

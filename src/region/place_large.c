@@ -6,6 +6,7 @@
 #include "region/books.h"
 #include "region/powers.h"
 #include "region/resting.h"
+#include "region/spare.h"
 
 #include <errno.h>
 
@@ -79,6 +80,7 @@ enum moat_status moat_place_large(uintptr_t base, size_t size, struct moat_place
         give_back(start, end);
         return MOAT_NO_MEMORY;
     }
+    moat_spare_want(MOAT_SPARE_PAGES);
     struct moat_space *space = moat_space_init(books, start, end, false);
     space->usable_start = base;
     space->usable_end = base + size;

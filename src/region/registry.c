@@ -68,7 +68,9 @@ static size_t table_offset(unsigned lines_log2) {
 static void *table_array(const struct moat_registry *of, unsigned lines_log2) {
     void *array = of->table_storage + table_offset(lines_log2);
     size_t size = (size_t)MOAT_TABLE_LINE_BYTES << lines_log2;
-    return moat_books_open(array, size) == 0 ? array : NULL;
+    int error = lines_log2 == TABLE_LINES_LOG2_FIRST ? moat_books_open_first(array, size)
+                                                     : moat_books_open(array, size);
+    return error == 0 ? array : NULL;
 }
 
 /* Managers, and what else is frozen. */
@@ -91,11 +93,19 @@ enum part {
     PARTS
 };
 
+/* What chance has to do with a registry, drawn at once. */
+struct chance {
+    uint64_t books[PARTS][MOAT_BOOKS_CHANCE];
+    uint64_t seed[2];
+};
+
 /* All or none. */
-static bool reserve_parts(const size_t sizes[PARTS], struct moat_book books[PARTS]) {
+static bool reserve_parts(const size_t sizes[PARTS], const struct chance *chance,
+                          struct moat_book books[PARTS]) {
     size_t count = 0;
 
-    while (count < PARTS && moat_books_reserve(sizes[count], &books[count]) == 0)
+    while (count < PARTS &&
+           moat_books_reserve(sizes[count], chance->books[count], &books[count]) == 0)
         count++;
     if (count == PARTS)
         return true;
@@ -105,7 +115,8 @@ static bool reserve_parts(const size_t sizes[PARTS], struct moat_book books[PART
 }
 
 /* Set address space aside for `capacity` regions. */
-static bool reserve(struct moat_registry *of, uint32_t capacity, uint64_t room) {
+static bool reserve(struct moat_registry *of, const struct chance *chance, uint32_t capacity,
+                    uint64_t room) {
     /* Three regions a line at most before growth, so a third of the capacity, rounded up twice. */
     unsigned lines_max = log2_of(capacity) - 1;
     uint32_t nodes = capacity / 128;
@@ -126,7 +137,7 @@ static bool reserve(struct moat_registry *of, uint32_t capacity, uint64_t room) 
 
     for (size_t part = 0; part < PARTS; part++)
         size += sizes[part];
-    if ((size > room && capacity > CAPACITY_MIN) || !reserve_parts(sizes, books))
+    if ((size > room && capacity > CAPACITY_MIN) || !reserve_parts(sizes, chance, books))
         return false;
     for (size_t part = 0; part < PARTS; part++)
         if (moat_books_keep(&books[part]))
@@ -155,7 +166,8 @@ static bool open_parts(struct moat_registry *of, void **table) {
     size_t roots_size = moat_round_up(sizeof(struct roots), MOAT_PAGE);
     size_t directory_size = moat_round_up(MOAT_REGION_INDEX_DIRECTORY_BYTES, MOAT_PAGE);
 
-    if (moat_books_open(of->table, roots_size) || moat_books_open(of->directory, directory_size))
+    if (moat_books_open_whole(of->table, roots_size) ||
+        moat_books_open_whole(of->directory, directory_size))
         return false;
     if (moat_frozen_start(of->frozen, frozen_count(of->capacity)))
         return false;
@@ -165,21 +177,23 @@ static bool open_parts(struct moat_registry *of, void **table) {
 
 static bool set_up(struct moat_registry *of) {
     uint32_t capacity = CAPACITY_MAX;
-    uint64_t seed[2];
+    struct chance chance;
     void *array;
 
+    if (moat_os_entropy(&chance, sizeof(chance)))
+        return false;
     moat_powers_find();
     /* What an earlier try set aside is still there. */
     uint64_t room = moat_os_address_room() / BOOKS_SHARE;
-    while (!of->records && !reserve(of, capacity, room))
+    while (!of->records && !reserve(of, &chance, capacity, room))
         if ((capacity /= 2) < CAPACITY_MIN)
             return false;
     if (of->capacity < CAPACITY_MAX)
         moat_powers_lack(MOAT_LACKS_BOOKS);
-    if (!open_parts(of, &array) || moat_os_entropy(seed, sizeof(seed)) ||
-        moat_os_entropy(of->check_key, sizeof(of->check_key)) || !moat_chance_start())
+    if (!open_parts(of, &array) || moat_os_entropy(of->check_key, sizeof(of->check_key)) ||
+        !moat_chance_start())
         return false;
-    moat_region_table_init(of->table, seed, array, TABLE_LINES_LOG2_FIRST);
+    moat_region_table_init(of->table, chance.seed, array, TABLE_LINES_LOG2_FIRST);
     for (unsigned word = 0; word < 3; word++)
         of->table_seed[word] = of->table->seed[word];
     moat_region_index_init(of->index, of->directory, of->nodes, of->node_capacity);
@@ -237,7 +251,9 @@ static struct step next_step(uint32_t available, uint32_t capacity, uint32_t mos
 
 static bool open_step(void *array, size_t size, const struct step *step) {
     unsigned char *start = (unsigned char *)array + step->first * size;
-    return moat_books_open(start, moat_round_up(step->count * size, MOAT_PAGE)) == 0;
+    size_t whole = moat_round_up(step->count * size, MOAT_PAGE);
+    return (step->first == 0 ? moat_books_open_first(start, whole)
+                             : moat_books_open(start, whole)) == 0;
 }
 
 static bool more_records(const struct moat_registry *of) {

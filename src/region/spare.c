@@ -30,6 +30,7 @@ enum { GONE, CHANGING, HELD };
 static _Atomic(unsigned char *) stretch; /* NULL: none yet */
 static _Atomic uint8_t pages[MOAT_SPARE_PAGES];
 static _Atomic unsigned held;
+static _Atomic unsigned wanted; /* only grows */
 
 /* Ranges that wait to be unmapped. A slot is taken by writing 1 for its start. */
 #define PARKED_MAX 1024u
@@ -90,34 +91,60 @@ static bool spend(unsigned char *base) {
     return false;
 }
 
-static bool is_full(void) {
+/* Whether fewer are held than are wanted. */
+static bool is_short(void) {
     /* relaxed: a hint. */
-    return atomic_load_explicit(&held, memory_order_relaxed) == MOAT_SPARE_PAGES;
+    unsigned now = atomic_load_explicit(&held, memory_order_relaxed);
+    /* relaxed: a hint. */
+    return now < atomic_load_explicit(&wanted, memory_order_relaxed);
 }
 
-void moat_spare_start(void) {
+/* The stretch, set aside if it is not yet; NULL: no address space for it. */
+static unsigned char *need_stretch(void) {
     const size_t size = (2 * (size_t)PROBE + 3) * MOAT_PAGE;
     unsigned char *base = find_stretch();
     void *fresh;
-    int error;
 
-    if (!base) {
-        if (moat_os_reserve(size, MOAT_PAGE, &fresh)) {
-            moat_powers_lack(MOAT_LACKS_SPARE);
-            return;
-        }
-        /* R(stretch) A(stretch) */
-        if (atomic_compare_exchange_strong_explicit(&stretch, &base, fresh, memory_order_acq_rel,
-                                                    memory_order_acquire)) {
-            base = fresh;
-            (void)moat_books_claim((uintptr_t)base, (uintptr_t)base + size);
-        } else {
-            (void)moat_os_unreserve(fresh, size);
-        }
+    if (base)
+        return base;
+    if (moat_os_reserve(size, MOAT_PAGE, &fresh))
+        return NULL;
+    /* R(stretch) A(stretch) */
+    if (!atomic_compare_exchange_strong_explicit(&stretch, &base, fresh, memory_order_acq_rel,
+                                                 memory_order_acquire)) {
+        (void)moat_os_unreserve(fresh, size);
+        return base;
     }
-    while (gain(base, &error))
+    (void)moat_books_claim((uintptr_t)fresh, (uintptr_t)fresh + size);
+    return fresh;
+}
+
+/* Raise what is wanted; false: all were before. */
+static bool raise_wanted(unsigned more) {
+    /* relaxed: a number that stands for itself. */
+    unsigned before = atomic_load_explicit(&wanted, memory_order_relaxed);
+    unsigned after;
+
+    do {
+        unsigned rest = MOAT_SPARE_PAGES - before;
+        if (rest == 0)
+            return false;
+        after = before + (more < rest ? more : rest);
+        /* relaxed: as above. */
+    } while (!atomic_compare_exchange_weak_explicit(&wanted, &before, after, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    return true;
+}
+
+void moat_spare_want(unsigned more) {
+    int error = 0;
+
+    if (!raise_wanted(more))
+        return;
+    unsigned char *base = need_stretch();
+    while (base && is_short() && gain(base, &error))
         continue;
-    if (error)
+    if (!base || error)
         moat_powers_lack(MOAT_LACKS_SPARE);
 }
 
@@ -142,7 +169,7 @@ bool moat_spare_lend(int error, struct moat_spare_use *use) {
         return false;
     /* It was something else; or others have made room since, as happens to who has been here. */
     if (moat_spare_room() == MOAT_ROOM_LEFT)
-        return use->times > 1 || !is_full();
+        return use->times > 1 || is_short();
     return spend(base);
 }
 
@@ -225,11 +252,13 @@ static void unpark(void) {
 }
 
 void moat_spare_refill(void) {
-    unsigned char *base = find_stretch();
     int error;
 
     if (moat_spare_parked() != 0)
         unpark();
-    if (base && !is_full())
+    if (!is_short())
+        return;
+    unsigned char *base = need_stretch();
+    if (base)
         (void)gain(base, &error);
 }

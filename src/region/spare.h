@@ -11,6 +11,12 @@
  * Only what gives back, or undoes what failed, may spend them: decommit, release, and a commit or
  * reserve that cannot be completed. They are had again when there is room again. Lock-free; no page
  * of the stretch is ever touched.
+ *
+ * They are made when there is something to give back that may need them, not before: all of them
+ * with the first space that is not an arena with guard markers, since from then on a single range
+ * may have to be given back page by page; a few with each block that is opened in such an arena,
+ * where only what was protected in the midst of others needs any. Who comes after that, in Moat or
+ * beside it, finds them made, and may have all other mappings there are.
  */
 #ifndef MOAT_REGION_SPARE_H
 #define MOAT_REGION_SPARE_H
@@ -22,9 +28,12 @@
 /* Pages that can be spent; each is worth two mappings. */
 #define MOAT_SPARE_PAGES 32u
 
-/* Set the stretch aside and fill it, as far as the kernel lets. Tried again by the next call where
- * there was no address space. Any thread. */
-void moat_spare_start(void);
+/* With each block that is opened in an arena. */
+#define MOAT_SPARE_STEP 2u
+
+/* Have so many pages more to spend, up to all, as far as the kernel lets; the rest of them is had
+ * by those who refill. Where all were wanted before, this is a load. Any thread. */
+void moat_spare_want(unsigned more);
 
 /* How often a call was repeated; all zero before the first time. */
 struct moat_spare_use {

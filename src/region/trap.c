@@ -333,6 +333,7 @@ static bool has_no_access(uintptr_t start, uintptr_t end) {
 }
 
 int moat_trap_open(struct moat_space *space, uintptr_t start, uintptr_t end) {
+    moat_spare_want(MOAT_SPARE_STEP);
     int error = moat_os_guard_install(at(start), end - start);
     if (!error)
         error = moat_os_protect(at(start), end - start, MOAT_OS_READ | MOAT_OS_WRITE);

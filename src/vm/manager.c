@@ -15,7 +15,6 @@
 #include "region/lock.h"
 #include "region/powers.h"
 #include "region/quarantine.h"
-#include "region/spare.h"
 #include "vm/adopt.h"
 #include "vm/corruption.h"
 #include "vm/deny.h"
@@ -137,7 +136,6 @@ enum moat_status moat_manager_create(const struct moat_options *options,
     moat_deny_begin(made);
     moat_frozen_freeze(made);
     *manager = made;
-    moat_spare_start();
     moat_limit_tell(&made->options);
     return MOAT_OK;
 }

@@ -225,7 +225,7 @@ Test(vm_commit, nobody_is_charged_for_pages_that_are_not_committed) {
     manager = manager_with("");
     const unsigned char *base = reserved(manager, GRANULE, true);
 
-    if (!moat_powers()->guard_markers || moat_powers()->strict_overcommit)
+    if (!moat_powers()->guard_markers || moat_os_strict_overcommit())
         cr_skip("without markers no more is writable than is committed; charged strictly, all is");
     cr_assert_not(smaps_flag(base, "ac"), "the arena's mapping is accountable");
 }
