@@ -78,3 +78,22 @@ ROWS = tuple(Row("alloc+free", f"{amount(kib)} {work}", work, kib, (1, 2, 4, 8))
     Row("ring", "64 KiB-4 MiB", "ring", 64, (1, 2, 4, 8)),
 ) + tuple(Row("producer+consumer", amount(kib), "handover", kib, (2, 4, 8))
           for kib in (64, 1024, 4096))
+
+
+def absent_of(contenders):
+    """{name: why} of those that this machine does not have."""
+    return {contender.name: f"{contender.package} is not installed" for contender in contenders
+            if contender.library and contender.library_path() is None}
+
+
+def select(contenders, pattern=".", only="", threads=()):
+    """[(row, threads, contenders)] whose full name has `pattern` and row and size have `only`."""
+    plan = []
+    for row in ROWS:
+        for count in row.threads:
+            chosen = [contender for contender in contenders
+                      if re.search(pattern, row.full_name(contender, count))]
+            if (chosen and re.search(only, f"{row.name}/{row.size}") and
+                    (not threads or count in threads)):
+                plan.append((row, count, chosen))
+    return plan

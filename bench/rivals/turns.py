@@ -40,7 +40,7 @@ def start(contender, *arguments):
 def check_origin(contender, answer):
     """A library that cannot be preloaded is passed over by the loader with a warning."""
     library = contender.library_path()
-    if library and not os.path.samefile(library, answer.get("malloc", "/")):
+    if library and os.path.realpath(library) != os.path.realpath(answer.get("malloc", "")):
         raise Failed(f"malloc came from {answer.get('malloc')}, not from {library}")
 
 
@@ -105,7 +105,8 @@ def in_turns(workers, cells, order, action):
                 cell.error = str(failure) or repr(failure)
 
 
-def measure(row, threads, contenders, repeats, milliseconds, announce=lambda name: None):
+def measure(row, threads, contenders, repeats, milliseconds, latencies=True,
+            announce=lambda name: None):
     """{contender: Cell} of a row, and {contender: facts} of the workers."""
     cells = {contender.name: Cell() for contender in contenders}
     workers = {contender.name: Worker(contender, row, threads) for contender in contenders}
@@ -118,7 +119,7 @@ def measure(row, threads, contenders, repeats, milliseconds, announce=lambda nam
         for repetition in range(repeats):
             in_turns(workers, cells, order,
                      lambda worker, cell: one_turn(worker, cell, milliseconds))
-            if repetition % 2 == 0:
+            if latencies and repetition % 2 == 0:
                 in_turns(workers, cells, order,
                          lambda worker, cell: one_latency_turn(worker, cell, milliseconds))
             for contender in contenders:
