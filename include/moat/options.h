@@ -74,6 +74,32 @@ enum moat_heap_poison {
                              again or their region goes; who freed each is remembered */
 };
 
+/*
+ * How committed pages get their memory, which reads as zero in any case. A commit is a promise of
+ * address space: memory is taken, and counted by the kernel, when pages are touched.
+ *
+ * With populate a page that can be written has its memory when the commit returns, and its first
+ * touch costs no fault; pages without access, those that cannot be written, PAGE_GUARD ones and
+ * those of regions with write watch get it later, as with lazy. If there is no memory the commit
+ * fails with MOAT_COMMIT_LIMIT, if it is broken with MOAT_NO_MEMORY, and nothing has changed. But
+ * where a control group has reached its memory.max, the kernel does not refuse: it kills, as it
+ * would at the first touch. Before Linux 5.14, and where a filter refuses MADV_POPULATE_WRITE,
+ * populate is as lazy.
+ *
+ * With huge a commit that covers whole aligned 2 MiB gets them as huge pages, at their first touch,
+ * where the machine has them at all (transparent_hugepage/enabled is madvise or always). Regions of
+ * 2 MiB and more begin where one does. A guard never lies in one: 2 MiB of which a page was not
+ * committed, or was decommitted since, have small pages until all of them are decommitted and
+ * committed again at once. Regions of managers with huge and without lie apart from each other; one
+ * at an address amid those of the other sort has the pages of its neighbours. Memory of
+ * backend=mimalloc, with write watch and of code heaps is as with lazy.
+ */
+enum moat_commit_policy {
+    MOAT_COMMIT_LAZY,     /* each page by a fault, at its first touch */
+    MOAT_COMMIT_POPULATE, /* by the commit */
+    MOAT_COMMIT_HUGE,     /* 2 MiB by one fault */
+};
+
 /* Where automatic placement looks. */
 enum moat_placing {
     MOAT_PLACING_RANDOM, /* anywhere in the space that is in use */
@@ -153,6 +179,7 @@ struct moat_options {
     enum moat_execute execute;             /* execute=any|wx */
     enum moat_dump dump;                   /* dump=committed|none */
     enum moat_heap_poison heap_poison;     /* heap_poison=off|on */
+    enum moat_commit_policy commit;        /* commit=lazy|populate|huge */
 
     /* Low-resource simulation: of each kind of call, so many in a million fail as they would for
      * lack of memory, once the grace period is over. Which ones depends on the seed and on the

@@ -42,6 +42,7 @@ static const char *const fork_words[] = {"inherit", "dontfork", "wipe", NULL};
 static const char *const execute_words[] = {"any", "wx", NULL};
 static const char *const dump_words[] = {"committed", "none", NULL};
 static const char *const heap_poison_words[] = {"off", "on", NULL};
+static const char *const commit_words[] = {"lazy", "populate", "huge", NULL};
 
 #define MILLION 1000000
 
@@ -86,6 +87,8 @@ static const struct row rows[] = {
      MOAT_DUMP_COMMITTED, false},
     {"heap_poison", heap_poison_words, FIELD(heap_poison), MOAT_HEAP_POISON_ON,
      MOAT_HEAP_POISON_OFF, false},
+    {"commit",     commit_words,  FIELD(commit),             MOAT_COMMIT_HUGE,
+     MOAT_COMMIT_LAZY,   false},
     {"deny_reserve", NULL,        FIELD(deny_reserve),       MILLION,    0,     false},
     {"deny_commit",  NULL,        FIELD(deny_commit),        MILLION,    0,     false},
     {"deny_protect", NULL,        FIELD(deny_protect),       MILLION,    0,     false},
@@ -111,6 +114,7 @@ _Static_assert(sizeof(enum moat_fork) == sizeof(uint32_t), "the same");
 _Static_assert(sizeof(enum moat_execute) == sizeof(uint32_t), "the same");
 _Static_assert(sizeof(enum moat_dump) == sizeof(uint32_t), "the same");
 _Static_assert(sizeof(enum moat_heap_poison) == sizeof(uint32_t), "the same");
+_Static_assert(sizeof(enum moat_commit_policy) == sizeof(uint32_t), "the same");
 
 /* A piece of the text that is parsed; not terminated. */
 struct piece {

@@ -148,6 +148,11 @@ int moat_os_keep_from_fork(void *start, size_t size) {
     return moat_linux_result(madvise(start, size, MADV_DONTFORK), saved);
 }
 
+int moat_os_huge_pages(void *start, size_t size) {
+    int saved = errno;
+    return moat_linux_result(madvise(start, size, MADV_HUGEPAGE), saved);
+}
+
 int moat_os_dump_exclude(void *start, size_t size) {
     int saved = errno;
     return moat_linux_result(madvise(start, size, MADV_DONTDUMP), saved);

@@ -155,7 +155,9 @@ void moat_os_object_close(int object);
  * mapped. */
 int moat_os_object_drop(void *start, size_t size);
 
-/* Have writable pages backed with memory now. ENOMEM: there is none; EINVAL: before Linux 5.14. */
+/* Have writable pages backed with memory now. ENOMEM: there is none, or one carries a marker;
+ * EHWPOISON: the memory of one is broken; EINVAL: before Linux 5.14. On failure a part may be
+ * backed. A control group that has no room left does not refuse: it kills. */
 int moat_os_populate(void *start, size_t size);
 
 /* Describe the mapping or hole at `address` (any alignment). EINVAL: not below MOAT_OS_ADDRESS_END.
@@ -326,6 +328,10 @@ int moat_os_wipe_on_fork(void *start, size_t size);
 
 /* Use pages of the smallest size only. Cannot be undone; splits mappings. */
 int moat_os_small_pages(void *start, size_t size);
+
+/* Use pages of MOAT_OS_LARGE_PAGE where a whole one fits and the machine's settings allow them.
+ * Splits mappings. EINVAL: not on this kernel. */
+int moat_os_huge_pages(void *start, size_t size);
 
 /* What the kernel records writes through, for the process; all zero at first. It must read as zero
  * in a forked child, where all ranges have to begin anew. The calls below open what is not open,

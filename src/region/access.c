@@ -103,6 +103,31 @@ static int grant_run(const struct grant *grant, const struct moat_run *run) {
     return set_access(run, MOAT_OS_NONE, target);
 }
 
+/* Give pages that were not committed their memory: one call costs less than a fault for each. Where
+ * the kernel does not know the call (before Linux 5.14) or a filter refuses it, they get it when
+ * they are touched. Pages without the right to be written are left out: they would get the page of
+ * zeroes that all share, and a fault for all that when they are written. */
+static int supply_run(const struct grant *grant, const struct moat_run *run) {
+    unsigned target = moat_page_access(granted_state(grant, run), true);
+
+    if (run->state & MOAT_PAGE_COMMITTED || (target & READ_WRITE) != READ_WRITE)
+        return 0;
+    int error = moat_os_populate(at(run->start), run->end - run->start);
+    return error == EINVAL || error == EPERM || error == ENOSYS ? 0 : error;
+}
+
+/* In a child whose markers are gone (policy.h) nothing can be said of pages yet. */
+static int supply(const struct grant *grant, uintptr_t start, uintptr_t end) {
+    int error = 0;
+
+    while (start < end && !error && !moat_policy_wiped(grant->space)) {
+        struct moat_run run = moat_pages_run(grant->space, start, end);
+        error = supply_run(grant, &run);
+        start = run.end;
+    }
+    return error;
+}
+
 /* Bring one run back to what the books say of it; a failed step may have done a part of it. Where
  * the kernel refuses this too, the books follow it: content stays, traps go on trapping. */
 static void undo_run(const struct grant *grant, const struct moat_run *run) {
@@ -189,7 +214,8 @@ static void publish(const struct grant *grant, uintptr_t start, uintptr_t end) {
 }
 
 int moat_access_grant(struct moat_space *space, uintptr_t start, uintptr_t end, uint8_t state,
-                      uint8_t poison, struct moat_access_report *report) {
+                      uint8_t poison, enum moat_access_memory memory,
+                      struct moat_access_report *report) {
     struct grant grant = {space, state, poison, report, false};
     int error = 0;
 
@@ -211,6 +237,12 @@ int moat_access_grant(struct moat_space *space, uintptr_t start, uintptr_t end, 
             return error;
         }
         done = run.end;
+    }
+    if (memory == MOAT_MEMORY_NOW)
+        error = supply(&grant, start, end);
+    if (error) {
+        undo(&grant, start, end);
+        return error;
     }
     publish(&grant, start, end);
     if (space->markers && moat_policy_wiped(space)) /* refused, the pages trap until decommitted */

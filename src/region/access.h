@@ -11,6 +11,12 @@
 
 #include "region/pages.h"
 
+/* When pages that were not committed get memory. */
+enum moat_access_memory {
+    MOAT_MEMORY_LATER, /* each when it is touched */
+    MOAT_MEMORY_NOW,   /* now, those that can be written; where the kernel cannot, later */
+};
+
 /* What happened on the way, for the owner's statistics and reports. */
 struct moat_access_report {
     size_t bytes_committed;    /* not committed before */
@@ -23,11 +29,13 @@ struct moat_access_report {
  * content. The caller holds the stripes.
  *
  *   poison   what decommitted pages of a resident backend were filled with
+ *   memory   for those that can be written; the others get theirs later
  *
  * Returns   0, or errno: nothing has changed, but for pages whose undo the kernel refused as well,
  *           which are accessible still and counted in `refusals`
  */
 int moat_access_grant(struct moat_space *space, uintptr_t start, uintptr_t end, uint8_t state,
-                      uint8_t poison, struct moat_access_report *report);
+                      uint8_t poison, enum moat_access_memory memory,
+                      struct moat_access_report *report);
 
 #endif

@@ -23,7 +23,7 @@ struct kind {
     } shards[SHARDS];
 };
 
-static struct kind kinds[MOAT_SPACE_KINDS];
+static struct kind kinds[MOAT_KINDS_MAX];
 
 static bool is_open(const struct moat_space *arena, size_t block) {
     /* relaxed: a hint before a claim; under a claim, ordered by A(claim). */
@@ -236,7 +236,7 @@ static void remember(struct kind *kind, unsigned shard, size_t number, size_t bl
 }
 
 void moat_arena_prefer(const struct moat_space *arena, size_t block) {
-    remember(&kinds[moat_space_kind(arena)], moat_os_processor() % SHARDS, arena->number, block);
+    remember(&kinds[arena->kind], moat_os_processor() % SHARDS, arena->number, block);
 }
 
 /* Where a processor begins: apart from the others, and nobody can tell where. */
@@ -287,7 +287,7 @@ static unsigned granules_beside(uint32_t pages, size_t given) {
 }
 
 /* Before a region there is a page at least; behind it the rest of its last granule, or a free one.
- * False: with guards of its own it had better stand alone. */
+ * False: with guards of its own, or among too many kinds, it had better stand alone. */
 static bool prepare(const struct moat_place_wish *wish, struct search *search) {
     size_t whole = moat_round_up(wish->size, MOAT_GRANULE);
     size_t slack = (whole - wish->size) / MOAT_PAGE;
@@ -297,15 +297,16 @@ static bool prepare(const struct moat_place_wish *wish, struct search *search) {
     size_t behind = slack || !one_will_do ? slack : PAGES_PER_GRANULE;
     unsigned after = granules_beside(wish->guard_after, behind);
     uint64_t chance = wish->random ? moat_chance_draw() : 0;
+    const struct moat_kind kind = {wish->markers, wish->undumped, wish->fork, wish->supply};
 
     *search = (struct search){
         .wish = wish,
-        .kind = (wish->markers ? MOAT_SPACE_MARKERS : 0u) |
-                (wish->undumped ? MOAT_SPACE_UNDUMPED : 0u) |
-                (unsigned)wish->fork << MOAT_SPACE_FORK_SHIFT,
+        .kind = moat_kind_number(&kind),
         .small = is_small(wish->size),
         .chance = (uint32_t)(chance >> 32),
     };
+    if (search->kind == MOAT_KINDS_MAX)
+        return false;
     if (!search->small)
         return before + after == 0;
     search->claim = (struct moat_claim_wish){

@@ -4,7 +4,7 @@
  *
  * Arenas are made when they are first needed, each twice as large as the one before, and are kept
  * until somebody asks for address space; an empty one then goes back to the kernel, and is had
- * again when there is need. Each kind (space.h) has its own. A block at either end
+ * again when there is need. Each kind (kind.h) has its own. A block at either end
  * of an arena belongs to nobody: it traps, is reported as reserved, and keeps free runs from
  * reaching into foreign memory.
  */

@@ -34,7 +34,7 @@
 
 enum presence { HERE, MOVING, AWAY };
 
-static _Atomic(struct moat_space *) lists[MOAT_SPACE_KINDS][MOAT_ARENAS_MAX];
+static _Atomic(struct moat_space *) lists[MOAT_KINDS_MAX][MOAT_ARENAS_MAX];
 
 /* Moves that ended and had changed what is mapped; and process << 32 | its moves that go on,
  * because a forked child inherits moves that never end. */
@@ -70,7 +70,7 @@ static void set_presence(struct moat_space *arena, enum presence presence) {
 
 /* The first arena that is here and meets [start, end); NULL: none does. */
 static struct moat_space *meeting(uintptr_t start, uintptr_t end) {
-    for (unsigned kind = 0; kind < MOAT_SPACE_KINDS; kind++)
+    for (unsigned kind = 0; kind < moat_kinds_count(); kind++)
         for (size_t number = 0;; number++) {
             struct moat_space *arena = moat_arenas_at(kind, number);
             if (!arena)
@@ -163,7 +163,7 @@ static int furnish(struct moat_space *arena) {
      * merges neighbours, and opened blocks next to each other become one mapping again. */
     int error = arena->markers ? moat_os_guard_install((void *)arena->start, MOAT_PAGE) : 0;
     if (!error)
-        error = moat_policy_apply(moat_space_fork(arena), arena->start, arena->end);
+        error = moat_policy_apply(arena);
     if (!error)
         moat_trap_hide(arena);
     return error;
@@ -187,10 +187,13 @@ static struct moat_space *make(unsigned kind, size_t number, size_t size, bool *
     }
     *mapped = true;
     uintptr_t start = (uintptr_t)base;
+    const struct moat_kind what = moat_kind_at(kind);
     struct moat_space *arena = moat_space_init(books, start, start + size, true);
-    arena->markers = (kind & MOAT_SPACE_MARKERS) != 0;
-    arena->undumped = (kind & MOAT_SPACE_UNDUMPED) != 0;
-    moat_space_set_fork(arena, (uint8_t)(kind >> MOAT_SPACE_FORK_SHIFT));
+    arena->markers = what.markers;
+    arena->undumped = what.undumped;
+    arena->supply = what.supply;
+    moat_space_set_fork(arena, what.fork);
+    arena->kind = (uint8_t)kind;
     arena->number = (uint8_t)number;
     arena->backend = moat_backend_os();
     arena->usable_start += MOAT_BLOCK;
@@ -280,13 +283,14 @@ bool moat_arenas_add(unsigned kind, size_t need, size_t *number) {
 }
 
 bool moat_arena_nth(size_t nth, struct moat_space **arena) {
-    unsigned kind = 0;
-    for (size_t count; kind < MOAT_SPACE_KINDS - 1; nth -= count, kind++) {
+    size_t count;
+
+    *arena = NULL;
+    for (unsigned kind = 0; kind < moat_kinds_count() && !*arena; nth -= count, kind++) {
         count = moat_arenas_count(kind);
         if (nth < count)
-            break;
+            *arena = moat_arenas_at(kind, nth);
     }
-    *arena = moat_arenas_at(kind, nth);
     return *arena != NULL;
 }
 

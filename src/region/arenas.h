@@ -22,7 +22,7 @@
 /* Of each kind: those here, and those whose place somebody else took while they were away. */
 #define MOAT_ARENAS_MAX 128u
 
-/* Of a kind (space.h): how many numbers are in use, and the arena of one, be it here or away; NULL
+/* Of a kind (kind.h): how many numbers are in use, and the arena of one, be it here or away; NULL
  * beyond the last. */
 size_t moat_arenas_count(unsigned kind);
 struct moat_space *moat_arenas_at(unsigned kind, size_t number);

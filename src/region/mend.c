@@ -200,7 +200,7 @@ static struct moat_mend_sums sums;
 static void add_up(const struct moat_region_ref *ref) {
     const struct moat_space *space = ref->space;
     if (space->arena)
-        sums.of[moat_space_kind(space)][space->number] +=
+        sums.of[space->kind][space->number] +=
             moat_round_up(ref->size, MOAT_GRANULE) >> MOAT_GRANULE_SHIFT;
 }
 

@@ -28,7 +28,7 @@ int moat_mend_drop(struct moat_space *space, uintptr_t start, uintptr_t end);
 
 /* Bytes of granules that live regions have in each arena, by kind and number. */
 struct moat_mend_sums {
-    uint64_t of[MOAT_SPACE_KINDS][MOAT_ARENAS_MAX];
+    uint64_t of[MOAT_KINDS_MAX][MOAT_ARENAS_MAX];
 };
 
 /* Free the granules that are claimed beyond those, which belong to nobody. */

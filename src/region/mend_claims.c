@@ -93,7 +93,6 @@ void moat_mend_claims(const struct moat_mend_sums *sums, struct moat_fork_report
     struct moat_space *arena;
 
     for (size_t nth = 0; moat_arena_nth(nth, &arena); nth++)
-        if (moat_arenas_here(arena) &&
-            count_taken(arena) != sums->of[moat_space_kind(arena)][arena->number])
+        if (moat_arenas_here(arena) && count_taken(arena) != sums->of[arena->kind][arena->number])
             mend_arena(arena, report);
 }

@@ -88,6 +88,7 @@ static struct moat_space *make(const struct moat_space *like, uintptr_t start, u
     space->markers = like->markers;
     space->undumped = like->undumped;
     space->hidden = like->hidden;
+    space->supply = like->supply;
     moat_space_set_fork(space, moat_space_fork(like));
     space->backend = like->backend;
     return space;

@@ -29,6 +29,8 @@ static struct moat_space *stand_alone(const struct moat_place_wish *wish, uintpt
     space->usable_end = base + wish->size;
     space->markers = wish->markers && !wish->backend->accessible;
     space->undumped = wish->undumped;
+    if (!wish->backend->accessible) /* or it is somebody else's memory */
+        space->supply = wish->supply;
     moat_space_set_fork(space, wish->fork);
     space->backend = wish->backend;
     return space;
@@ -90,7 +92,7 @@ static size_t margin_behind(const struct moat_place_wish *wish) {
     return margin ? margin : MOAT_GRANULE;
 }
 
-static enum moat_status place_alone(const struct moat_place_wish *wish, struct moat_place *place) {
+static enum moat_status place_tight(const struct moat_place_wish *wish, struct moat_place *place) {
     size_t before = margin_before(wish);
     size_t size = before + moat_round_up(wish->size, MOAT_GRANULE) + margin_behind(wish);
     void *start;
@@ -118,6 +120,16 @@ static enum moat_status place_aligned(const struct moat_place_wish *wish,
     if (excess && moat_os_unreserve(start, excess))
         excess = 0;
     return settle(wish, (uintptr_t)start + excess, size - excess, base, place);
+}
+
+/* Where huge pages are wanted the region has to begin where one does. */
+static enum moat_status place_alone(const struct moat_place_wish *wish, struct moat_place *place) {
+    struct moat_place_wish aligned = *wish;
+
+    if (!wish->supply.huge || wish->size < MOAT_BLOCK || wish->backend->accessible)
+        return place_tight(wish, place);
+    aligned.alignment = MOAT_BLOCK;
+    return place_aligned(&aligned, place);
 }
 
 /* A place may be gone before it is taken. */

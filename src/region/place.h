@@ -37,8 +37,9 @@ struct moat_quarantine;
 struct moat_place_wish {
     size_t size; /* whole pages */
     bool markers;
-    bool undumped;       /* not in core dumps */
-    uint8_t fork;        /* enum moat_fork */
+    bool undumped; /* not in core dumps */
+    uint8_t fork;  /* enum moat_fork */
+    struct moat_supply supply;
     bool alone;          /* not in an arena, with a mapping of its own */
     bool top_down;       /* the highest place, where that can be told */
     bool random;         /* in an arena: any place of those that are near; else the next */

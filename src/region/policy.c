@@ -14,20 +14,25 @@
 /* Whether a space that stands alone was ever given a policy: else children need not look. */
 static _Atomic bool any_alone;
 
-int moat_policy_apply(uint8_t fork, uintptr_t start, uintptr_t end) {
-    if (fork == MOAT_FORK_DONTFORK)
-        return moat_os_keep_from_fork((void *)start, end - start);
-    if (fork == MOAT_FORK_WIPE)
-        return moat_os_wipe_on_fork((void *)start, end - start);
+int moat_policy_apply(const struct moat_space *space) {
+    void *start = (void *)space->start;
+    size_t size = space->end - space->start;
+
+    if (space->supply.huge) /* refused, pages are small */
+        (void)moat_os_huge_pages(start, size);
+    if (moat_space_fork(space) == MOAT_FORK_DONTFORK)
+        return moat_os_keep_from_fork(start, size);
+    if (moat_space_fork(space) == MOAT_FORK_WIPE)
+        return moat_os_wipe_on_fork(start, size);
     return 0;
 }
 
 int moat_policy_alone(const struct moat_space *space) {
-    if (moat_space_fork(space) == MOAT_FORK_INHERIT)
-        return 0;
-    /* relaxed: read in a child, by a copy of the thread that wrote it or that saw its regions. */
-    atomic_store_explicit(&any_alone, true, memory_order_relaxed);
-    return moat_policy_apply(moat_space_fork(space), space->start, space->end);
+    if (moat_space_fork(space) != MOAT_FORK_INHERIT)
+        /* relaxed: read in a child, by a copy of the thread that wrote it or that saw its
+         * regions. */
+        atomic_store_explicit(&any_alone, true, memory_order_relaxed);
+    return moat_policy_apply(space);
 }
 
 /* Whether T worked on pages of a block. */
@@ -65,7 +70,7 @@ static void hold_addresses(struct moat_space *space) {
         /* relaxed: by whoever mends. */
         atomic_store_explicit(&space->leaving, true, memory_order_relaxed);
     else
-        (void)moat_policy_apply(moat_space_fork(space), space->start, space->end);
+        (void)moat_policy_apply(space);
 }
 
 /* Spaces that stand alone are found by their regions. */

@@ -29,10 +29,11 @@ static inline bool moat_policy_wiped(const struct moat_space *space) {
     return moat_space_fork(space) == MOAT_FORK_WIPE && moat_fork_pending();
 }
 
-/* Have children get of a mapping what the policy says. 0 or errno. */
-int moat_policy_apply(uint8_t fork, uintptr_t start, uintptr_t end);
+/* Tell the kernel of the mapping of a space, which was just made, what the space says: what
+ * children get of it, and how pages are supplied. 0 or errno. */
+int moat_policy_apply(const struct moat_space *space);
 
-/* The same for a space that stands alone, whose policy is set. */
+/* The same for a space that stands alone. */
 int moat_policy_alone(const struct moat_space *space);
 
 /* In the child, before anything else. Async-signal-safe. */

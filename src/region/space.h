@@ -23,19 +23,12 @@
 
 #include "backend/backend.h"
 #include "region/geometry.h"
+#include "region/kind.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-/* What all regions of an arena have in common; arenas of different kinds are apart. */
-enum {
-    MOAT_SPACE_MARKERS = 1,
-    MOAT_SPACE_UNDUMPED = 2,
-    MOAT_SPACE_FORK_SHIFT = 2, /* above it an enum moat_fork */
-    MOAT_SPACE_KINDS = 12,     /* the number of combinations */
-};
 
 struct moat_space {
     _Atomic uint64_t link; /* of the free list in the books; never touched while in use */
@@ -50,7 +43,9 @@ struct moat_space {
     bool shared;    /* shows memory that others show too: its content is not Moat's to drop here */
     bool undumped;  /* never in a core dump */
     bool hidden;    /* out of core dumps since it was mapped, but for the blocks that are shown */
+    uint8_t kind;   /* of an arena: kind.h */
     uint8_t number; /* of an arena, among its kind */
+    struct moat_supply supply;
     _Atomic uint32_t presence; /* of an arena, in the address space: see arenas.h */
     _Atomic bool leaving;      /* its mapping is, or was, being given back */
     const struct moat_backend_ops *backend;
@@ -74,12 +69,6 @@ static inline uint8_t moat_space_fork(const struct moat_space *space) {
 static inline void moat_space_set_fork(struct moat_space *space, uint8_t fork) {
     /* R(rebirth) */
     atomic_store_explicit(&space->fork, fork, memory_order_release);
-}
-
-static inline unsigned moat_space_kind(const struct moat_space *space) {
-    return (space->markers ? MOAT_SPACE_MARKERS : 0u) |
-           (space->undumped ? MOAT_SPACE_UNDUMPED : 0u) |
-           (unsigned)moat_space_fork(space) << MOAT_SPACE_FORK_SHIFT;
 }
 
 /* relaxed: the caller owns a region of the space, so the field does not change under it. */

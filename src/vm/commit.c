@@ -4,7 +4,6 @@
 
 #include "base/site.h"
 #include "os/os.h"
-#include "region/access.h"
 #include "region/quarantine.h"
 #include "vm/damage.h"
 #include "vm/deny.h"
@@ -14,23 +13,33 @@
 
 #include <errno.h>
 
+/* Pages that are to be what. */
+struct wish {
+    const struct moat_range *range;
+    uint8_t state;
+    enum moat_access_memory memory;
+};
+
 /* Mappings that rest give way to pages that are to be used. */
 static int try_grant(struct moat_manager *manager, struct moat_space *space,
-                     const struct moat_range *range, uint8_t state,
-                     struct moat_access_report *report) {
+                     const struct wish *wish, struct moat_access_report *report) {
+    const struct moat_range *range = wish->range;
     uint8_t poison = manager->options.poison;
-    int error = moat_access_grant(space, range->start, range->end, state, poison, report);
+    int error = moat_access_grant(space, range->start, range->end, wish->state, poison,
+                                  wish->memory, report);
     if (error != ENOMEM || moat_quarantine_empty_all() == 0)
         return error;
-    return moat_access_grant(space, range->start, range->end, state, poison, report);
+    return moat_access_grant(space, range->start, range->end, wish->state, poison, wish->memory,
+                             report);
 }
 
 static enum moat_status grant(struct moat_manager *manager, struct moat_space *space,
-                              const struct moat_range *range, uint8_t state, const char *what,
+                              const struct wish *wish, const char *what,
                               struct moat_access_report *report) {
+    const struct moat_range *range = wish->range;
     size_t charged = 0;
 
-    enum moat_status allowed = moat_execute_check_pages(manager, space, range, state, what);
+    enum moat_status allowed = moat_execute_check_pages(manager, space, range, wish->state, what);
     if (allowed)
         return allowed;
     if (moat_quota_exists(manager)) {
@@ -40,7 +49,7 @@ static enum moat_status grant(struct moat_manager *manager, struct moat_space *s
         if (status)
             return status;
     }
-    int error = try_grant(manager, space, range, state, report);
+    int error = try_grant(manager, space, wish, report);
     if (error && charged)
         moat_quota_refund(manager, charged);
     if (report->damage.pieces)
@@ -54,10 +63,12 @@ static enum moat_status grant(struct moat_manager *manager, struct moat_space *s
 }
 
 enum moat_status moat_commit_pages(struct moat_manager *manager, struct moat_space *space,
-                                   const struct moat_range *range, uint8_t state, const char *what,
+                                   const struct moat_range *range, uint8_t state,
+                                   enum moat_access_memory memory, const char *what,
                                    size_t *committed) {
+    const struct wish wish = {range, state, memory};
     struct moat_access_report report = {0};
-    enum moat_status status = grant(manager, space, range, state, what, &report);
+    enum moat_status status = grant(manager, space, &wish, what, &report);
 
     *committed = report.bytes_committed;
     return status;
@@ -109,10 +120,11 @@ enum moat_status moat_commit(struct moat_manager *manager, void *address, size_t
                                                 protection, &range, &ref, &stripes);
     if (status)
         return status;
-    uint8_t state = moat_commit_state(protection, ref.flags);
+    const struct wish wish = {&range, moat_commit_state(protection, ref.flags),
+                              moat_commit_memory(manager, ref.flags)};
     status = moat_deny(manager, MOAT_DENY_COMMIT, "commit", (uintptr_t)address);
     if (!status)
-        status = grant(manager, ref.space, &range, state, "commit", &report);
+        status = grant(manager, ref.space, &wish, "commit", &report);
     moat_region_leave(&ref, stripes);
     if (report.damage.pieces)
         moat_damage_tell_pages(&ref, &report.damage);

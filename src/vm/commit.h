@@ -3,6 +3,7 @@
 #ifndef MOAT_VM_COMMIT_H
 #define MOAT_VM_COMMIT_H
 
+#include "region/access.h"
 #include "region/pages.h"
 #include "vm/manager.h"
 #include "vm/range.h"
@@ -14,11 +15,20 @@ static inline uint8_t moat_commit_state(uint32_t protection, uint32_t flags) {
     return moat_page_state(protection) | (clean ? MOAT_PAGE_IS_CLEAN : 0);
 }
 
+/* When pages that are committed in a region with these MOAT_REGION_* get their memory. Who records
+ * writes takes a page that was supplied for one that was written. */
+static inline enum moat_access_memory moat_commit_memory(const struct moat_manager *manager,
+                                                         uint32_t flags) {
+    bool now = manager->options.commit == MOAT_COMMIT_POPULATE && !(flags & MOAT_REGION_WATCHED);
+    return now ? MOAT_MEMORY_NOW : MOAT_MEMORY_LATER;
+}
+
 /*
  * Give the pages of a range a state, committing those that are not. The caller holds the stripes,
  * or the region is not in the books yet.
  *
  *   state       moat_commit_state
+ *   memory      moat_commit_memory, or later
  *   what        the call, for reports
  *   committed   receives the bytes that were not committed before
  *
@@ -26,7 +36,8 @@ static inline uint8_t moat_commit_state(uint32_t protection, uint32_t flags) {
  * moat_commit alone: it tells what was written to them once it holds nothing any more.
  */
 enum moat_status moat_commit_pages(struct moat_manager *manager, struct moat_space *space,
-                                   const struct moat_range *range, uint8_t state, const char *what,
+                                   const struct moat_range *range, uint8_t state,
+                                   enum moat_access_memory memory, const char *what,
                                    size_t *committed);
 
 /*

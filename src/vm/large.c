@@ -119,8 +119,8 @@ static enum moat_status reserve(struct moat_manager *manager, void *address, siz
     if (place.space->undumped)
         moat_trap_hide(place.space);
     struct moat_range range = {place.base, place.base + place.size};
-    status = moat_commit_pages(manager, place.space, &range, moat_page_state(protection), call,
-                               &committed);
+    status = moat_commit_pages(manager, place.space, &range, moat_page_state(protection),
+                               MOAT_MEMORY_LATER, call, &committed);
     if (status) {
         vacate(manager, &place, false);
         return status;

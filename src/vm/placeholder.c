@@ -114,7 +114,7 @@ static enum moat_status replace_closed(struct moat_manager *manager,
         return moat_fail(status, call_replace, old->base, no_books);
     if (flags & MOAT_RESERVE_COMMIT)
         status = moat_commit_pages(manager, old->space, &range, moat_page_state(protection),
-                                   call_replace, &committed);
+                                   moat_commit_memory(manager, 0), call_replace, &committed);
     if (status) {
         moat_region_discard(&ref);
         return status;

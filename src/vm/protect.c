@@ -66,7 +66,7 @@ static enum moat_status protect_entered(const struct moat_region_ref *ref,
     enum moat_status status = moat_deny(ref->owner, MOAT_DENY_PROTECT, "protect", range->start);
     if (!status)
         status = moat_commit_pages(ref->owner, ref->space, range, moat_page_state(protection),
-                                   "protect", &committed);
+                                   MOAT_MEMORY_LATER, "protect", &committed);
     if (!status)
         *seen = moat_protection_seen(first.state, ref->protection);
     return status;

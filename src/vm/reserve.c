@@ -155,6 +155,8 @@ static enum moat_status find_place(const struct request *request, struct moat_pl
         .markers = manager->markers && !is_mapped(request->terms),
         .undumped = manager->options.dump == MOAT_DUMP_NONE,
         .fork = (uint8_t)manager->options.fork,
+        .supply = {.huge = manager->options.commit == MOAT_COMMIT_HUGE &&
+                           !is_mapped(request->terms) && !watched(request->terms)},
         .alone =
             watched(request->terms) || is_placeholder(request->terms) || is_mapped(request->terms),
         .backend = manager->backend,
@@ -188,7 +190,8 @@ static enum moat_status commit_place(const struct request *request, const struct
     struct moat_range range = {place->base, place->base + place->size};
     size_t committed;
     uint8_t state = moat_commit_state(request->terms->protection, flags);
-    return moat_commit_pages(request->manager, place->space, &range, state, CALL, &committed);
+    return moat_commit_pages(request->manager, place->space, &range, state,
+                             moat_commit_memory(request->manager, flags), CALL, &committed);
 }
 
 static void vacate(struct moat_manager *manager, const struct moat_place *place, bool committed) {

@@ -152,7 +152,7 @@ static int grant(const struct moat_region_ref *ref, const struct moat_range *pag
                  uint32_t protection) {
     struct moat_access_report report = {0};
     int error = moat_access_grant(ref->space, pages->start, pages->end, moat_page_state(protection),
-                                  0, &report);
+                                  0, MOAT_MEMORY_LATER, &report);
     if (report.refusals)
         moat_manager_count(ref->owner, MOAT_COUNT_GUARD_FAILURES, report.refusals);
     return error;
@@ -190,9 +190,9 @@ enum moat_status moat_views_commit(const struct moat_views_range *range) {
     const struct moat_views *views = range->views;
     struct moat_range pages = in_execute(range), written = in_write(range);
     size_t committed;
-    enum moat_status status =
-        moat_commit_pages(views->manager, views->execute.space, &pages,
-                          moat_page_state(MOAT_PAGE_NOACCESS), range->call, &committed);
+    enum moat_status status = moat_commit_pages(views->manager, views->execute.space, &pages,
+                                                moat_page_state(MOAT_PAGE_NOACCESS),
+                                                MOAT_MEMORY_LATER, range->call, &committed);
 
     if (status)
         return status;

@@ -212,7 +212,7 @@ static uintptr_t window_in(struct moat_manager *manager, enum place place) {
     return (uintptr_t)base;
 }
 
-static struct moat_manager *create(bool markers) {
+static struct moat_manager *create(bool markers, enum moat_commit_policy policy) {
     struct moat_options options;
     struct moat_manager *manager;
 
@@ -220,6 +220,7 @@ static struct moat_manager *create(bool markers) {
     options.trap = markers ? MOAT_TRAP_AUTO : MOAT_TRAP_PROTECT;
     options.quarantine_regions = 0;
     options.timeout_ms = 50;
+    options.commit = policy;
     ok(moat_manager_create(&options, &manager));
     return manager;
 }
@@ -311,9 +312,9 @@ static bool try_fault(const struct scenario *scenario, struct moat_manager *mana
     return reached;
 }
 
-static void run(const struct scenario *scenario, bool markers) {
+static void run(const struct scenario *scenario, bool markers, enum moat_commit_policy policy) {
     struct context context;
-    struct moat_manager *manager = create(markers);
+    struct moat_manager *manager = create(markers, policy);
 
     set_up(scenario, manager, &context);
     ok(scenario->act(&context));
@@ -347,7 +348,17 @@ ParameterizedTestParameters(vm_calls, with_markers) {
 }
 
 ParameterizedTest(const size_t *number, vm_calls, with_markers) {
-    run(&scenarios[*number], true);
+    run(&scenarios[*number], true, MOAT_COMMIT_LAZY);
+}
+
+/* Where pages get their memory with the commit, and its refusal comes last. */
+ParameterizedTestParameters(vm_calls, with_memory) {
+    return every_scenario();
+}
+
+ParameterizedTest(const size_t *number, vm_calls, with_memory) {
+    if (strstr(scenarios[*number].name, "commit"))
+        run(&scenarios[*number], true, MOAT_COMMIT_POPULATE);
 }
 
 ParameterizedTestParameters(vm_calls, by_protection) {
@@ -355,5 +366,5 @@ ParameterizedTestParameters(vm_calls, by_protection) {
 }
 
 ParameterizedTest(const size_t *number, vm_calls, by_protection) {
-    run(&scenarios[*number], false);
+    run(&scenarios[*number], false, MOAT_COMMIT_LAZY);
 }

@@ -121,8 +121,9 @@ int main(void) {
     static const char *const sets[] = {
         "trap=auto",
         "trap=protect",
-        "zero=release,heap_poison=on,report=off",
-        "faults=report,misuse=report,report=off,dump=none,fork=wipe,execute=wx,guard_random=9",
+        "zero=release,heap_poison=on,report=off,commit=populate",
+        "faults=report,misuse=report,report=off,dump=none,fork=wipe,execute=wx,guard_random=9,"
+        "commit=huge",
     };
     bool all_allowed = getenv("SANDBOX_DENY") == NULL;
 

@@ -36,8 +36,8 @@ static void refused(const char *text, const char *sentence) {
 #define NAMES                                                                                      \
     "of trap, backend, report, timeout, quarantine, quarantine_bytes, poison, quota, reserve, "    \
     "watch, leaks, guard_before, guard_after, guard_random, placing, zero, misuse, "               \
-    "on_corruption, faults, fork, execute, dump, heap_poison, deny_reserve, deny_commit, "         \
-    "deny_protect, deny_heap, deny_grace, deny_seed"
+    "on_corruption, faults, fork, execute, dump, heap_poison, commit, deny_reserve, "              \
+    "deny_commit, deny_protect, deny_heap, deny_grace, deny_seed"
 
 Test(options, defaults_are_what_the_documents_say) {
     struct moat_options options;
@@ -67,6 +67,7 @@ Test(options, defaults_are_what_the_documents_say) {
     cr_assert_eq(options.execute, MOAT_EXECUTE_ANY);
     cr_assert_eq(options.dump, MOAT_DUMP_COMMITTED);
     cr_assert_eq(options.heap_poison, MOAT_HEAP_POISON_OFF);
+    cr_assert_eq(options.commit, MOAT_COMMIT_LAZY);
     cr_assert_eq(options.deny_reserve | options.deny_commit | options.deny_protect, 0);
     cr_assert_eq(options.deny_heap | options.deny_grace_ms | options.deny_seed, 0);
     cr_assert_null(options.report_function);
@@ -237,16 +238,16 @@ Test(options, print_is_what_parse_reads) {
         "trap=protect,backend=mimalloc,report=off,timeout=5,quarantine=9,quarantine_bytes=1M,"
         "poison=0x0F,quota=8K,reserve=100,watch=fault,leaks=report,guard_before=2,guard_after=3,"
         "guard_random=4,placing=packed,zero=release,misuse=abort,on_corruption=abort,"
-        "faults=report,fork=wipe,execute=wx,dump=none,heap_poison=on,deny_reserve=5,"
-        "deny_commit=6,deny_protect=7,deny_heap=8,deny_grace=9,deny_seed=10");
+        "faults=report,fork=wipe,execute=wx,dump=none,heap_poison=on,commit=huge,"
+        "deny_reserve=5,deny_commit=6,deny_protect=7,deny_heap=8,deny_grace=9,deny_seed=10");
     size_t length = moat_options_print(&options, text, sizeof text);
     cr_assert_str_eq(
         text,
         "trap=protect,backend=mimalloc,report=off,timeout=5,quarantine=9,quarantine_bytes=1048576,"
         "poison=0x0F,quota=8192,reserve=100,watch=fault,leaks=report,guard_before=2,guard_after=3,"
         "guard_random=4,placing=packed,zero=release,misuse=abort,on_corruption=abort,"
-        "faults=report,fork=wipe,execute=wx,dump=none,heap_poison=on,deny_reserve=5,"
-        "deny_commit=6,deny_protect=7,deny_heap=8,deny_grace=9,deny_seed=10");
+        "faults=report,fork=wipe,execute=wx,dump=none,heap_poison=on,commit=huge,"
+        "deny_reserve=5,deny_commit=6,deny_protect=7,deny_heap=8,deny_grace=9,deny_seed=10");
     cr_assert_eq(length, strlen(text));
     struct moat_options copy = parsed(text);
     cr_assert_eq(memcmp(&copy, &options, sizeof copy), 0);

@@ -33,9 +33,9 @@ static struct moat_place_wish wish_of(size_t size, int rung) {
 static void grant(const struct moat_place *place) {
     struct moat_access_report report = {0};
     uint8_t state = moat_page_state(MOAT_PAGE_READWRITE);
-    cr_assert_eq(
-        moat_access_grant(place->space, place->base, place->base + place->size, state, 0, &report),
-        0);
+    cr_assert_eq(moat_access_grant(place->space, place->base, place->base + place->size, state, 0,
+                                   MOAT_MEMORY_LATER, &report),
+                 0);
     cr_assert_eq(report.bytes_committed, place->size);
 }
 

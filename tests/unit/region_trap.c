@@ -57,7 +57,7 @@ static size_t commit(size_t first, size_t end, uint32_t protection) {
     struct moat_access_report report = {0};
     uint8_t state = moat_page_state(protection);
     int error = moat_access_grant(model.place.space, (uintptr_t)page_at(first),
-                                  (uintptr_t)page_at(end), state, 0xDB, &report);
+                                  (uintptr_t)page_at(end), state, 0xDB, MOAT_MEMORY_LATER, &report);
     cr_assert_eq(error, 0, "pages %zu to %zu: errno %d", first, end, error);
     cr_assert_eq(report.damage.pieces, (size_t)0);
     for (size_t page = first; page < end; page++) {

@@ -29,6 +29,7 @@ void terms_draw(struct moat_options *options) {
     options->dump = choice & 0x100 ? MOAT_DUMP_NONE : MOAT_DUMP_COMMITTED;
     options->heap_poison = choice & 0x200 ? MOAT_HEAP_POISON_ON : MOAT_HEAP_POISON_OFF;
     options->fork = (enum moat_fork)((choice >> 10 & 3) % 3);
+    options->commit = (enum moat_commit_policy)((choice >> 12 & 3) % 3);
 }
 
 void terms_say(unsigned owner, const struct moat_options *options) {

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* kind: a list that grows at its end, searched from its start. */
+#include "region/kind.h"
+
+#include <stdatomic.h>
+
+enum { MARKERS = 1, UNDUMPED = 2, HUGE = 4, FORK_SHIFT = 4 };
+
+struct entry {
+    _Atomic bool entered;
+    uint8_t traits;
+};
+
+static struct entry entries[MOAT_KINDS_MAX];
+static _Atomic unsigned taken;
+
+static uint8_t traits_of(const struct moat_kind *kind) {
+    unsigned traits = (kind->markers ? MARKERS : 0u) | (kind->undumped ? UNDUMPED : 0u) |
+                      (kind->supply.huge ? HUGE : 0u) | (unsigned)kind->fork << FORK_SHIFT;
+    return (uint8_t)traits;
+}
+
+unsigned moat_kinds_count(void) {
+    /* relaxed: what lies behind a number is ordered by A(kind). */
+    return atomic_load_explicit(&taken, memory_order_relaxed);
+}
+
+static bool is_entered(const struct entry *entry) {
+    /* A(kind) */
+    return atomic_load_explicit(&entry->entered, memory_order_acquire);
+}
+
+/* A number that nobody has; MOAT_KINDS_MAX: there is none. A process that is forked before the
+ * number is entered has it for nothing. */
+static unsigned take(void) {
+    unsigned number = moat_kinds_count();
+    while (number < MOAT_KINDS_MAX &&
+           /* relaxed: as in moat_kinds_count. */
+           !atomic_compare_exchange_weak_explicit(&taken, &number, number + 1, memory_order_relaxed,
+                                                  memory_order_relaxed))
+        ;
+    return number;
+}
+
+unsigned moat_kind_number(const struct moat_kind *kind) {
+    uint8_t traits = traits_of(kind);
+
+    for (unsigned number = 0; number < moat_kinds_count(); number++)
+        if (is_entered(&entries[number]) && entries[number].traits == traits)
+            return number;
+    unsigned number = take();
+    if (number < MOAT_KINDS_MAX) {
+        entries[number].traits = traits;
+        /* R(kind) */
+        atomic_store_explicit(&entries[number].entered, true, memory_order_release);
+    }
+    return number;
+}
+
+struct moat_kind moat_kind_at(unsigned number) {
+    unsigned traits = is_entered(&entries[number]) ? entries[number].traits : 0;
+
+    return (struct moat_kind){
+        .markers = (traits & MARKERS) != 0,
+        .undumped = (traits & UNDUMPED) != 0,
+        .fork = (uint8_t)(traits >> FORK_SHIFT),
+        .supply = {.huge = (traits & HUGE) != 0},
+    };
+}
