@@ -6,7 +6,8 @@ from . import model
 # Columns, in this order where they occur; a star marks a contender that does another job.
 COLUMNS = ("limit", "nothing", "plain", "moat", "moat, table alone", "moat, index alone",
            "moat mimalloc", "guarded mmap", "mutex+map+mmap", "mutex+map", "ck_ht", "lfht", "mmap",
-           "mimalloc", "scudo standalone", "jemalloc", "tcmalloc", "glibc")
+           "mimalloc", "scudo standalone", "jemalloc", "tcmalloc", "glibc",
+           "electric fence")
 SHORT = {"moat, table alone": "table alone", "moat, index alone": "index alone",
          "moat mimalloc": "moat (mi)*", "mutex+map+mmap": "locked mmap", "mmap": "mmap*",
          "mimalloc": "mimalloc*", "scudo standalone": "scudo*", "jemalloc": "jemalloc*",

@@ -3,8 +3,8 @@
 
 import statistics
 
-# A percentile is told where at least ten operations lie beyond it.
-PERCENTILES = (("p50_ns", 0.5, 1), ("p99_ns", 0.99, 1000), ("p999_ns", 0.999, 10000))
+# A percentile is told where at least three operations lie beyond it.
+PERCENTILES = (("p50_ns", 0.5, 6), ("p99_ns", 0.99, 300), ("p999_ns", 0.999, 3000))
 
 
 def words(line, separator=None):

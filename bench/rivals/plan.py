@@ -53,6 +53,8 @@ CONTENDERS = (
                        "llvm-*/lib/clang/*/lib/linux/libclang_rt.scudo_standalone-x86_64.so")),
     Contender("mimalloc", "malloc", library=("libmimalloc.so.2",), package="libmimalloc2.0"),
     Contender("glibc", "malloc"),
+    # A debugging allocator, and the one package of Debian's that does the whole job.
+    Contender("electric fence", "malloc", library=("libefence.so.0",), package="electric-fence"),
 )
 
 
