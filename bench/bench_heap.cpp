@@ -26,6 +26,7 @@
 #include <glob.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 
 namespace bench {
@@ -67,6 +68,9 @@ void add_library(std::vector<heap_contender> &list, const char *name, const char
     void *library =
         any ? dlopen(found.gl_pathv[found.gl_pathc - 1], RTLD_NOW | RTLD_LOCAL) : nullptr;
     globfree(&found);
+    /* Packed up for another machine, it lies where the loader looks. */
+    if (library == nullptr && std::strrchr(pattern, '/') != nullptr)
+        library = dlopen(std::strrchr(pattern, '/') + 1, RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr)
         return;
     auto allocator = reinterpret_cast<void *(*)(size_t)>(dlsym(library, allocate));

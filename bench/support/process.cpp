@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/utsname.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
@@ -45,13 +46,24 @@ std::string first_line(const char *path, const char *prefix = "") {
 
 std::string after_colon(const std::string &line) {
     size_t at = line.find(": ");
-    return at == std::string::npos ? line : line.substr(at + 2);
+    if (at == std::string::npos)
+        return line;
+    return line.substr(std::min(line.find_first_not_of(' ', at + 1), line.size()));
 }
 
 double clock_seconds(clockid_t clock) {
     timespec now;
     clock_gettime(clock, &now);
     return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+/* A virtual machine says so, and often who it is of. */
+std::string machine_kind() {
+    bool is_virtual = first_line("/proc/cpuinfo", "flags").find(" hypervisor") != std::string::npos;
+    std::string vendor = first_line("/sys/class/dmi/id/sys_vendor");
+    std::string product = first_line("/sys/class/dmi/id/product_name");
+    std::string text = is_virtual ? "virtual" : "not seen to be virtual";
+    return vendor == "unknown" ? text : text + " (" + vendor + " " + product + ")";
 }
 
 uint64_t status_kib(const char *name) {
@@ -88,6 +100,11 @@ void describe_machine() {
     benchmark::AddCustomContext("processor",
                                 after_colon(first_line("/proc/cpuinfo", "model name")));
     benchmark::AddCustomContext("processors_used", std::to_string(processor_count()));
+    benchmark::AddCustomContext("machine", machine_kind());
+    benchmark::AddCustomContext("memory", after_colon(first_line("/proc/meminfo", "MemTotal")));
+    benchmark::AddCustomContext(
+        "governor", first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"));
+    benchmark::AddCustomContext("load at the start", first_line("/proc/loadavg"));
     benchmark::AddCustomContext("compiler", __VERSION__);
     benchmark::AddCustomContext("max_map_count", first_line("/proc/sys/vm/max_map_count"));
     benchmark::AddCustomContext("huge_pages",

@@ -3,6 +3,7 @@
 #include "support/run.h"
 
 #include "support/process.h"
+#include "support/rounds.h"
 
 #include <sched.h>
 #include <unistd.h>
@@ -39,14 +40,6 @@ const std::vector<int> &processors() {
     return allowed;
 }
 
-void announce(const std::string &name, const benchmark::State &state) {
-    static const char *text = std::getenv("MOAT_BENCH_PROGRESS_FD");
-    if (text != nullptr && state.thread_index() == 0) {
-        dprintf(std::atoi(text), "%s/threads:%d %lld\n", name.c_str(), state.threads(),
-                static_cast<long long>(state.max_iterations));
-    }
-}
-
 /* When each thread of the running benchmark began, and ended a batch last. They run one by one. */
 struct alignas(64) span {
     double begin;
@@ -80,18 +73,9 @@ std::string option(const char *name, const char *fallback) {
 void add(const std::string &row, const std::string &size, const std::string &contender,
          const std::vector<int> &threads, const std::function<void(benchmark::State &)> &function,
          int64_t iterations) {
-    std::string name = row + "/" + size + "/" + contender;
-    auto *registered =
-        benchmark::RegisterBenchmark(name.c_str(), [name, function](benchmark::State &state) {
-            pin_thread(state.thread_index());
-            announce(name, state);
-            function(state);
-        });
-    registered->UseManualTime();
+    std::string key = row + "/" + size;
     for (int count : threads)
-        registered->Threads(count);
-    if (iterations != 0)
-        registered->Iterations(iterations);
+        add_measurement({key, key + "/" + contender, count, iterations, function});
 }
 
 bool timed_batches::next() {
@@ -122,7 +106,10 @@ double seconds_now() {
 
 } // namespace bench
 
-/* Words of the form --name=value that are not for Google Benchmark are the program's own. */
+/*
+ * Words of the form --name=value that are not for Google Benchmark are the program's own. All
+ * programs know --out=FILE --rounds=N --seed=N: see support/rounds.h.
+ */
 int main(int argc, char **argv) {
     std::vector<char *> rest;
     for (int i = 0; i < argc; i++) {
@@ -133,10 +120,16 @@ int main(int argc, char **argv) {
     }
     int rest_count = static_cast<int>(rest.size());
     bench::processors();
+    std::string path = bench::option("out", "");
+    std::string seed = bench::option("seed", "1");
+    int rounds = std::atoi(bench::option("rounds", "1").c_str());
     bench::describe_machine();
+    benchmark::AddCustomContext("seed of the order", seed);
     bench::register_benchmarks();
     benchmark::Initialize(&rest_count, rest.data());
-    benchmark::RunSpecifiedBenchmarks();
+    bool written = bench::run_rounds(path, rounds, std::strtoull(seed.c_str(), nullptr, 10));
     benchmark::Shutdown();
-    return 0;
+    if (!written)
+        std::fprintf(stderr, "cannot write %s\n", path.c_str());
+    return written ? 0 : 1;
 }

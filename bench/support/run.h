@@ -4,8 +4,8 @@
  *
  * Threads are pinned: unpinned threads of one process are often packed on one processor for
  * hundreds of milliseconds, which shows as noise of a factor of two. Each run of a benchmark
- * announces itself on the descriptor named by MOAT_BENCH_PROGRESS_FD, because with random
- * interleaving Google Benchmark prints nothing until the last repetition of a row.
+ * announces itself on the descriptor named by MOAT_BENCH_PROGRESS_FD, because nothing else is
+ * printed until the end.
  */
 #ifndef MOAT_BENCH_RUN_H
 #define MOAT_BENCH_RUN_H
