@@ -235,6 +235,30 @@ int moat_os_watch_scan(struct moat_os_watch *watch, struct moat_os_scan *scan) {
     return moat_linux_result(count, saved);
 }
 
+enum { GAPS = 64 };
+
+int moat_os_watch_count(struct moat_os_watch *watch, uintptr_t start, uintptr_t end, size_t enough,
+                        size_t *pages) {
+    int saved = errno;
+    struct moat_os_stretch found[GAPS];
+    struct scan_argument argument = {
+        .size = sizeof argument,
+        .start = start,
+        .end = end,
+        .vector = (uintptr_t)found,
+        .vector_length = enough < GAPS ? enough : GAPS,
+        .pages_max = enough,
+        .any_of = IS_PRESENT | IS_SWAPPED,
+        .told = IS_PRESENT | IS_SWAPPED,
+    };
+    int count = request(watch, PAGEMAP, SCAN_REQUEST, &argument);
+
+    *pages = 0;
+    for (int i = 0; i < count; i++)
+        *pages += (size_t)(found[i].end - found[i].start) / MOAT_LINUX_PAGE;
+    return moat_linux_result(count, saved);
+}
+
 int moat_os_wipe_on_fork(void *start, size_t size) {
     int saved = errno;
     return moat_linux_result(madvise(start, size, MADV_WIPEONFORK), saved);

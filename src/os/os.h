@@ -370,6 +370,11 @@ int moat_os_watch_end(struct moat_os_watch *watch, void *start, size_t size);
  * part before that pages may have been reset, which `found` does not tell. */
 int moat_os_watch_scan(struct moat_os_watch *watch, struct moat_os_scan *scan);
 
+/* How many pages of a range hold something, in memory or swapped out, markers included; counting
+ * stops at `enough`, and at the 64th gap. Needs no recording. */
+int moat_os_watch_count(struct moat_os_watch *watch, uintptr_t start, uintptr_t end, size_t enough,
+                        size_t *pages);
+
 /* Have all pages that hold something count as written. */
 int moat_os_watch_mark(struct moat_os_watch *watch, void *start, size_t size);
 

@@ -98,6 +98,12 @@ void moat_watch_end(uintptr_t start, size_t size) {
         (void)moat_os_watch_end(&shared->watch, (void *)start, size);
 }
 
+int moat_watch_count(uintptr_t start, uintptr_t end, size_t enough, size_t *pages) {
+    struct moat_os_watch *watch;
+    int error = find_shared(&watch);
+    return error ? error : moat_os_watch_count(watch, start, end, enough, pages);
+}
+
 static bool wants_more(const struct moat_watch_search *search) {
     return !search->pages || search->count < search->room;
 }

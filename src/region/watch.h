@@ -40,4 +40,7 @@ struct moat_watch_search {
 int moat_watch_collect(const struct moat_region_ref *ref, uintptr_t start, uintptr_t end,
                        struct moat_watch_search *search);
 
+/* moat_os_watch_count of any range of the process. */
+int moat_watch_count(uintptr_t start, uintptr_t end, size_t enough, size_t *pages);
+
 #endif
