@@ -159,11 +159,6 @@ static void undo(const struct grant *grant, uintptr_t start, uintptr_t end) {
     grant->report->bytes_committed = 0;
 }
 
-static bool is_open(const struct moat_space *space, size_t block) {
-    /* relaxed: guarded by the stripe of the block. */
-    return atomic_load_explicit(&space->opened[block], memory_order_relaxed) != 0;
-}
-
 /* A closed block can be granted whole by protection alone; one that [start, end) covers in part is
  * opened first, so that the rest of it can be granted later without splitting a mapping. Locked
  * memory takes no markers (EINVAL): such a block stays closed, and its pages are granted by
@@ -178,7 +173,7 @@ static int open_partial(struct moat_space *space, uintptr_t address, uintptr_t s
         first = space->usable_start;
     if (last > space->usable_end)
         last = space->usable_end;
-    if (is_open(space, block) || (start <= first && end >= last))
+    if (moat_pages_block(space, block) != MOAT_BLOCK_CLOSED || (start <= first && end >= last))
         return 0;
     struct moat_run run = moat_pages_run(space, first, last);
     if (run.state & MOAT_PAGE_COMMITTED || run.end != last)
@@ -194,9 +189,7 @@ static void set_opened(struct moat_space *space, uintptr_t start, uintptr_t end)
         if (stop > end)
             stop = end;
         if (moat_space_whole_blocks(space, at, stop))
-            /* relaxed: guarded by the stripe of the block. */
-            atomic_store_explicit(&space->opened[moat_space_block(space, at)], 1,
-                                  memory_order_relaxed);
+            moat_pages_set_blocks(space, at, stop, MOAT_BLOCK_OPEN);
         at = stop;
     }
 }

@@ -25,30 +25,49 @@ struct kind {
 
 static struct kind kinds[MOAT_KINDS_MAX];
 
+/* How granules of a block are claimed, besides MOAT_CLAIM_*. */
+enum { BARE = 4 }; /* have the block do without markers, where nobody else is in it */
+
+/* A hint before a claim, and under a claim ordered by A(claim). */
 static bool is_open(const struct moat_space *arena, size_t block) {
-    /* relaxed: a hint before a claim; under a claim, ordered by A(claim). */
-    return atomic_load_explicit(&arena->opened[block], memory_order_relaxed) != 0;
+    return moat_pages_block(arena, block) == MOAT_BLOCK_OPEN;
+}
+
+/* Whether a part of a block cannot be had as the block is. */
+static bool is_unready(const struct moat_space *arena, size_t block, unsigned how) {
+    enum moat_block is = moat_pages_block(arena, block);
+    return is == MOAT_BLOCK_CLOSED || (how & BARE && is == MOAT_BLOCK_OPEN);
+}
+
+/* A block that the caller has whole. */
+static int make_ready(struct moat_space *arena, size_t block, unsigned how) {
+    uintptr_t start = moat_space_block_start(arena, block);
+
+    if (!is_unready(arena, block, how))
+        return 0;
+    return how & BARE ? moat_trap_bare(arena, start)
+                      : moat_trap_open(arena, start, start + MOAT_BLOCK);
 }
 
 /* Claim and, where the region has only a part of a closed block, open it first: opening needs the
  * block whole for a moment. 0, EBUSY when taken, or the errno of the opening. */
 static int claim_in_block(struct moat_space *arena, size_t block, uint64_t pattern, unsigned how) {
-    uintptr_t start = moat_space_block_start(arena, block);
     bool partial = (pattern | MOAT_CLAIM_BORDER >> 1) != MOAT_CLAIM_ALL;
+    unsigned claim = how & ~(unsigned)BARE;
     bool whole;
 
     for (;;) {
-        whole = partial && arena->markers && !is_open(arena, block);
-        if (!moat_claim_exactly(arena, block, pattern, how | (whole ? MOAT_CLAIM_WHOLE : 0u)))
+        whole = partial && arena->markers && is_unready(arena, block, how);
+        if (!moat_claim_exactly(arena, block, pattern, claim | (whole ? MOAT_CLAIM_WHOLE : 0u)))
             return EBUSY;
-        if (whole || !partial || !arena->markers || is_open(arena, block))
+        if (whole || !partial || !arena->markers || !is_unready(arena, block, how))
             break;
         /* Closed since it was looked at: claim it whole. */
         moat_claim_free(arena, block, pattern, MOAT_CLAIM_FREE);
     }
     if (!whole)
         return 0;
-    int error = is_open(arena, block) ? 0 : moat_trap_open(arena, start, start + MOAT_BLOCK);
+    int error = make_ready(arena, block, how);
     moat_claim_settle(arena, block, error ? 0 : pattern);
     return error;
 }
@@ -153,10 +172,25 @@ static int place_small(struct moat_space *arena, size_t block, const struct sear
     return 0;
 }
 
+/* A part of a block that is large enough to do without markers. Its mapping costs two more. */
+#define BARE_MIN ((size_t)512 << 10)
+
+/* What may be bare of the mappings there can be: one in so many. */
+#define BARE_SHARE 8u
+
+/* How to claim the last block of a large region, if it has only a part of that. */
+static unsigned tail_of(const struct moat_place_wish *wish) {
+    size_t tail = wish->size % MOAT_BLOCK;
+    bool bare = wish->at_once && tail >= BARE_MIN &&
+                moat_pages_bare() < moat_powers_mappings() / BARE_SHARE;
+    return bare ? BARE : 0u;
+}
+
 /* Whole blocks from `block` on, the body aligned so that huge pages can back it. */
-static int place_large(struct moat_space *arena, size_t block, size_t size,
+static int place_large(struct moat_space *arena, size_t block, const struct moat_place_wish *wish,
                        struct moat_place *place) {
     uintptr_t base = moat_space_block_start(arena, block);
+    size_t size = wish->size;
     uintptr_t conflict;
 
     if (size + MOAT_PAGE > arena->usable_end - base)
@@ -164,7 +198,7 @@ static int place_large(struct moat_space *arena, size_t block, size_t size,
     for (uintptr_t at = base; at < base + size; at += MOAT_BLOCK)
         if (moat_claim_any_taken(arena, moat_space_block(arena, at)))
             return EBUSY;
-    int error = claim_range(arena, base, size, 0, &conflict);
+    int error = claim_range(arena, base, size, tail_of(wish), &conflict);
     if (error)
         return error;
     if (touches(arena, base, size)) {
@@ -176,9 +210,14 @@ static int place_large(struct moat_space *arena, size_t block, size_t size,
     return 0;
 }
 
-/* Room for more than a block's granules, or for exactly all of them, is sought block by block. */
-static bool is_small(size_t size) {
-    return size < MOAT_BLOCK && moat_round_up(size + MOAT_PAGE, MOAT_GRANULE) <= MOAT_BLOCK;
+/* Room for more than a block's granules, or for exactly all of them, is sought block by block, and
+ * so is room for what does better without markers: unless it has guards of its own. */
+static bool is_small(const struct moat_place_wish *wish, bool guarded) {
+    size_t size = wish->size;
+
+    if (size >= MOAT_BLOCK || moat_round_up(size + MOAT_PAGE, MOAT_GRANULE) > MOAT_BLOCK)
+        return false;
+    return guarded || !wish->markers || !tail_of(wish);
 }
 
 /* A block that somebody locked takes no markers and cannot be opened. It is passed over,
@@ -188,17 +227,17 @@ static bool is_small(size_t size) {
 static int place_in(struct moat_space *arena, size_t block, const struct search *search,
                     struct moat_place *place) {
     return search->small ? place_small(arena, block, search, place)
-                         : place_large(arena, block, search->wish->size, place);
+                         : place_large(arena, block, search->wish, place);
 }
 
-/* Next fit from `from` on, once round the arena. 0, EBUSY when full, or errno. */
-static int search_on(struct moat_space *arena, size_t from, const struct search *search,
-                     struct moat_place *place) {
+/* Next fit from `from` on, once round the arena, in steps. 0, EBUSY when full, or errno. */
+static int search_on(struct moat_space *arena, size_t from, size_t step,
+                     const struct search *search, struct moat_place *place) {
     size_t usable = arena->block_count - 2;
     unsigned locked = 0;
 
-    for (size_t step = 0; step < usable; step++) {
-        int error = place_in(arena, 1 + (from + step) % usable, search, place);
+    for (size_t at = 0; at < usable; at += step) {
+        int error = place_in(arena, 1 + (from + at) % usable, search, place);
         bool passed_over = error == EINVAL && ++locked < LOCKED_BLOCKS_MAX;
         if (error != EBUSY && !passed_over)
             return error;
@@ -210,6 +249,14 @@ static int search_on(struct moat_space *arena, size_t from, const struct search 
  * its mappings merge. */
 #define WINDOW 8u
 
+/* Next fit. Large regions leave a block between them where they can: what is free there keeps its
+ * mapping apart from theirs, which then need not be joined and split. */
+static int search_next(struct moat_space *arena, size_t from, size_t step,
+                       const struct search *search, struct moat_place *place) {
+    int error = search_on(arena, from, step, search, place);
+    return error == EBUSY && step > 1 ? search_on(arena, from, 1, search, place) : error;
+}
+
 /* Places side by side in the window that `from` lies in, from any on; then next fit. */
 static int search_arena(struct moat_space *arena, size_t from, const struct search *search,
                         struct moat_place *place) {
@@ -218,7 +265,7 @@ static int search_arena(struct moat_space *arena, size_t from, const struct sear
     uint32_t first = moat_chance_below(search->chance, WINDOW);
 
     if (!search->wish->random)
-        return search_on(arena, from, search, place);
+        return search_next(arena, from, step, search, place);
     from -= from % (WINDOW * step);
     for (uint32_t i = 0; i < WINDOW; i++) {
         size_t at = from + (first + i) % WINDOW * step;
@@ -226,7 +273,7 @@ static int search_arena(struct moat_space *arena, size_t from, const struct sear
         if (error != EBUSY && error != EINVAL)
             return error;
     }
-    return search_on(arena, from, search, place);
+    return search_next(arena, from, step, search, place);
 }
 
 static void remember(struct kind *kind, unsigned shard, size_t number, size_t block) {
@@ -302,7 +349,7 @@ static bool prepare(const struct moat_place_wish *wish, struct search *search) {
     *search = (struct search){
         .wish = wish,
         .kind = moat_kind_number(&kind),
-        .small = is_small(wish->size),
+        .small = is_small(wish, before + after > 0),
         .chance = (uint32_t)(chance >> 32),
     };
     if (search->kind == MOAT_KINDS_MAX)

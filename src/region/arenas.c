@@ -333,9 +333,8 @@ static void clear_books(struct moat_space *arena) {
         from = to = last;
     zero(first, from);
     zero(to, last);
+    moat_pages_set_blocks(arena, arena->start, arena->end, MOAT_BLOCK_CLOSED);
     for (size_t block = 0; block < arena->block_count; block++) {
-        /* relaxed: guarded by the claim. */
-        atomic_store_explicit(&arena->opened[block], 0, memory_order_relaxed);
         /* relaxed: guarded by the claim. */
         atomic_store_explicit(&arena->shown[block], 0, memory_order_relaxed);
         /* R(rebirth) */

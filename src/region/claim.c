@@ -121,7 +121,7 @@ static uint64_t pattern_at(unsigned start, const struct moat_claim_wish *wish) {
 static bool is_ready(const struct moat_space *space, size_t block) {
     /* relaxed: written before the granules were freed, read after some were claimed: claim. */
     return !space->markers ||
-           atomic_load_explicit(&space->opened[block], memory_order_relaxed) != 0;
+           atomic_load_explicit(&space->opened[block], memory_order_relaxed) == MOAT_BLOCK_OPEN;
 }
 
 bool moat_claim_some(struct moat_space *space, size_t block, const struct moat_claim_wish *wish,

@@ -84,19 +84,15 @@ uint32_t moat_mend_pages(struct moat_space *space, uintptr_t start, uintptr_t en
     return refusals;
 }
 
-static bool is_open(const struct moat_space *space, size_t block) {
-    /* relaxed: nobody else works on the block. */
-    return atomic_load_explicit(&space->opened[block], memory_order_relaxed) != 0;
-}
-
 /* A closed block of an arena with markers is the region's alone: whoever was opening it worked on
- * all of it. One that is open may be shared, and then has a byte a page. */
+ * all of it. One that is open or bare may be shared, and then has a byte a page. */
 static uint32_t mend_block(const struct moat_region_ref *ref, uintptr_t start, uintptr_t end) {
     struct moat_space *space = ref->space;
     size_t block = moat_space_block(space, start);
     bool whole = moat_space_whole_blocks(space, start, end);
+    bool closed = moat_pages_block(space, block) == MOAT_BLOCK_CLOSED;
 
-    if (space->arena && space->markers && !whole && is_open(space, block)) {
+    if (space->arena && space->markers && !whole && !closed) {
         moat_pages_mix(space, block);
     } else if (space->arena && space->markers && !whole) {
         start = moat_space_block_start(space, block);

@@ -82,6 +82,31 @@ static void poke(_Atomic uint8_t *byte, uint8_t value) {
     atomic_store_explicit(byte, value, memory_order_relaxed);
 }
 
+static _Atomic size_t bare_blocks;
+
+size_t moat_pages_bare(void) {
+    /* relaxed: a bound. */
+    return atomic_load_explicit(&bare_blocks, memory_order_relaxed);
+}
+
+enum moat_block moat_pages_block(const struct moat_space *space, size_t block) {
+    return (enum moat_block)peek(&space->opened[block]);
+}
+
+void moat_pages_set_blocks(struct moat_space *space, uintptr_t start, uintptr_t end,
+                           enum moat_block is) {
+    size_t last = moat_space_block(space, end - 1);
+
+    for (size_t block = moat_space_block(space, start); block <= last; block++) {
+        size_t more =
+            (is == MOAT_BLOCK_BARE) - (size_t)(peek(&space->opened[block]) == MOAT_BLOCK_BARE);
+        poke(&space->opened[block], (uint8_t)is);
+        if (more != 0)
+            /* relaxed: a bound. */
+            atomic_fetch_add_explicit(&bare_blocks, more, memory_order_relaxed);
+    }
+}
+
 struct moat_run moat_pages_run(const struct moat_space *space, uintptr_t start, uintptr_t end) {
     _Atomic uint8_t *uniform = MOAT_SPACE_FIELD(space, uniform);
     _Atomic uint8_t *pages = MOAT_SPACE_FIELD(space, pages);
@@ -92,7 +117,7 @@ struct moat_run moat_pages_run(const struct moat_space *space, uintptr_t start, 
     MOAT_ASSERT(start >= space->start && end <= space->end);
     while (run.end < end) {
         size_t block = moat_space_block(space, run.end);
-        bool open = peek(&space->opened[block]) != 0;
+        bool open = moat_pages_block(space, block) == MOAT_BLOCK_OPEN;
         uint8_t state = peek(&uniform[block]);
         bool mixed = state == MOAT_UNIFORM_MIXED;
         size_t page = (size_t)((run.end - first_block) >> MOAT_PAGE_SHIFT);

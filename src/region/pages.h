@@ -54,7 +54,7 @@ struct moat_run {
     uintptr_t start;
     uintptr_t end;
     uint8_t state;
-    bool open; /* all its blocks are, or none is */
+    bool open; /* all its blocks are, or none is: then they are closed or bare */
 };
 
 /* The state of a committed page with this MOAT_PAGE_* protection, which must be valid. */
@@ -85,6 +85,14 @@ void moat_pages_set(struct moat_space *space, uintptr_t start, uintptr_t end, ui
  * stripes. */
 bool moat_pages_possible(const struct moat_space *space, uintptr_t start, uintptr_t end,
                          uintptr_t *where, uint8_t *state);
+
+/* What a block is, and make all blocks of [start, end) so. The caller has them to himself. */
+enum moat_block moat_pages_block(const struct moat_space *space, size_t block);
+void moat_pages_set_blocks(struct moat_space *space, uintptr_t start, uintptr_t end,
+                           enum moat_block is);
+
+/* How many blocks are bare, in all spaces. */
+size_t moat_pages_bare(void);
 
 /* Give a block a byte a page, whatever it had in common. */
 void moat_pages_mix(struct moat_space *space, size_t block);

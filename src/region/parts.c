@@ -11,13 +11,6 @@
 
 #include <errno.h>
 
-static void set_closed(struct moat_space *space, uintptr_t start, uintptr_t end) {
-    size_t last = moat_space_block(space, end - 1);
-    for (size_t block = moat_space_block(space, start); block <= last; block++)
-        /* relaxed: the region is closed, so the blocks are the caller's alone. */
-        atomic_store_explicit(&space->opened[block], 0, memory_order_relaxed);
-}
-
 /* The first step: a marker over pages with rights becomes a marker over pages without. Dirty pages
  * have no rights anyway. */
 static int take_rights(struct moat_space *space, const struct moat_run *run) {
@@ -75,7 +68,7 @@ int moat_parts_close(struct moat_space *space) {
         return error;
     }
     (void)each_open(space, forget_rights);
-    set_closed(space, space->usable_start, space->usable_end);
+    moat_pages_set_blocks(space, space->usable_start, space->usable_end, MOAT_BLOCK_CLOSED);
     return 0;
 }
 

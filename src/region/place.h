@@ -42,6 +42,7 @@ struct moat_place_wish {
     struct moat_supply supply;
     bool alone;          /* not in an arena, with a mapping of its own */
     bool top_down;       /* the highest place, where that can be told */
+    bool at_once;        /* all of it will be committed, before anybody finds it */
     bool random;         /* in an arena: any place of those that are near; else the next */
     uintptr_t lowest;    /* the least base; 0: any */
     uintptr_t limit;     /* one past the last page; 0: any */

@@ -51,6 +51,19 @@ bool moat_powers_at_map_limit(uint64_t *count, uint64_t *limit) {
     return *count + MAPPINGS_PER_CALL >= *limit;
 }
 
+size_t moat_powers_mappings(void) {
+    static _Atomic size_t known;
+    /* relaxed: each reader can find it out. */
+    size_t mappings = atomic_load_explicit(&known, memory_order_relaxed);
+
+    if (mappings == 0) {
+        mappings = (size_t)moat_os_map_limit();
+        /* relaxed: as above. */
+        atomic_store_explicit(&known, mappings, memory_order_relaxed);
+    }
+    return mappings;
+}
+
 enum moat_status moat_powers_refusal(int error, enum moat_status otherwise) {
     uint64_t count, limit;
 

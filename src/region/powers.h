@@ -27,6 +27,9 @@ enum moat_status moat_powers_refusal(int error, enum moat_status otherwise);
  */
 bool moat_powers_at_map_limit(uint64_t *count, uint64_t *limit);
 
+/* vm.max_map_count as it was when it was first asked for. */
+size_t moat_powers_mappings(void);
+
 /* What Moat does with less than it would like, because a limit of the process leaves no more. */
 enum {
     MOAT_LACKS_BOOKS = 1,   /* fewer regions than otherwise */

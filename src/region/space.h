@@ -9,7 +9,9 @@
  * A block is *open* when the kernel lets its pages be used and every page that is not committed
  * carries a guard marker, and *closed* when pages that are not committed have no access rights.
  * Without markers all blocks stay closed. A closed block of an arena belongs to one region at most,
- * or to whoever is opening it, so that nobody ever waits for a stranger to open a block.
+ * or to whoever is opening it, so that nobody ever waits for a stranger to open a block. A *bare*
+ * block of an arena with markers does without them: each page has the rights that its state says.
+ * Several regions may have it, though automatic placement puts only one there.
  *
  * Edges
  *   rebirth   a field of a later space is written after the region of the earlier one died -> a
@@ -29,6 +31,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* What a block is: see above. */
+enum moat_block { MOAT_BLOCK_CLOSED, MOAT_BLOCK_OPEN, MOAT_BLOCK_BARE };
 
 struct moat_space {
     _Atomic uint64_t link; /* of the free list in the books; never touched while in use */
@@ -51,8 +56,9 @@ struct moat_space {
     const struct moat_backend_ops *backend;
 
     _Atomic uint64_t *claims; /* one word a block; NULL when stand-alone */
-    _Atomic uint8_t *opened;  /* one flag a block; guarded by the block's owner */
-    _Atomic uint8_t *shown;   /* one flag a block: in core dumps, though the space is hidden */
+    _Atomic uint8_t *opened;  /* an enum moat_block each; guarded by the block's owner */
+    _Atomic uint8_t *shown; /* granules a block, from its start: in core dumps, though the space is
+                                 hidden */
 
     /* Read by queries while the space may be dying: written with release, read with acquire. */
     _Atomic uint8_t fork;               /* enum moat_fork: what a forked child has of it */

@@ -3,6 +3,7 @@
 #include "region/trap.h"
 
 #include "os/os.h"
+#include "region/habit.h"
 #include "region/policy.h"
 #include "region/powers.h"
 #include "region/spare.h"
@@ -15,13 +16,6 @@ static void *at(uintptr_t address) {
 
 static size_t length(const struct moat_run *run) {
     return run->end - run->start;
-}
-
-static void set_opened(struct moat_space *space, uintptr_t start, uintptr_t end, uint8_t opened) {
-    size_t last = moat_space_block(space, end - 1);
-    for (size_t block = moat_space_block(space, start); block <= last; block++)
-        /* relaxed: guarded by the owner of the block. */
-        atomic_store_explicit(&space->opened[block], opened, memory_order_relaxed);
 }
 
 static void set_shown(struct moat_space *space, size_t first, size_t last, uint8_t shown) {
@@ -38,9 +32,14 @@ static void mix(struct moat_space *space, uintptr_t start, uintptr_t end) {
         moat_pages_mix(space, block);
 }
 
+/* To drop the content of pages that hold nothing is cheap, until other threads do so too: then each
+ * makes all processors forget what they know of all pages. With fewer pages than these that costs
+ * less than to ask. */
+#define ASK_MIN ((size_t)256 << 10)
+
 /* Drop what the pages of a run hold; they trap already. What to remember of pages that kept it. */
 static uint8_t empty(const struct moat_space *space, const struct moat_run *run) {
-    if (space->shared)
+    if (space->shared || (length(run) >= ASK_MIN && moat_habit_empty(run->start, run->end)))
         return 0;
     if (space->backend->empty(at(run->start), length(run), 0) || !moat_powers()->discard_zeroes)
         return MOAT_PAGE_DIRTY;
@@ -67,7 +66,7 @@ static int close_blocks(struct moat_space *space, const struct moat_run *run) {
     int error = moat_os_protect(at(run->start), length(run), MOAT_OS_NONE);
     if (error)
         return error;
-    set_opened(space, run->start, run->end, 0);
+    moat_pages_set_blocks(space, run->start, run->end, MOAT_BLOCK_CLOSED);
     moat_pages_set(space, run->start, run->end, empty(space, run));
     conceal(space, run);
     return 0;
@@ -286,9 +285,20 @@ static uintptr_t block_at(const struct moat_space *space, size_t block) {
     return start < space->usable_end ? start : space->usable_end;
 }
 
-static bool is_shown(const struct moat_space *space, size_t block) {
+static unsigned shown_of(const struct moat_space *space, size_t block) {
     /* relaxed: as in set_shown. */
-    return atomic_load_explicit(&space->shown[block], memory_order_relaxed) != 0;
+    return atomic_load_explicit(&space->shown[block], memory_order_relaxed);
+}
+
+/* How much of a block is to be in dumps when pages before `end` are used. Of a bare block only what
+ * is used: where what is shown meets what is hidden mappings end for good, so that a region which
+ * comes and goes there neither splits nor joins any. */
+static unsigned to_show(const struct moat_space *space, size_t block, uintptr_t end) {
+    uintptr_t start = moat_space_block_start(space, block);
+
+    if (end >= start + MOAT_BLOCK || moat_pages_block(space, block) != MOAT_BLOCK_BARE)
+        return MOAT_GRANULES_PER_BLOCK;
+    return (unsigned)((moat_round_up(end, MOAT_GRANULE) - start) >> MOAT_GRANULE_SHIFT);
 }
 
 void moat_trap_wiped(struct moat_space *space, uintptr_t start, uintptr_t end) {
@@ -310,14 +320,19 @@ void moat_trap_dumpable(struct moat_space *space, uintptr_t start, uintptr_t end
         return;
     while (block < stop) {
         size_t first = block;
-        while (block < stop && !is_shown(space, block))
-            block++;
+        unsigned last = 0;
+        while (block < stop && shown_of(space, block) < to_show(space, block, end))
+            last = to_show(space, block++, end);
         if (first == block) {
             block++;
             continue;
         }
-        uintptr_t from = block_at(space, first), to = block_at(space, block);
-        set_shown(space, first, block, 1);
+        uintptr_t from = block_at(space, first);
+        uintptr_t to = last == MOAT_GRANULES_PER_BLOCK
+                           ? block_at(space, block)
+                           : moat_space_block_start(space, block - 1) + last * MOAT_GRANULE;
+        set_shown(space, first, block, MOAT_GRANULES_PER_BLOCK);
+        set_shown(space, block - 1, block, (uint8_t)last);
         /* Refusal keeps them out of a dump, nothing else. */
         if (moat_os_dump_include(at(from), to - from))
             set_shown(space, first, block, 0);
@@ -348,13 +363,31 @@ int moat_trap_open(struct moat_space *space, uintptr_t start, uintptr_t end) {
         return error;
     }
     moat_trap_dumpable(space, start, end);
-    set_opened(space, start, end, 1);
+    moat_pages_set_blocks(space, start, end, MOAT_BLOCK_OPEN);
     moat_pages_set(space, start, end, MOAT_CODE_READWRITE);
     mix(space, start, end);
     error = mark_again(space, start, end);
     if (error && !moat_spare_protect(at(start), end - start, MOAT_OS_NONE)) {
-        set_opened(space, start, end, 0);
+        moat_pages_set_blocks(space, start, end, MOAT_BLOCK_CLOSED);
         moat_pages_set(space, start, end, MOAT_PAGE_DIRTY);
     }
     return error;
+}
+
+int moat_trap_bare(struct moat_space *space, uintptr_t block) {
+    const struct moat_run whole = {.start = block, .end = block + MOAT_BLOCK};
+
+    if (moat_pages_block(space, moat_space_block(space, block)) == MOAT_BLOCK_OPEN) {
+        int error = moat_os_protect(at(block), MOAT_BLOCK, MOAT_OS_NONE);
+        if (error)
+            return error;
+        moat_pages_set_blocks(space, block, block + MOAT_BLOCK, MOAT_BLOCK_CLOSED);
+        /* Dirty pages lose their markers when they are committed. */
+        bool marked = moat_os_guard_remove(at(block), MOAT_BLOCK) != 0;
+        moat_pages_set(space, block, block + MOAT_BLOCK,
+                       marked ? MOAT_PAGE_DIRTY : empty(space, &whole));
+    }
+    moat_pages_set_blocks(space, block, block + MOAT_BLOCK, MOAT_BLOCK_BARE);
+    mix(space, block, block + MOAT_BLOCK);
+    return 0;
 }

@@ -77,6 +77,14 @@ void moat_trap_wiped(struct moat_space *space, uintptr_t start, uintptr_t end);
 void moat_trap_dumpable(struct moat_space *space, uintptr_t start, uintptr_t end);
 
 /*
+ * Make a block bare that is closed or open and wholly uncommitted so far. The caller has it to
+ * himself.
+ *
+ * Returns   0, or errno: it is as it was, or closed
+ */
+int moat_trap_bare(struct moat_space *space, uintptr_t block);
+
+/*
  * Open the blocks of [start, end), closed and wholly uncommitted so far: every page gets a marker
  * before any page gets access rights. The caller has the blocks to itself.
  *

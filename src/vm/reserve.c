@@ -159,6 +159,7 @@ static enum moat_status find_place(const struct request *request, struct moat_pl
                            !is_mapped(request->terms) && !watched(request->terms)},
         .alone =
             watched(request->terms) || is_placeholder(request->terms) || is_mapped(request->terms),
+        .at_once = (request->terms->flags & MOAT_RESERVE_COMMIT) != 0,
         .backend = manager->backend,
         .random = manager->options.placing == MOAT_PLACING_RANDOM,
         .guard_before = manager->options.guard_before,
