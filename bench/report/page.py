@@ -2,27 +2,11 @@
 """The report as one HTML file that needs nothing else."""
 
 from html import escape
+from pathlib import Path
 
-from . import model, plots, terminal
+from . import compare, gnuplot, model, noise, plots, summary, terminal
 
-STYLE = """
-:root { color-scheme: light dark; --line: #8883; --soft: #8881; --good: #2b8a3e; --bad: #c92a2a; }
-@media (prefers-color-scheme: dark) { :root { --good: #69db7c; --bad: #ff8787; } }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1080px; margin: 2rem auto; padding: 0 1rem;
-       background: Canvas; color: CanvasText; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin: 2.5rem 0 .3rem; }
-p.note, dl { color: color-mix(in srgb, CanvasText 75%, Canvas); }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; font-size: .9rem; }
-dt { font-weight: 600; } dd { margin: 0; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .2rem .6rem; text-align: right; border-bottom: 1px solid var(--line);
-         white-space: nowrap; }
-th:first-child, td:first-child, td.words { text-align: left; }
-tr:hover td { background: var(--soft); }
-td.own { font-weight: 600; } .good { color: var(--good); } .bad { color: var(--bad); }
-svg { width: 100%; height: auto; display: block; } small { opacity: .65; }
-"""
+STYLE = Path(__file__).with_name("style.css")
 
 # What a reader needs to know before looking at the numbers of a row.
 NOTES = {
@@ -32,8 +16,7 @@ NOTES = {
     "insert+remove": "One fresh base entered and the oldest removed, together. moat keeps its"
                      " ordered index as well; the two halves are also shown alone.",
     "mix 90+5+5": "Of twenty operations eighteen find, one inserts, one removes.",
-    "reserve+commit+release": "The whole life of a region. * stays accessible after a free, or has"
-                              " no guards.",
+    "reserve+commit+release": "The whole life of a region.",
     "commit+decommit": "All pages of one reserved region, committed and given back.",
     "racing frees": "All threads free the same addresses; per call. The row fails unless each"
                     " address has exactly one winner.",
@@ -43,6 +26,9 @@ NOTES = {
     "grow 1k to 1M": "The latency of inserts during growth; the bar is the 99.9th percentile.",
     "find after churn": "Lookups before and after churning the table; the bar is a hit after.",
 }
+
+# What is said at the top already, or concerns nobody.
+HIDDEN = ("host_name", "library_build_type")
 
 
 def verdict_class(text):
@@ -75,14 +61,15 @@ def counters_html(rows):
     if not names:
         return ""
     titles = [terminal.COUNTER_NAMES.get(name, (name,))[0] for name in names]
-    out = ["<div class=wide><table><tr><th>counters</th>"]
+    out = ["<div class=wide><table><tr><th>beside the time</th>"]
     out += [f"<th>{escape(title)}</th>" for title in titles] + ["</tr>"]
     for row in rows:
         for contender in terminal.columns_of([row]):
             counters = row.cells[contender].median_counters()
             if not counters:
                 continue
-            out.append(f"<tr><td>{escape(f'{row.size} T{row.threads} {contender}')}</td>")
+            label = f"{row.size} T{row.threads} {terminal.title([row], contender)}"
+            out.append(f"<tr><td>{escape(label)}</td>")
             for name in names:
                 text = terminal.counter_text(name, counters[name]) if name in counters else ""
                 out.append(f"<td>{escape(text)}</td>")
@@ -90,32 +77,97 @@ def counters_html(rows):
     return "".join(out + ["</table></div>"])
 
 
+def repetitions(rows):
+    counts = sorted({len(cell.times) for row in rows for cell in row.cells.values()
+                     if cell.times})
+    text = "–".join(str(count) for count in sorted({counts[0], counts[-1]})) if counts else "no"
+    return f"{text} repetition{'' if text == '1' else 's'}"
+
+
+def legend_html(rows):
+    out = []
+    for name in reversed(plots.drawn(rows)):
+        dashed = ' class="dashed"' if name in (model.LIMIT, "nothing") else ""
+        out.append(f'<span><i{dashed} style="border-color:{gnuplot.colour(name)}"></i>'
+                   f"{escape(terminal.title(rows, name))}</span>")
+    return '<div class="legend">' + "".join(out) + "</div>"
+
+
 def section(rows):
     title = rows[0].name
-    note = NOTES.get(title, "")
-    parts = [f"<h2>{escape(title)}</h2>", f'<p class="note">{escape(note)}</p>' if note else ""]
-    for kind, chart in plots.charts(rows):
-        parts.append(f'<p class="note">{kind}</p>' if kind else "")
-        parts.append(chart)
-    return "\n".join(parts + [table_html(rows), counters_html(rows)])
+    note = f"{NOTES.get(title, '')} {repetitions(rows)}; program {rows[0].program}."
+    parts = [f'<h2 id="{terminal.anchor(rows)}">{escape(title)}</h2>',
+             f'<p class="note">{note}</p>']
+    pictures = plots.charts(rows)
+    if pictures:
+        broad = ' class="broad"' if len(pictures) < 3 else ""
+        parts += [legend_html(rows), '<div class="charts">']
+        parts += [f"<figure{broad}><figcaption>{escape(caption)}</figcaption>{picture}</figure>"
+                  for caption, picture in pictures]
+        parts.append("</div>")
+    figures = table_html(rows) + counters_html(rows)
+    shut = "" if len(rows) < 9 or not pictures else "<details><summary>all figures</summary>"
+    return "\n".join(parts + [shut + figures + ("</details>" if shut else "")])
 
 
-def render(rows, context):
-    facts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>"
-                    for name, value in sorted(context.items()))
+def comparison_html(comparison):
+    if comparison is None:
+        return ""
+    lines = "".join(f'<p class="bad">Warning: {escape(line)}</p>' for line in comparison.warnings)
+    found = [change for kind in (compare.SLOWER, compare.FASTER)
+             for change in comparison.of_kind(kind)]
+    table = ["<div class=wide><table><tr><th>row</th><th>before</th><th>now</th><th>ratio</th>"
+             "<th>others in the row</th><th>moat is</th></tr>"]
+    for change in found:
+        drift = f"{change.drift:.2f}" if change.drift else "none"
+        kind = "bad" if change.kind == compare.SLOWER else "good"
+        figures = (compare.label(change), terminal.times_text(change.before.times),
+                   terminal.times_text(change.after.times), f"{change.ratio:.2f}", drift)
+        table.append("<tr>" + "".join(f"<td>{escape(text)}</td>" for text in figures) +
+                     f'<td class="words {kind}">{change.kind}</td></tr>')
+    shown = "".join(table + ["</table></div>"]) if found else ""
+    return (f'<h2 id="comparison">Compared</h2><p>{escape(compare.headline(comparison))}.</p>'
+            f'{lines}<p class="note">{escape(compare.RULE)}</p>{shown}')
+
+
+def facts_html(context):
+    facts = "".join(f"<dt>{escape(name.replace('_', ' '))}</dt><dd>{escape(str(value))}</dd>"
+                    for name, value in sorted(context.items()) if name not in HIDDEN)
+    return f'<h2 id="run">The machine and the run</h2><dl>{facts}</dl>'
+
+
+METHOD = f"""<h2 id="noise">Noise</h2><p class="note">Time is wall time over all threads divided by
+all operations: the median over repetitions ± half their range, and in plots bars from the best to
+the worst. Repetitions run in rounds: rows in a pseudo-random order that the seed fixes, the
+contenders of a row one after the other. Against the fastest peer a difference counts from
+{noise.TIE - 1:.0%} on, and where no repetition of one lies among the other's; a single repetition
+counts from {noise.TIE_ALONE - 1:.0%} on. The limit is the read of one random 64-byte line in an
+array of one line a live region. bench/README.md explains each row.</p>"""
+
+
+def render(report, comparison=None):
+    context = report.context
     failed = "".join(f'<p class="bad">Failed: {escape(row.name)}, {escape(row.size)}, '
                      f"{escape(contender)}: {escape(error)}</p>"
-                     for row, contender, error in model.failures(rows))
-    body = "\n".join(section(group) for group in terminal.groups(rows))
+                     for row, contender, error in model.failures(report.rows))
+    groups = terminal.groups(report.rows)
+    contents = " · ".join(f'<a href="#{terminal.anchor(group)}">{escape(group[0].name)}</a>'
+                          for group in groups)
+    body = "\n".join(section(group) for group in groups)
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Moat benchmark</title>
-<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>
-<body><h1>Moat benchmark</h1>
-<p class="note">Wall time over all threads divided by all operations; median ± half the range over
-repetitions. T is threads. The limit is the read of one random 64-byte line in an array of one line
-a live region. Contenders of a row ran interleaved in one process; differences under
-{model.TIE - 1:.0%} are ties. bench/README.md explains each row.</p>
-{failed}<dl>{facts}</dl>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>{STYLE.read_text()}</style></head>
+<body><header><h1>Moat benchmark</h1>
+<p>{escape(terminal.machine_line(context))}. <a href="#run">The machine and the run</a> ·
+<a href="#noise">noise</a></p></header>
+{failed}{summary.cards(report, comparison)}
+{summary.LEGEND}
+{summary.tables(report)}
+{comparison_html(comparison)}
+<p class="note">All rows: {contents}</p>
 {body}
+{METHOD}
+{facts_html(context)}
 </body></html>
 """

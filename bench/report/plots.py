@@ -1,96 +1,163 @@
 # SPDX-License-Identifier: MIT
-"""Bar charts by gnuplot, as SVG that takes its text colour from the page around it."""
+"""Which pictures a group of rows gets.
 
-import re
-import shutil
-import subprocess
+Where rows differ in a number (threads, live regions, size) it is an axis, and each contender a line
+through its medians with bars from its best to its worst repetition. Other rows get bars.
+"""
 
-from . import terminal
+from . import gnuplot, model, terminal
 
-# Of middling lightness: readable on white and on black. The subject is the strongest.
-COLOURS = {
-    "limit": "#8a8f98", "moat": "#e8590c", "moat, table alone": "#f59f5a",
-    "moat, index alone": "#c9905f", "moat mimalloc": "#d6a21d", "guarded mmap": "#3b82c4",
-    "mutex+map+mmap": "#3b82c4", "mutex+map": "#2f9e8f", "ck_ht": "#8b6fc9", "lfht": "#4d8fd6",
-    "mmap": "#7d9c3f", "mimalloc": "#b0708f", "nothing": "#8a8f98",
-}
+LATENCIES = (("p50_ns", "p50"), ("p99_ns", "p99"), ("p999_ns", "p99.9"), ("max_ns", "max"))
+
+# Bars for more rows than this are no picture any more.
+BARS_MAX = 16
 
 
-def available():
-    return shutil.which("gnuplot") is not None
+class Series:
+    """One contender's points: x, median, least, greatest."""
+
+    def __init__(self, name):
+        self.name = name
+        self.points = []
+
+    def add(self, x, times):
+        self.points.append((x, *times))
+
+
+def drawn(rows):
+    """Contenders that were measured in any of these rows; the subject last, so on top."""
+    names = [name for name in terminal.columns_of(rows) if any(row.median(name) for row in rows)]
+    return sorted(names, key=lambda name: name == model.SUBJECT)
 
 
 def charts(rows):
-    """Pictures of a group of rows: sizes that end in "touched" or "untouched" get one each."""
+    """Captions and pictures of a group of rows."""
+    if not gnuplot.available():
+        return []
     kinds = {}
     for row in rows:
-        size, _, kind = row.size.rpartition(" ")
-        own = kind if kind in ("touched", "untouched") else ""
-        kinds.setdefault(own, []).append((row, size if own else row.size))
-    return [(kind, chart) for kind, labelled in kinds.items() if (chart := bar_chart(labelled))]
+        kinds.setdefault(model.size_and_kind(row.size)[1], []).append(row)
+    found = []
+    for kind, own in kinds.items():
+        lined = line_charts(own)
+        found += lined or bar_charts(own, kind)
+        found += latency_charts(own)
+    return [(caption, picture) for caption, picture in found if picture]
 
 
-def bar_chart(labelled):
-    """One cluster of bars a row, time on a logarithmic axis; None when nothing can be drawn."""
-    rows = [row for row, _ in labelled]
-    columns = [name for name in terminal.columns_of(rows)
-               if any(row.median(name) for row in rows)]
-    if not columns or not available():
+def line_charts(rows):
+    """Over the size or the live regions with fewest and most threads, over threads at each size."""
+    threads = sorted({row.threads for row in rows})
+    sizes = []
+    for row in rows:
+        if row.size not in sizes:
+            sizes.append(row.size)
+    found = []
+    if len(sizes) > 2 and all(model.size_number(size) for size in sizes):
+        for count in sorted({threads[0], threads[-1]}):
+            own = [row for row in rows if row.threads == count]
+            tics = [(model.size_number(row.size), model.size_and_kind(row.size)[0]) for row in own]
+            found.append((f"{axis_name(sizes[0])}, {counted(count)}",
+                          line_chart(own, lambda row: model.size_number(row.size), tics)))
+    if len(threads) > 2:
+        for size in sizes:
+            own = [row for row in rows if row.size == size]
+            tics = [(row.threads, str(row.threads)) for row in own]
+            found.append((f"{size}, over threads", line_chart(own, lambda row: row.threads, tics)))
+    return found
+
+
+def axis_name(size):
+    amount, kind = model.size_and_kind(size)
+    return f"over sizes, {kind}" if kind else "over sizes" if "B" in amount else \
+        "over live regions"
+
+
+def counted(threads):
+    return "1 thread" if threads == 1 else f"{threads} threads"
+
+
+def line_chart(rows, place, tics):
+    found = []
+    for name in drawn(rows):
+        series = Series(name)
+        for row in rows:
+            if row.median(name):
+                times = row.cells[name].times
+                series.add(place(row), (row.median(name), min(times), max(times)))
+        found.append(series)
+    return draw_lines(found, tics)
+
+
+def draw_lines(found, tics):
+    """Both axes logarithmic; lines are moved apart by a hair so that their bars do not coincide."""
+    values = [value for series in found for point in series.points for value in point[2:]]
+    if not values:
         return None
-    script = script_head(rows, columns) + data_block(labelled, columns) + plot_command(columns)
-    done = subprocess.run(["gnuplot"], input=script, capture_output=True, text=True, check=False)
-    if done.returncode != 0 or "<svg" not in done.stdout:
-        return None
-    return adapt(done.stdout)
+    script = gnuplot.head(430, 300, min(values), max(values)) + "set logscale x\n"
+    places = [place for place, _ in tics]
+    script += "set xtics nomirror scale 0 (" + ", ".join(
+        f"'{label}' {place}" for place, label in tics) + ")\n"
+    script += f"set xrange [{min(places) / 1.25}:{max(places) * 1.25}]\n"
+    parts = []
+    for i, series in enumerate(found):
+        shift = 1 + 0.012 * (i - len(found) / 2)
+        lines = [f"{x * shift:g} {middle:g} {low:g} {high:g}"
+                 for x, middle, low, high in series.points]
+        script += "\n".join([f"$data{i} << END", *lines, "END", ""])
+        parts.append(f"$data{i} using 1:2:3:4 with yerrorlines {look(series.name)}")
+    return gnuplot.draw(script + "plot " + ", ".join(parts) + "\n")
 
 
-def script_head(rows, columns):
-    largest = max(row.median(name) or 0 for row in rows for name in columns)
-    smallest = min(row.median(name) for row in rows for name in columns if row.median(name))
-    height = 340 if len(rows) > 2 else 260
-    return f"""
-set terminal svg size 1000,{height} dynamic font 'sans-serif,12'
+def look(name):
+    colour = gnuplot.colour(name)
+    if name in (model.LIMIT, "nothing"):
+        return f"lc rgb '{colour}' lw 2.5 dt 2 pt 7 ps 0.01"
+    width = 3 if name == model.SUBJECT else 1.5
+    return f"lc rgb '{colour}' lw {width} pt 7 ps {0.55 if name == model.SUBJECT else 0.4}"
+
+
+def latency_charts(rows):
+    """Percentiles of single operations, where a program has measured them."""
+    found = []
+    for row in rows:
+        series = []
+        for name in drawn([row]):
+            counters = row.cells[name].median_counters()
+            own = Series(name)
+            for place, (counter, _) in enumerate(LATENCIES):
+                if counters.get(counter):
+                    own.add(2 ** place, [counters[counter]] * 3)
+            if own.points:
+                series.append(own)
+        tics = [(2 ** place, label) for place, (_, label) in enumerate(LATENCIES)]
+        if series:
+            caption = f"latencies: {row.size}, {counted(row.threads)}"
+            found.append((caption, draw_lines(series, tics)))
+    return found
+
+
+def bar_charts(rows, kind):
+    """One cluster of bars a row."""
+    columns = drawn(rows)
+    if not columns or len(rows) > BARS_MAX:
+        return []
+    values = [row.median(name) for row in rows for name in columns if row.median(name)]
+    script = gnuplot.head(880, 300, min(values) / 1.3, max(values)) + """
 set style data histogram
 set style histogram clustered gap 1
 set style fill solid 0.9 noborder
 set boxwidth 0.92
-set logscale y
-set yrange [{smallest / 1.6}:{largest * 1.6}]
-set format y '%g'
-set ytics nomirror
-set mytics 10
-set xtics nomirror scale 0
-set ylabel 'nanoseconds'
-set grid ytics lc rgb '#8a8f98' lw 0.5 dt 3
-set border 3
 set bmargin 3
-set key outside top center horizontal noenhanced
 """
-
-
-def data_block(labelled, columns):
+    several = len({row.threads for row in rows}) > 1
     lines = ["$data << END"]
-    for row, size in labelled:
-        label = f"{size}\\nT{row.threads}".replace('"', "")
-        values = [f"{row.median(name):.6g}" if row.median(name) else "NaN" for name in columns]
-        lines.append(" ".join([f'"{label}"'] + values))
-    return "\n".join(lines + ["END", ""])
-
-
-def plot_command(columns):
-    parts = []
-    for i, name in enumerate(columns):
-        labels = ":xtic(1)" if i == 0 else ""
-        colour = COLOURS.get(name, "#8a8f98")
-        parts.append(f"$data using {i + 2}{labels} title '{name}' lc rgb '{colour}'")
-    return "plot " + ", ".join(parts) + "\n"
-
-
-def adapt(svg):
-    """Drop the file header and let black become the colour of the text around the picture."""
-    svg = svg[svg.index("<svg"):]
-    svg = re.sub(r"rgb\(\s*0,\s*0,\s*0\)", "currentColor", svg)
-    svg = re.sub(r"(['\"])black\1", r"\1currentColor\1", svg)
-    # gnuplot's own colours of whole groups would stand between the text and the page.
-    svg = re.sub(r' color="[^"]*"', "", svg)
-    return re.sub(r"<title>.*?</title>\s*|<desc>.*?</desc>\s*", "", svg, flags=re.DOTALL)
+    for row in rows:
+        label = model.size_and_kind(row.size)[0] + (f"\\nT{row.threads}" if several else "")
+        label = label.replace('"', "")
+        medians = [f"{row.median(name):.6g}" if row.median(name) else "NaN" for name in columns]
+        lines.append(" ".join([f'"{label}"'] + medians))
+    parts = [f"$data using {i + 2}{':xtic(1)' if i == 0 else ''} lc rgb '{gnuplot.colour(name)}'"
+             for i, name in enumerate(columns)]
+    script += "\n".join(lines + ["END", "plot " + ", ".join(parts), ""])
+    return [(kind, gnuplot.draw(script))]

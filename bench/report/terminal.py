@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: MIT
 """The report as text: one table a row name, one line a size and number of threads."""
 
-from . import model
+import re
 
-# Columns, in this order where they occur; a star marks a contender that does another job.
+from . import model, noise
+
+# Columns, in this order where they occur; others follow by their names.
 COLUMNS = ("limit", "nothing", "plain", "moat", "moat, table alone", "moat, index alone",
            "moat mimalloc", "guarded mmap", "mutex+map+mmap", "mutex+map", "ck_ht", "lfht", "mmap",
-           "mimalloc", "scudo standalone", "jemalloc", "tcmalloc", "glibc",
+           "mimalloc", "scudo", "scudo standalone", "jemalloc", "tcmalloc", "glibc",
            "electric fence")
 SHORT = {"moat, table alone": "table alone", "moat, index alone": "index alone",
-         "moat mimalloc": "moat (mi)*", "mutex+map+mmap": "locked mmap", "mmap": "mmap*",
-         "mimalloc": "mimalloc*", "scudo standalone": "scudo*", "jemalloc": "jemalloc*",
-         "tcmalloc": "tcmalloc*"}
+         "moat mimalloc": "moat (mi)", "mutex+map+mmap": "locked mmap",
+         "scudo standalone": "scudo"}
 
 # Their counters are for the HTML and JSON reports.
 QUIET_PROGRAMS = ("replay", "rivals")
@@ -61,6 +62,37 @@ def counter_text(name, value):
     return amount(value) + ("B" if kind == "bytes" else "")
 
 
+def title(rows, contender):
+    """A contender's name for the head of a column; a star where it does another job."""
+    star = "*" if any(row.other_job(contender) for row in rows if contender in row.cells) else ""
+    return SHORT.get(contender, contender) + star
+
+
+def short_duration(nanoseconds):
+    """Three signs and a unit, for narrow columns."""
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
+        if nanoseconds >= size:
+            return short(nanoseconds / size) + unit
+    return short(nanoseconds) + "ns"
+
+
+def short(value):
+    return f"{value:.0f}" if value >= 9.95 else f"{value:.1f}"
+
+
+def times_text(times):
+    """A median and its spread."""
+    cell = model.Cell()
+    cell.times = times
+    spread = f" ±{cell.spread:.0%}" if len(times) > 1 else ""
+    return duration(cell.median) + spread
+
+
+def anchor(rows):
+    """The name of a group's place in the page."""
+    return re.sub(r"[^a-z0-9]+", "-", f"{rows[0].program} {rows[0].name}".lower())
+
+
 def groups(rows):
     """Consecutive rows of one name."""
     grouped = []
@@ -83,8 +115,7 @@ def cell_text(row, contender):
         return ""
     if cell.error:
         return "failed"
-    spread = f" ±{cell.spread:.0%}" if len(cell.times) > 1 else ""
-    return duration(cell.median) + spread
+    return times_text(cell.times)
 
 
 def group_table(rows):
@@ -93,7 +124,7 @@ def group_table(rows):
     has_limit = model.LIMIT in columns
     has_verdict = any(row.verdict() for row in rows)
     has_threads = any(row.threads != 1 for row in rows)
-    header = ["size"] + (["T"] if has_threads else []) + [SHORT.get(name, name) for name in columns]
+    header = ["size"] + (["T"] if has_threads else []) + [title(rows, name) for name in columns]
     header += ["to limit"] if has_limit else []
     header += ["moat is"] if has_verdict else []
     lines = []
@@ -134,20 +165,31 @@ def aligned(header, lines):
     return out
 
 
-def render(rows, context):
+FOOTNOTE = f"""T: threads. Times are wall time over all threads per operation, median ± half the \
+range over repetitions.
+Differences under {noise.TIE - 1:.0%} are ties ({noise.TIE_ALONE - 1:.0%} where there was one \
+repetition); "too noisy": greater ones between repetitions that mix.
+* memory stays accessible or dirty after a free, or has no guards: another job, so not a peer."""
+
+
+def machine_line(context):
+    parts = [context.get("processor", "unknown processor"), context.get("kernel", "unknown kernel"),
+             f"gcc {context.get('compiler', 'unknown')}",
+             f"commit {context.get('commit', 'unknown')}", context.get("duration", "")]
+    return ", ".join(part for part in parts if part)
+
+
+def render(report):
     out = []
-    for group in groups(rows):
+    for group in groups(report.rows):
         out += ["", f"{group[0].name}  ({group[0].program})"]
         out += ["  " + line for line in aligned(*group_table(group))]
         if group[0].program not in QUIET_PROGRAMS:
             out += [f"    {name}: {text}" for name, text in counter_lines(group)]
-    out += ["", "T: threads. Times are wall time over all threads per operation, median ± half the"
-            " range over repetitions.",
-            f"Differences under {model.TIE - 1:.0%} are ties. * memory stays accessible after a"
-            " free, or has no guards: another job, so not a peer."]
-    for name, text in sorted(context.items()):
-        if name.startswith(("traps of", "options of", "probe of", "absent")):
+    out += ["", FOOTNOTE]
+    for name, text in sorted(report.context.items()):
+        if name.startswith(("traps of", "probe of", "options of", "absent")):
             out.append(f"{name}: {text}")
-    for row, contender, error in model.failures(rows):
+    for row, contender, error in model.failures(report.rows):
         out.append(f"FAILED {row.name}/{row.size}/{contender} T{row.threads}: {error}")
     return "\n".join(out)

@@ -106,12 +106,12 @@ def in_turns(workers, cells, order, action):
 
 
 def measure(row, threads, contenders, repeats, milliseconds, latencies=True,
-            announce=lambda name: None):
+            announce=lambda name, repetition: None, seed="1"):
     """{contender: Cell} of a row, and {contender: facts} of the workers."""
     cells = {contender.name: Cell() for contender in contenders}
     workers = {contender.name: Worker(contender, row, threads) for contender in contenders}
-    # The same order in every run; another for each row.
-    order = random.Random(f"{row.name} {row.size} {threads}")
+    # The same order in every run with a seed; another for each row.
+    order = random.Random(f"{seed} {row.name} {row.size} {threads}")
     try:
         in_turns(workers, cells, order, lambda worker, _: worker.ready())
         for _ in range(2): # the second knows from the first how long a batch is
@@ -123,7 +123,7 @@ def measure(row, threads, contenders, repeats, milliseconds, latencies=True,
                 in_turns(workers, cells, order,
                          lambda worker, cell: one_latency_turn(worker, cell, milliseconds))
             for contender in contenders:
-                announce(row.full_name(contender, threads))
+                announce(row.full_name(contender, threads), repetition)
     finally:
         for worker in workers.values():
             worker.close()

@@ -268,7 +268,7 @@ class Driver(unittest.TestCase):
         out = self.folder / "out.json"
         subprocess.run([BENCH / "rivals" / "run", "--contenders", "moat,guarded mmap,mmap",
                         "--benchmark_filter=touched/.*threads:1$", "--benchmark_min_time=0.001",
-                        "--benchmark_repetitions=2", f"--benchmark_out={out}"], check=True,
+                        "--rounds=2", f"--out={out}"], check=True,
                        env={**os.environ, **environment})
         return json.loads(out.read_text())
 
