@@ -377,6 +377,7 @@ int moat_trap_open(struct moat_space *space, uintptr_t start, uintptr_t end) {
 int moat_trap_bare(struct moat_space *space, uintptr_t block) {
     const struct moat_run whole = {.start = block, .end = block + MOAT_BLOCK};
 
+    moat_spare_want(MOAT_SPARE_STEP);
     if (moat_pages_block(space, moat_space_block(space, block)) == MOAT_BLOCK_OPEN) {
         int error = moat_os_protect(at(block), MOAT_BLOCK, MOAT_OS_NONE);
         if (error)
