@@ -123,6 +123,17 @@ void *map_normal_pages(size_t size) {
     return memory;
 }
 
+void *map_huge_pages(size_t size) {
+    constexpr size_t huge = size_t{2} << 20;
+    auto *memory = static_cast<unsigned char *>(map_normal_pages(size + huge));
+    size_t before = (huge - reinterpret_cast<uintptr_t>(memory) % huge) % huge;
+    if (before != 0)
+        unmap_pages(memory, before);
+    unmap_pages(memory + before + size, huge - before);
+    madvise(memory + before, size, MADV_HUGEPAGE);
+    return memory + before;
+}
+
 void unmap_pages(void *memory, size_t size) {
     kernel_time timer;
     munmap(memory, size);

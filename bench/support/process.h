@@ -32,6 +32,9 @@ void describe_machine();
 
 /* Memory straight from the kernel, in pages of the normal size; ends the program if refused. */
 void *map_normal_pages(size_t size);
+
+/* The same for a multiple of 2 MiB, in huge pages where the kernel has them to give. */
+void *map_huge_pages(size_t size);
 void unmap_pages(void *memory, size_t size);
 void drop_pages(void *memory, size_t size);
 

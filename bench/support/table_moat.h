@@ -20,6 +20,8 @@
 namespace bench {
 
 constexpr unsigned region_page_bits = 12;
+/* Addresses from here on are refused before the table is asked, as the library does it. */
+constexpr uint64_t user_end = 0x7fffffff0000u;
 
 /* What a contender without per-thread state says about threads and batches. */
 class no_thread_state {
@@ -47,6 +49,8 @@ class table_moat_bare : public no_thread_state {
     }
 
     uint64_t find(uint64_t, uint64_t base) {
+        if (base >= user_end)
+            return 0;
         return moat_region_table_find(&table_, base >> region_page_bits);
     }
 
@@ -70,7 +74,8 @@ class table_moat_bare : public no_thread_state {
     }
 
     static void *map_lines(unsigned lines_log2) {
-        return map_normal_pages(line_bytes(lines_log2));
+        size_t size = line_bytes(lines_log2);
+        return size >= size_t{2} << 20 ? map_huge_pages(size) : map_normal_pages(size);
     }
 
     __attribute__((noinline)) void grow() {

@@ -38,8 +38,13 @@
 #include "lockfree/atomic.h"
 #include "lockfree/shard.h"
 
-#define MOAT_TABLE_LINE_BYTES     64
-#define MOAT_TABLE_SLOTS          7
+#define MOAT_TABLE_LINE_BYTES 64
+#define MOAT_TABLE_SLOTS      7
+
+/* An entry prefers three slots: one of the first four, and those at these distances from it. */
+#define MOAT_TABLE_FIRST_MASK     UINT64_C(0x18) /* of a hash: its offset in the line, in bytes */
+#define MOAT_TABLE_SECOND         1
+#define MOAT_TABLE_THIRD          3
 #define MOAT_TABLE_LINES_LOG2_MIN 1
 #define MOAT_TABLE_LINES_LOG2_MAX 27
 #define MOAT_TABLE_PAGE_BITS      36
@@ -50,7 +55,9 @@
 #define MOAT_TABLE_HANDLE_SHIFT 4
 #define MOAT_TABLE_FROZEN       UINT64_C(1)
 #define MOAT_TABLE_BORN         UINT64_C(2)
-#define MOAT_TABLE_SHIFT_MASK   UINT64_C(63)
+
+/* Of the product that is the hash: bits that no home line and no slot is made of. */
+#define MOAT_TABLE_HASH_SHIFT 31
 
 enum moat_table_status {
     MOAT_TABLE_OK = 0,
@@ -65,13 +72,29 @@ struct moat_region_line {
 _Static_assert(sizeof(struct moat_region_line) == MOAT_TABLE_LINE_BYTES, "a line is a cache line");
 _Static_assert(sizeof(void *) == 8, "an array word holds a pointer");
 
+/*
+ * Where an array lies. Each size has two of these, which differ in `settled` alone: so one look at
+ * which of them is current tells all that find must know before it looks at a line.
+ */
+struct moat_region_array {
+    _Atomic uint64_t lines; /* address; 0, then what the first caller of grow for this size gave */
+    uint64_t mask;          /* of a hash: the bytes from the first line to the first slot to try */
+    uint64_t lines_log2;
+    uint64_t settled; /* all lines are born */
+};
+
+/* An array word is the address of a moat_region_array. */
 struct moat_region_table {
     /* Read by every call, written only by growth. */
-    _Alignas(MOAT_TABLE_LINE_BYTES) uint64_t seed[3];
-    _Atomic uint64_t current; /* array word: address of the lines | 64 - log2 of their number */
+    _Alignas(MOAT_TABLE_LINE_BYTES) uint64_t seed[2];
+    _Atomic uint64_t current; /* array word */
     _Atomic uint64_t
         settled;             /* newest array whose lines are all born; == current: no growth runs */
     _Atomic uint64_t wanted; /* the array that somebody found too full; compared with current */
+
+    /* By log2 of their lines: while the lines are being born, and then. */
+    _Alignas(
+        MOAT_TABLE_LINE_BYTES) struct moat_region_array array[MOAT_TABLE_LINES_LOG2_MAX + 1][2];
 
     /* Written by calls that help a growth. Indexed by log2 of the parent's lines: used once. */
     _Alignas(MOAT_TABLE_LINE_BYTES) struct {
@@ -79,7 +102,6 @@ struct moat_region_table {
         _Atomic uint64_t frontier; /* parent lines before this one have all moved */
     } progress[MOAT_TABLE_LINES_LOG2_MAX + 1];
 
-    _Atomic uint64_t array[MOAT_TABLE_LINES_LOG2_MAX + 1]; /* array words by log2 of their lines */
     _Atomic uint64_t retiring; /* log2 of the next array to hand out << 32 | shards seen quiet */
 
     struct {
@@ -159,34 +181,26 @@ uint64_t moat_region_table_live(const struct moat_region_table *table);
 /* The part of find that is rarely needed: spilled or displaced entries, and lines not yet moved. */
 uint32_t moat_region_table_find_far(struct moat_region_table *table, uint64_t page);
 
-/* Two rounds: one multiply-shift would map keys at a regular stride to clusters of lines. */
+/*
+ * Two rounds: one multiply-shift would map keys at a regular stride to clusters of lines. Of what
+ * is left the low six bits say which slots an entry prefers, and those above them its line.
+ */
 static inline uint64_t moat_region_table_hash(const struct moat_region_table *table,
                                               uint64_t page) {
-    uint64_t hash = (page ^ table->seed[0]) * table->seed[1];
+    uint64_t hash = page * table->seed[0];
 
     hash ^= hash >> 32;
-    return hash * table->seed[2];
+    return hash * table->seed[1] >> MOAT_TABLE_HASH_SHIFT;
 }
 
-/*
- * An entry prefers three slots of its line: one of the last four, one of the first two, and one of
- * the two after them (which may be the first of the last four again). They come from bits that no
- * home line is made of, so growth does not change them; and by masks, since find looks at all.
- */
-static inline uint64_t moat_region_table_late_slot(uint64_t hash) {
-    return 3 + ((uint32_t)hash >> 30);
-}
-
-static inline uint64_t moat_region_table_early_slot(uint64_t hash) {
-    return hash & 1;
-}
-
-static inline uint64_t moat_region_table_middle_slot(uint64_t hash) {
-    return 2 + (hash >> 1 & 1);
+static inline const struct moat_region_array *moat_region_table_array(uint64_t array) {
+    return (const struct moat_region_array *)(uintptr_t)array;
 }
 
 static inline struct moat_region_line *moat_region_table_lines(uint64_t array) {
-    return (struct moat_region_line *)(uintptr_t)(array & ~MOAT_TABLE_SHIFT_MASK);
+    /* relaxed: whoever has an array word acquired it with what was written before. */
+    return (struct moat_region_line *)(uintptr_t)moat_load_relaxed(
+        &moat_region_table_array(array)->lines);
 }
 
 /* Handle and flags if the slot holds the page of probe; else a number greater than any such. */
@@ -199,15 +213,23 @@ static inline uint64_t moat_region_table_lesser(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
+/* The line that a slot lies in. */
+static inline const struct moat_region_line *moat_region_table_line_around(
+    const _Atomic uint64_t *slot) {
+    return (const struct moat_region_line *)((uintptr_t)slot &
+                                             ~(uintptr_t)(MOAT_TABLE_LINE_BYTES - 1));
+}
+
 /*
  * The handle of the region that starts at this page, or 0.
  *
  *   page   any value; only 1 to 2^36 - 1 can be present
  *
- * One cache line and two branches in the usual case, both foreseeable, hit or miss. A mispredicted
- * branch costs most where it waits for memory: it undoes the lookups that a caller's loop has begun
- * meanwhile. So the three slots where nearly all entries lie are compared without a branch between
- * them, and that nothing lies elsewhere is one compare of the meta word.
+ * One cache line and few instructions, for the fewer there are, the more lookups of a caller's loop
+ * the processor has under way while they wait for memory. The three slots where nearly all entries
+ * lie are compared without a branch between them: one that is mispredicted where it waits for
+ * memory throws away the lookups begun meanwhile. That nothing lies elsewhere only a miss asks, and
+ * it is one compare of the meta word.
  *
  * Threads   any, at once; also in a signal handler and in a forked child
  */
@@ -216,24 +238,25 @@ static inline uint32_t moat_region_table_find(struct moat_region_table *table, u
     if (page >> MOAT_TABLE_PAGE_BITS != 0)
         return 0;
 
-    /* A(grow) */
+    /* A(grow) A(settle) */
     uint64_t array = moat_load_acquire(&table->current);
-    uint64_t hash = moat_region_table_hash(table, page);
-    struct moat_region_line *line =
-        &moat_region_table_lines(array)[hash >> (array & MOAT_TABLE_SHIFT_MASK)];
+    uint64_t offset = moat_region_table_hash(table, page) & moat_region_table_array(array)->mask;
+    const _Atomic uint64_t *slot =
+        (const _Atomic uint64_t *)((uintptr_t)moat_region_table_lines(array) + offset);
     uint64_t probe = page << MOAT_TABLE_PAGE_SHIFT;
-    /* A(birth) A(spill): read before the slots, so that a clean meta word vouches for them. */
-    uint64_t meta = moat_load_acquire(&line->meta);
     uint64_t hit = moat_region_table_lesser(
-        moat_region_table_lesser(
-            moat_region_table_differ(&line->slot[moat_region_table_late_slot(hash)], probe),
-            moat_region_table_differ(&line->slot[moat_region_table_early_slot(hash)], probe)),
-        moat_region_table_differ(&line->slot[moat_region_table_middle_slot(hash)], probe));
+        moat_region_table_lesser(moat_region_table_differ(&slot[0], probe),
+                                 moat_region_table_differ(&slot[MOAT_TABLE_SECOND], probe)),
+        moat_region_table_differ(&slot[MOAT_TABLE_THIRD], probe));
 
     if (hit < UINT64_C(1) << MOAT_TABLE_PAGE_SHIFT)
         return (uint32_t)(hit >> MOAT_TABLE_HANDLE_SHIFT);
-    /* relaxed: the acquiring loads above order it; an array not current may have been cleared. */
-    if (meta == MOAT_TABLE_BORN && moat_load_relaxed(&table->current) == array)
+    /* Settled: the slots were born when they were read. Clean: nothing lies elsewhere. */
+    if (moat_region_table_array(array)->settled &&
+        /* A(spill) */
+        moat_load_acquire(&moat_region_table_line_around(slot)->meta) == MOAT_TABLE_BORN &&
+        /* relaxed: the acquiring loads above order it; one not current may have been cleared. */
+        moat_load_relaxed(&table->current) == array)
         return 0;
     return moat_region_table_find_far(table, page);
 }

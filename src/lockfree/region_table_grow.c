@@ -2,7 +2,7 @@
 /*
  * region_table_grow: how entries come from an array into one of twice the lines.
  *
- * Line H of the parent becomes lines 2H and 2H + 1. Whoever moves it freezes its meta word, then
+ * Line H of n becomes lines H and H + n. Whoever moves it freezes its meta word, then
  * its slots and the displaced slots that the meta word names. Frozen words never change, so all
  * helpers compute the same two children; each word of a child leaves 0 once, by a compare-and-swap
  * from 0, and the two meta words leave it last. Doing it twice is doing it once: a helper may stop
@@ -72,7 +72,7 @@ static void place(struct brood *brood, unsigned side, uint64_t hash, uint64_t wo
     for (unsigned n = 0; n < POINTER_COUNT && slot < MOAT_TABLE_SLOTS; n++) {
         if (meta_pointer(brood->meta[side], n) == 0) {
             brood->slot[!side][slot] = word;
-            brood->meta[side] = meta_with_pointer(brood->meta[side], n, pointer_make(1, slot));
+            brood->meta[side] = meta_with_pointer(brood->meta[side], n, pointer_to_sibling(slot));
             return;
         }
     }
@@ -84,6 +84,7 @@ static void hatch(const struct moat_region_table *table, uint64_t parent, uint64
     struct moat_region_line *line = &moat_region_table_lines(parent)[index];
     uint64_t stray[MOAT_TABLE_SLOTS + POINTER_COUNT]; /* spilled or displaced */
     unsigned stray_count = 0;
+    uint64_t line_count = array_line_count(parent);
     /* First: from now on nobody points to another displaced slot. */
     uint64_t meta = freeze(&line->meta);
 
@@ -95,10 +96,10 @@ static void hatch(const struct moat_region_table *table, uint64_t parent, uint64
 
         brood->slot[0][i] = brood->slot[1][i] = EMPTY;
         /* An entry displaced from another line moves with that line. */
-        if (word_page(word) == 0 || target >> 1 != index)
+        if (word_page(word) == 0 || (target & (line_count - 1)) != index)
             continue;
         if (slot_is_preferred(hash, i))
-            brood->slot[target & 1][i] = word;
+            brood->slot[target >= line_count][i] = word;
         else
             stray[stray_count++] = word;
     }
@@ -115,7 +116,7 @@ static void hatch(const struct moat_region_table *table, uint64_t parent, uint64
     for (unsigned n = 0; n < stray_count; n++) {
         uint64_t hash = moat_region_table_hash(table, word_page(stray[n]));
 
-        place(brood, array_home(child, hash) & 1, hash, stray[n]);
+        place(brood, array_home(child, hash) >= line_count, hash, stray[n]);
     }
 }
 
@@ -136,11 +137,12 @@ static void mover_leave(struct moat_region_table *table, unsigned shard) {
 /* Move one line of the parent. For movers. */
 static void move_line(const struct moat_region_table *table, uint64_t parent, uint64_t child,
                       uint64_t index) {
-    struct moat_region_line *line = &moat_region_table_lines(child)[2 * index];
+    struct moat_region_line *first = &moat_region_table_lines(child)[index];
+    struct moat_region_line *line[2] = {first, first + array_line_count(parent)};
     struct brood brood;
 
     /* A(birth): the second is born after all else. */
-    if (moat_load_acquire(&line[1].meta) != 0)
+    if (moat_load_acquire(&line[1]->meta) != 0)
         return;
     hatch(table, parent, child, index, &brood);
     for (unsigned side = 0; side < 2; side++) {
@@ -148,7 +150,7 @@ static void move_line(const struct moat_region_table *table, uint64_t parent, ui
             uint64_t unborn = 0;
 
             /* R(publish) A(freeze) */
-            moat_cas_acq_rel(&line[side].slot[i], &unborn, brood.slot[side][i]);
+            moat_cas_acq_rel(&line[side]->slot[i], &unborn, brood.slot[side][i]);
         }
     }
     /* Pointers of one child lead into the other: both are born only when all slots are. */
@@ -156,7 +158,7 @@ static void move_line(const struct moat_region_table *table, uint64_t parent, ui
         uint64_t unborn = 0;
 
         /* R(birth) A(birth) */
-        moat_cas_acq_rel(&line[side].meta, &unborn, brood.meta[side]);
+        moat_cas_acq_rel(&line[side]->meta, &unborn, brood.meta[side]);
     }
 }
 
@@ -167,8 +169,25 @@ void moat_region_table_bear(struct moat_region_table *table, uint64_t array, uin
 
     /* Otherwise the growth has ended: the line is born, or the array is old. */
     if (array_lines_log2(parent) + 1 == array_lines_log2(array))
-        move_line(table, parent, array, index >> 1);
+        move_line(table, parent, array, index & (array_line_count(parent) - 1));
     mover_leave(table, shard);
+}
+
+/*
+ * All lines are born: from now on finds may believe a miss at once. `current` goes first, for what
+ * is not equal to it counts as a growth that runs, and is helped.
+ */
+static void settle(struct moat_region_table *table, uint64_t parent, uint64_t array) {
+    unsigned lines_log2 = array_lines_log2(array);
+    uint64_t born = array_word(table, lines_log2, true);
+
+    /* relaxed: every helper writes the same; R(grow) below publishes it. */
+    moat_store_relaxed(&table->array[lines_log2][true].lines,
+                       (uint64_t)(uintptr_t)moat_region_table_lines(array));
+    /* R(grow) R(settle) A(grow): fails only if another helper has done it. */
+    moat_cas_acq_rel(&table->current, &array, born);
+    /* R(settle) A(settle): as above. */
+    moat_cas_acq_rel(&table->settled, &parent, born);
 }
 
 /*
@@ -181,7 +200,7 @@ static void help_growth(struct moat_region_table *table) {
     /* A(grow) */
     uint64_t array = moat_load_acquire(&table->current);
     unsigned parent_log2 = array_lines_log2(parent);
-    uint64_t line_count = UINT64_C(1) << parent_log2;
+    uint64_t line_count = array_line_count(parent);
 
     if (parent_log2 + 1 != array_lines_log2(array))
         return;
@@ -207,8 +226,7 @@ static void help_growth(struct moat_region_table *table) {
     if (next != first && !moat_cas_acq_rel(&table->progress[parent_log2].frontier, &first, next))
         return;
     if (next == line_count)
-        /* R(settle) A(settle): fails only if another helper has done it. */
-        moat_cas_acq_rel(&table->settled, &parent, array);
+        settle(table, parent, array);
 }
 
 void moat_region_table_help(struct moat_region_table *table) {
@@ -251,10 +269,15 @@ bool moat_region_table_grow(struct moat_region_table *table, void *storage, unsi
     if (moat_load_acquire(&table->settled) != array || lines_log2 != array_log2 + 1 ||
         lines_log2 > MOAT_TABLE_LINES_LOG2_MAX)
         return false;
-    /* relaxed: every racing caller writes the same; R(grow) below publishes it. */
-    moat_store_relaxed(&table->array[array_log2], array);
-    /* R(grow) A(grow) */
-    return moat_cas_acq_rel(&table->current, &array, array_word(storage, lines_log2));
+
+    struct moat_region_array *child = &table->array[lines_log2][false];
+    uint64_t none = 0;
+    /* R(grow) A(grow): of racing callers the first one's storage is taken. */
+    bool taken = moat_cas_acq_rel(&child->lines, &none, (uint64_t)(uintptr_t)storage);
+
+    /* R(grow) A(grow): if it fails, another caller has published it. */
+    moat_cas_acq_rel(&table->current, &array, (uint64_t)(uintptr_t)child);
+    return taken;
 }
 
 /*
@@ -291,7 +314,7 @@ bool moat_region_table_take_retired(struct moat_region_table *table, void **stor
     if (!moat_cas_acq_rel(&table->retiring, &retiring, (uint64_t)(lines_log2 + 1) << 32))
         return false;
     /* relaxed: ordered by A(settle) above. */
-    *storage = moat_region_table_lines(moat_load_relaxed(&table->array[lines_log2]));
+    *storage = moat_region_table_lines(array_word(table, lines_log2, true));
     *size = (size_t)MOAT_TABLE_LINE_BYTES << lines_log2;
     return true;
 }

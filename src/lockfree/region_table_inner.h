@@ -9,8 +9,9 @@
  * but growth may freeze it.
  *
  * A meta word holds up to seven pointers, each to a displaced entry of this line: the offset of
- * another line of its group of eight (by exclusive or, so never 0) and a slot there. 0 is no
- * pointer. Above them it counts the spilled entries: those of this line that lie in it, but in none
+ * another line of its group of eight (by exclusive or, so never 0) and a slot there; or 0 for the
+ * offset of its sibling, half of the array away, and one more than the slot. 0 is no pointer. Above
+ * them it counts the spilled entries: those of this line that lie in it, but in none
  * of the three slots that they prefer.
  */
 #ifndef MOAT_LOCKFREE_REGION_TABLE_INNER_H
@@ -36,16 +37,22 @@
 _Static_assert(POINTER_COUNT + MOAT_TABLE_SLOTS <= 2 * MOAT_TABLE_SLOTS, "a line would not fit");
 _Static_assert(SPILLED_SHIFT + 3 <= 64, "no room to count the entries of a line");
 
-static inline uint64_t array_word(const void *lines, unsigned lines_log2) {
-    return (uint64_t)(uintptr_t)lines | (64 - lines_log2);
+static inline unsigned array_lines_log2(uint64_t array) {
+    return (unsigned)moat_region_table_array(array)->lines_log2;
 }
 
-static inline unsigned array_lines_log2(uint64_t array) {
-    return 64 - (unsigned)(array & MOAT_TABLE_SHIFT_MASK);
+static inline uint64_t array_line_count(uint64_t array) {
+    return UINT64_C(1) << array_lines_log2(array);
 }
 
 static inline uint64_t array_home(uint64_t array, uint64_t hash) {
-    return hash >> (array & MOAT_TABLE_SHIFT_MASK);
+    return (hash & moat_region_table_array(array)->mask) / MOAT_TABLE_LINE_BYTES;
+}
+
+/* The array of this size while its lines are being born, or once they all are. */
+static inline uint64_t array_word(const struct moat_region_table *table, unsigned lines_log2,
+                                  bool settled) {
+    return (uint64_t)(uintptr_t)&table->array[lines_log2][settled];
 }
 
 static inline uint64_t entry_word(uint64_t page, uint32_t handle) {
@@ -57,34 +64,39 @@ static inline uint64_t word_page(uint64_t word) {
     return word >> MOAT_TABLE_PAGE_SHIFT;
 }
 
+static inline uint64_t slot_first(uint64_t hash) {
+    return (hash & MOAT_TABLE_FIRST_MASK) / sizeof(uint64_t);
+}
+
 /*
- * Of the slots that an entry prefers, the one that is tried first: each slot of a line for about as
- * many entries, since the rarer it is taken, the better is it predicted. By masks, not through
- * memory: only then do the cache misses of several inserts or erases overlap.
+ * Of the slots that an entry prefers, the one that is tried first: 0, 1, 5 or 6, those that the
+ * fewest entries prefer.
  */
 static inline uint64_t slot_tried_first(uint64_t hash) {
-    uint64_t late = moat_region_table_late_slot(hash);
-    uint64_t early = moat_region_table_early_slot(hash);
-    uint64_t middle = moat_region_table_middle_slot(hash);
-    uint64_t not_late = 0 - (hash >> 27 & 1);
-    uint64_t not_early = 0 - (hash >> 26 & 1);
+    uint64_t first = slot_first(hash);
 
-    return late ^ ((late ^ early ^ ((early ^ middle) & not_early)) & not_late);
+    return first + (first & 2 ? MOAT_TABLE_THIRD : 0);
 }
 
 /* All of them. */
 static inline void slots_preferred(uint64_t hash, uint64_t slot[PREFERRED]) {
-    slot[0] = moat_region_table_late_slot(hash);
-    slot[1] = moat_region_table_early_slot(hash);
-    slot[2] = moat_region_table_middle_slot(hash);
+    slot[0] = slot_first(hash);
+    slot[1] = slot[0] + MOAT_TABLE_THIRD;
+    slot[2] = slot[0] + MOAT_TABLE_SECOND;
 }
 
 /* Is this a slot where find looks at once? An entry in any other of its home line is spilled. */
 static inline bool slot_is_preferred(uint64_t hash, uint64_t slot) {
-    return slot == moat_region_table_late_slot(hash) ||
-           slot == moat_region_table_early_slot(hash) ||
-           slot == moat_region_table_middle_slot(hash);
+    uint64_t distance = slot - slot_first(hash);
+
+    return distance == 0 || distance == MOAT_TABLE_SECOND || distance == MOAT_TABLE_THIRD;
 }
+
+enum outcome {
+    DONE,
+    NO_ROOM,
+    AGAIN /* a line was unborn, or a word frozen by growth: start over in the current array */
+};
 
 /* The nth pointer of a meta word; 0: none. */
 static inline unsigned meta_pointer(uint64_t meta, unsigned n) {
@@ -101,18 +113,47 @@ static inline unsigned pointer_make(uint64_t offset, unsigned slot) {
     return (unsigned)offset << POINTER_SLOT_BITS | slot;
 }
 
+/* A pointer to a slot of the line that was born of the same parent. */
+static inline unsigned pointer_to_sibling(unsigned slot) {
+    return slot + 1;
+}
+
 /* The slot that a pointer in the meta word of line `home` names. */
 static inline _Atomic uint64_t *pointer_slot(uint64_t array, uint64_t home, unsigned pointer) {
-    struct moat_region_line *line =
-        &moat_region_table_lines(array)[home ^ (pointer >> POINTER_SLOT_BITS)];
+    uint64_t offset = pointer >> POINTER_SLOT_BITS;
+    unsigned slot = pointer & ((1u << POINTER_SLOT_BITS) - 1);
 
-    return &line->slot[pointer & ((1u << POINTER_SLOT_BITS) - 1)];
+    if (offset == 0) {
+        offset = array_line_count(array) / 2;
+        slot--;
+    }
+    return &moat_region_table_lines(array)[home ^ offset].slot[slot];
 }
 
 /* Did growth take this word out of use? 0: its page was even dropped. A newer array is current. */
 static inline bool is_retired(uint64_t word) {
     return (word & MOAT_TABLE_FROZEN) != 0 || word == 0;
 }
+
+/* Add 1, or UINT64_MAX for -1, to the number of live entries. */
+static inline void count(struct moat_region_table *table, uint64_t entries) {
+    /* relaxed: a number that orders nothing. */
+    moat_add_relaxed(&table->shard[moat_shard_of_this_thread()].live, entries);
+}
+
+/*
+ * Add SPILLED_ONE or its negative to a meta word. Each thread takes away only what it or the insert
+ * of what it erased has added, so it does not matter what the word was between load and swap.
+ */
+enum outcome moat_region_line_count_spilled(struct moat_region_line *line, uint64_t change);
+
+/*
+ * Replace one pointer of a meta word by another; 0 stands for no pointer. The word is a set and
+ * each pointer in it belongs to one thread, so it does not matter what the word was between load
+ * and swap.
+ */
+enum outcome moat_region_line_exchange_pointer(struct moat_region_line *line, unsigned from,
+                                               unsigned to);
 
 /*
  * If a growth into this array runs, see to it that a line is born. Afterwards the line is born, or

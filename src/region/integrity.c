@@ -94,7 +94,6 @@ static bool verify_roots(const struct moat_registry *registry) {
 
     bool sound =
         table->seed[0] == registry->table_seed[0] && table->seed[1] == registry->table_seed[1] &&
-        table->seed[2] == registry->table_seed[2] &&
         (void *)registry->index->directory == (void *)registry->directory &&
         (void *)registry->index->nodes == (void *)registry->nodes &&
         registry->index->node_capacity == registry->node_capacity &&

@@ -194,7 +194,7 @@ static bool set_up(struct moat_registry *of) {
         !moat_chance_start())
         return false;
     moat_region_table_init(of->table, chance.seed, array, TABLE_LINES_LOG2_FIRST);
-    for (unsigned word = 0; word < 3; word++)
+    for (unsigned word = 0; word < 2; word++)
         of->table_seed[word] = of->table->seed[word];
     moat_region_index_init(of->index, of->directory, of->nodes, of->node_capacity);
     moat_record_pool_init(of->pool, (char *)of->records + offsetof(struct moat_region, link),

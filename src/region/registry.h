@@ -39,7 +39,7 @@ struct moat_registry {
     uint32_t node_capacity;
     void *history; /* history.h */
     void *frozen;  /* frozen.h */
-    uint64_t table_seed[3];
+    uint64_t table_seed[2];
     uint64_t check_key[MOAT_CHECK_KEYS]; /* integrity.h */
     struct moat_os_powers powers;        /* powers.h */
 };

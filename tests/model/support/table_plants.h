@@ -58,6 +58,14 @@ static bool load_no_second_look(const _Atomic uint64_t *at, bool acquire, uint64
     return *result != 0;
 }
 
+/* A find believes a miss while lines are being born. */
+static bool load_settled_too_early(const _Atomic uint64_t *at, bool acquire, uint64_t *result) {
+    (void)at, (void)acquire, (void)result;
+    for (unsigned log2 = 0; log2 <= LOG2_LAST; log2++)
+        table.array[log2][false].settled = true;
+    return false;
+}
+
 /* Movers are not counted. */
 static bool add_no_movers(_Atomic uint64_t *at, uint64_t value, uint64_t *result) {
     (void)at, (void)value;
@@ -168,6 +176,7 @@ static const struct {
     {.name = "slots not frozen", .mask = mask_no_slot_freeze},
     {.name = "meta words not frozen", .mask = mask_no_meta_freeze},
     {.name = "a miss does not look again", .load = load_no_second_look},
+    {.name = "a miss believed before all lines are born", .load = load_settled_too_early},
     {.name = "movers not counted", .add = add_no_movers},
     {.name = "a replace by halves", .cas = cas_replace_by_halves},
     {.name = "displaced slot free too early", .cas = cas_early_empty},

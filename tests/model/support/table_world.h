@@ -15,6 +15,7 @@
 
 #include "lockfree/region_table.c"
 #include "lockfree/region_table_grow.c"
+#include "lockfree/region_table_insert.c"
 
 #define KEYS         HISTORY_KEYS_MAX
 #define FILLERS      (2 * MOAT_TABLE_SLOTS)
@@ -35,25 +36,22 @@ static unsigned filler_count;
 static unsigned growths;
 static unsigned log2_first; /* of the lines of the first array */
 
-/* A page whose hash begins with these bits, different from all pages handed out before. */
-static uint64_t page_with_hash(uint64_t bits, unsigned bit_count) {
+/* A page of this line, of four, different from all pages handed out before. */
+static uint64_t page_of_line(uint64_t line) {
     static uint64_t next = 1;
 
-    while (moat_region_table_hash(&table, next) >> (64 - bit_count) != bits)
+    while (moat_region_table_hash(&table, next) / MOAT_TABLE_LINE_BYTES % 4 != line)
         next++;
     return next++;
 }
 
-/* The same, and it prefers slots 4, 0 and 2, in this order. */
-static uint64_t page_that_clashes(uint64_t bits, unsigned bit_count) {
+/* The same, and it prefers slots 0, 3 and 1, in this order. */
+static uint64_t page_that_clashes(uint64_t line) {
     uint64_t page;
-    uint64_t hash;
 
-    do {
-        page = page_with_hash(bits, bit_count);
-        hash = moat_region_table_hash(&table, page);
-    } while (slot_tried_first(hash) != 4 || !slot_is_preferred(hash, 0) ||
-             !slot_is_preferred(hash, 2));
+    do
+        page = page_of_line(line);
+    while (slot_first(moat_region_table_hash(&table, page)) != 0);
     return page;
 }
 
@@ -76,22 +74,22 @@ static void reset(void) {
 }
 
 /*
- * Keys 0 to 5 live in line 0, which becomes lines 0 and 1: even keys go to 0, odd keys to 1. Keys 6
+ * Keys 0 to 5 live in line 0, which becomes lines 0 and 2: even keys go to 0, odd keys to 2. Keys 6
  * and 7 live in line 1. The first seven fillers live in line 0 and go to line 0 with one exception,
  * so that displaced entries stay displaced; the others live in line 1.
  */
 static void choose_pages(void) {
     reset();
     for (unsigned i = 0; i < KEYS; i++) {
-        key_page[i] = page_with_hash(i < 6 ? i & 1 : 2 + (i & 1), 2);
-        clash_page[i] = page_that_clashes(i < 6 ? i & 1 : 2 + (i & 1), 2);
+        key_page[i] = page_of_line((i & 1) * 2 + (i >= 6));
+        clash_page[i] = page_that_clashes((i & 1) * 2 + (i >= 6));
     }
     for (unsigned i = 0; i < FILLERS; i++)
-        filler[i] = page_with_hash(i < MOAT_TABLE_SLOTS ? i == 0 : 2, 2);
+        filler[i] = page_of_line(i < MOAT_TABLE_SLOTS ? 2 * (i == 0) : 1);
     for (unsigned i = 0; i < FILLERS; i++)
-        near_filler[i] = page_with_hash(0, 2);
+        near_filler[i] = page_of_line(0);
     for (unsigned i = 0; i < FILLERS; i++)
-        clash_filler[i] = page_that_clashes(0, 2);
+        clash_filler[i] = page_that_clashes(0);
 }
 
 /* A table of two lines whose keys and fillers all prefer the same three slots of line 0. */
