@@ -124,8 +124,9 @@ struct moat_stats {
  *
  * Returns   MOAT_OK                 *manager is set
  *           MOAT_INVALID_ARGUMENT   an option is out of range, struct_size is unknown, or
- *                                   MOAT_OPTIONS does not parse; the error text names the word
- *           MOAT_NOT_SUPPORTED      the trap or backend asked for is not to be had here
+ *                                   MOAT_OPTIONS does not parse; the error text names the word.
+ *                                   Or a node of numa_nodes is not there
+ *           MOAT_NOT_SUPPORTED      the trap, the backend or numa=bind is not to be had here
  *           MOAT_NO_MEMORY          no address space for the books
  *           MOAT_NO_ACCESS          manager is NULL
  * After a failure nothing is held; *manager is NULL.

@@ -100,6 +100,22 @@ enum moat_commit_policy {
     MOAT_COMMIT_HUGE,     /* 2 MiB by one fault */
 };
 
+/*
+ * Which nodes the memory of a manager's regions comes from, on machines that have several
+ * (<moat/numa.h>), for as long as they live. Regions of managers that differ in this lie apart from
+ * each other; one at an address amid those of another sort has memory from where its neighbours
+ * have it, and is refused if either is bound. All but the first need backend=os; memory of large
+ * pages does not heed it, and bind refuses them.
+ */
+enum moat_numa {
+    MOAT_NUMA_DEFAULT,    /* as the thread that first touches a page has it: local, if it has not
+                             said otherwise (set_mempolicy, numactl) */
+    MOAT_NUMA_LOCAL,      /* the node of the processor that first touches it, whatever was said */
+    MOAT_NUMA_INTERLEAVE, /* page by page from each of the nodes; 0: all there are */
+    MOAT_NUMA_BIND,       /* from these nodes alone: if they have none left the process is killed */
+    MOAT_NUMA_PREFERRED,  /* from this node, and if it has none left from the nearest */
+};
+
 /* Where automatic placement looks. */
 enum moat_placing {
     MOAT_PLACING_RANDOM, /* anywhere in the space that is in use */
@@ -180,6 +196,8 @@ struct moat_options {
     enum moat_dump dump;                   /* dump=committed|none */
     enum moat_heap_poison heap_poison;     /* heap_poison=off|on */
     enum moat_commit_policy commit;        /* commit=lazy|populate|huge */
+    enum moat_numa numa;                   /* numa=default|local|interleave|bind|preferred */
+    uint64_t numa_nodes;                   /* numa_nodes=MASK: bit N for node N, as 0x3 */
 
     /* Low-resource simulation: of each kind of call, so many in a million fail as they would for
      * lack of memory, once the grace period is over. Which ones depends on the seed and on the

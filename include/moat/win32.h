@@ -22,12 +22,14 @@
 
 #include <moat/win32_alloc2.h>
 #include <moat/win32_memory.h>
+#include <moat/win32_numa.h>
 #include <moat/win32_types.h>
 #include <moat/win32_watch.h>
 
 /* Parts of the family that came later, for sources that ask by the preprocessor. */
 #define MOAT_HAVE_WRITEWATCH    1
 #define MOAT_HAVE_VIRTUALALLOC2 1
+#define MOAT_HAVE_NUMA          1
 
 #ifndef _WIN32
 

@@ -33,7 +33,7 @@ typedef struct _MEM_ADDRESS_REQUIREMENTS {
 typedef enum MEM_EXTENDED_PARAMETER_TYPE {
     MemExtendedParameterInvalidType = 0,
     MemExtendedParameterAddressRequirements = 1, /* Pointer: MEM_ADDRESS_REQUIREMENTS */
-    MemExtendedParameterNumaNode = 2,            /* ULong: a preference, which Moat ignores */
+    MemExtendedParameterNumaNode = 2,            /* ULong: as for VirtualAllocExNuma */
     MemExtendedParameterPartitionHandle = 3,     /* this one and the others are refused */
     MemExtendedParameterUserPhysicalHandle = 4,
     MemExtendedParameterAttributeFlags = 5,
@@ -73,15 +73,16 @@ MOAT_LAYOUT(sizeof(void *) != 8 || sizeof(MEM_ADDRESS_REQUIREMENTS) == 24, "as o
  *                        MEM_COMMIT or not
  *   PageProtection       as VirtualAlloc has it; PAGE_NOACCESS for a placeholder
  *   ExtendedParameters   MemExtendedParameterAddressRequirements and MemExtendedParameterNumaNode,
- *                        each once at most; NULL if there are none
+ *                        each once at most; NULL if there are none. A node counts for what is
+ *                        reserved now, but for placeholders (<moat/win32_numa.h>)
  *   ParameterCount       how many
  *
  * Returns   the start of the reservation, or the page where the commit or reset starts
  *           NULL, with the last error: that of VirtualAlloc, and
  *             ERROR_INVALID_HANDLE      another process
  *             ERROR_INVALID_PARAMETER   a parameter of another type or twice, requirements that are
- *                                       not as above, or with a BaseAddress; another combination of
- *                                       types; a placeholder with another protection
+ *                                       not as above, or with a BaseAddress; no such node; another
+ *                                       combination of types; a placeholder with another protection
  *             ERROR_INVALID_ADDRESS     to replace: not exactly a placeholder. For a placeholder
  *                                       also an address in space that Moat holds for its small
  *                                       regions, though VirtualQuery calls it free

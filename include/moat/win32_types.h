@@ -24,6 +24,7 @@ typedef int       INT;
 typedef unsigned  UINT;
 typedef int32_t   LONG;
 typedef uint32_t  ULONG;
+typedef uint32_t *PULONG;
 typedef uint64_t  DWORD64;
 typedef size_t    SIZE_T;
 typedef uintptr_t ULONG_PTR;

@@ -43,6 +43,8 @@ static const char *const execute_words[] = {"any", "wx", NULL};
 static const char *const dump_words[] = {"committed", "none", NULL};
 static const char *const heap_poison_words[] = {"off", "on", NULL};
 static const char *const commit_words[] = {"lazy", "populate", "huge", NULL};
+static const char *const numa_words[] = {"default", "local",     "interleave",
+                                         "bind",    "preferred", NULL};
 
 #define MILLION 1000000
 
@@ -89,6 +91,9 @@ static const struct row rows[] = {
      MOAT_HEAP_POISON_OFF, false},
     {"commit",     commit_words,  FIELD(commit),             MOAT_COMMIT_HUGE,
      MOAT_COMMIT_LAZY,   false},
+    {"numa",       numa_words,    FIELD(numa),               MOAT_NUMA_PREFERRED,
+     MOAT_NUMA_DEFAULT,  false},
+    {"numa_nodes", NULL,          FIELD(numa_nodes),         UINT64_MAX, 0,     true},
     {"deny_reserve", NULL,        FIELD(deny_reserve),       MILLION,    0,     false},
     {"deny_commit",  NULL,        FIELD(deny_commit),        MILLION,    0,     false},
     {"deny_protect", NULL,        FIELD(deny_protect),       MILLION,    0,     false},
@@ -115,6 +120,7 @@ _Static_assert(sizeof(enum moat_execute) == sizeof(uint32_t), "the same");
 _Static_assert(sizeof(enum moat_dump) == sizeof(uint32_t), "the same");
 _Static_assert(sizeof(enum moat_heap_poison) == sizeof(uint32_t), "the same");
 _Static_assert(sizeof(enum moat_commit_policy) == sizeof(uint32_t), "the same");
+_Static_assert(sizeof(enum moat_numa) == sizeof(uint32_t), "the same");
 
 /* A piece of the text that is parsed; not terminated. */
 struct piece {
@@ -214,7 +220,9 @@ static void complain_value(const struct row *row, struct piece value, char *erro
                               quote(value, text));
     if (used >= size)
         return;
-    if (row->size == sizeof(uint64_t))
+    if (row->size == sizeof(uint64_t) && row->hexadecimal)
+        moat_format(error + used, size - used, "a number with a bit for each node, 0x3 for two");
+    else if (row->size == sizeof(uint64_t))
         moat_format(error + used, size - used, "a number of bytes, or one with K, M, G or T");
     else if (row->words == NULL)
         moat_format(error + used, size - used, "a number from 0 to %u", (unsigned)row->maximum);
@@ -350,6 +358,22 @@ size_t moat_options_print(const struct moat_options *options, char *text, size_t
     return used;
 }
 
+/* NULL: what is said of nodes goes together. */
+static const char *find_numa_fault(const struct moat_options *options) {
+    uint64_t nodes = options->numa_nodes;
+    bool names = options->numa == MOAT_NUMA_BIND || options->numa == MOAT_NUMA_PREFERRED;
+
+    if (options->numa != MOAT_NUMA_DEFAULT && options->backend == MOAT_BACKEND_MIMALLOC)
+        return "mimalloc shares its memory out among all, so it needs backend=os";
+    if (names && nodes == 0)
+        return "it needs nodes";
+    if (!names && options->numa != MOAT_NUMA_INTERLEAVE && nodes != 0)
+        return "it has no nodes";
+    if (options->numa == MOAT_NUMA_PREFERRED && (nodes & (nodes - 1)) != 0)
+        return "it needs one node";
+    return NULL;
+}
+
 enum moat_status moat_options_check(const struct moat_options *options) {
     if (options == NULL) {
         moat_error_set("there is no set of options: the pointer is NULL");
@@ -379,6 +403,12 @@ enum moat_status moat_options_check(const struct moat_options *options) {
         moat_error_set("option \"reserve\" is %lu bytes, which is more than the \"quota\" of %lu "
                        "that it is a part of",
                        (unsigned long)options->reserve_bytes, (unsigned long)options->quota_bytes);
+        return MOAT_INVALID_ARGUMENT;
+    }
+    const char *fault = find_numa_fault(options);
+    if (fault) {
+        moat_error_set("option \"numa\" is %s: %s (numa_nodes=0x%lX)", numa_words[options->numa],
+                       fault, (unsigned long)options->numa_nodes);
         return MOAT_INVALID_ARGUMENT;
     }
     if (options->fork != MOAT_FORK_INHERIT && options->backend == MOAT_BACKEND_MIMALLOC) {

@@ -8,7 +8,9 @@
 
 #include "base/error_text.h"
 #include "base/site.h"
+#include "vm/numa.h"
 #include "vm/range.h"
+#include "vm/reserve.h"
 
 #include <moat/placeholder.h>
 #include <moat/win32.h>
@@ -21,6 +23,7 @@ struct ask {
     size_t size;
     uint32_t type;
     uint32_t protection;
+    uint32_t node; /* MOAT_WIN32_NO_NODE */
     struct moat_address_limits limits;
 };
 
@@ -42,8 +45,10 @@ static const char *read_parameter(const MEM_EXTENDED_PARAMETER *parameter, uint3
     if (*seen & bit)
         return "an extended parameter is given twice";
     *seen |= bit;
-    if (parameter->Type == MemExtendedParameterNumaNode)
-        return NULL;
+    if (parameter->Type == MemExtendedParameterNumaNode) {
+        ask->node = parameter->ULong;
+        return moat_numa_exists(ask->node) ? NULL : "no such node";
+    }
     if (parameter->Type != MemExtendedParameterAddressRequirements)
         return "an extended parameter of this type is not supported";
     const MEM_ADDRESS_REQUIREMENTS *requirements = parameter->Pointer;
@@ -101,8 +106,13 @@ static enum moat_status reserve_within(struct moat_manager *manager, const struc
 
     if (status != MOAT_OK || request.action != MOAT_WIN32_RESERVE)
         return refuse(MOAT_INVALID_ARGUMENT, ask, "no such type or protection");
-    status = moat_reserve_within(manager, ask->size, ask->protection, request.reserve_flags,
-                                 &ask->limits, start);
+    const struct moat_reserve_terms terms = {
+        .protection = ask->protection,
+        .flags = request.reserve_flags,
+        .near = ask->node + 1, /* none is 0 */
+        .limits = &ask->limits,
+    };
+    status = moat_reserve_as(manager, NULL, ask->size, &terms, start);
     /* As VirtualAlloc answers to what it does not know. */
     if (status == MOAT_NOT_SUPPORTED && request.reserve_flags & MOAT_RESERVE_WRITE_WATCH)
         return MOAT_INVALID_ARGUMENT;
@@ -121,7 +131,8 @@ static enum moat_status allocate(const struct ask *ask, void **start) {
         return replace_placeholder(manager, ask, start);
     if (has_limits(ask))
         return reserve_within(manager, ask, start);
-    return moat_win32_alloc(manager, ask->address, ask->size, ask->type, ask->protection, start);
+    return moat_win32_alloc_near(manager, ask->address, ask->size, ask->type, ask->protection,
+                                 ask->node, start);
 }
 
 PVOID WINAPI VirtualAlloc2(HANDLE Process, PVOID BaseAddress, SIZE_T Size, ULONG AllocationType,
@@ -132,6 +143,7 @@ PVOID WINAPI VirtualAlloc2(HANDLE Process, PVOID BaseAddress, SIZE_T Size, ULONG
         .size = Size,
         .type = AllocationType,
         .protection = PageProtection,
+        .node = MOAT_WIN32_NO_NODE,
     };
     void *start = NULL;
 

@@ -9,6 +9,7 @@
 #include "os/os.h"
 #include "vm/execute.h"
 #include "vm/misuse.h"
+#include "vm/numa.h"
 #include "vm/range.h"
 
 #include <moat/placeholder.h>
@@ -23,18 +24,28 @@ static enum moat_status refuse(enum moat_status status, const char *call, const 
     return moat_fail(status, call, (uintptr_t)address, why);
 }
 
-enum moat_status moat_win32_alloc(struct moat_manager *manager, void *address, size_t size,
-                                  uint32_t type, uint32_t protection, void **start) {
+static enum moat_status reserve(struct moat_manager *manager, void *address, size_t size,
+                                uint32_t protection, uint32_t flags, uint32_t node, void **start) {
+    if (node == MOAT_WIN32_NO_NODE)
+        return moat_reserve(manager, address, size, protection, flags, start);
+    return moat_reserve_near(manager, address, size, protection, flags, node, start);
+}
+
+enum moat_status moat_win32_alloc_near(struct moat_manager *manager, void *address, size_t size,
+                                       uint32_t type, uint32_t protection, uint32_t node,
+                                       void **start) {
     struct moat_win32_request request;
 
     *start = NULL;
+    if (node != MOAT_WIN32_NO_NODE && !moat_numa_exists(node))
+        return refuse(MOAT_INVALID_ARGUMENT, "VirtualAlloc", address, "no such node");
     enum moat_status status = moat_win32_decode_alloc(address != NULL, type, protection, &request);
     if (status != MOAT_OK)
         return refuse(status, "VirtualAlloc", address, "no such type or protection");
 
     switch (request.action) {
     case MOAT_WIN32_RESERVE:
-        status = moat_reserve(manager, address, size, protection, request.reserve_flags, start);
+        status = reserve(manager, address, size, protection, request.reserve_flags, node, start);
         /* A flag that means nothing here: so says a Windows that is older than the flag. */
         return status == MOAT_NOT_SUPPORTED ? MOAT_INVALID_ARGUMENT : status;
     case MOAT_WIN32_COMMIT:
@@ -46,6 +57,12 @@ enum moat_status moat_win32_alloc(struct moat_manager *manager, void *address, s
     default:
         return refuse(MOAT_INVALID_ARGUMENT, "VirtualAlloc", address, "no such type");
     }
+}
+
+enum moat_status moat_win32_alloc(struct moat_manager *manager, void *address, size_t size,
+                                  uint32_t type, uint32_t protection, void **start) {
+    return moat_win32_alloc_near(manager, address, size, type, protection, MOAT_WIN32_NO_NODE,
+                                 start);
 }
 
 static enum moat_status refuse_type(const struct moat_manager *manager, const void *address,

@@ -15,6 +15,12 @@ MOAT_CHECKED enum moat_status moat_win32_alloc(struct moat_manager *manager, voi
                                                size_t size, uint32_t type, uint32_t protection,
                                                void **start);
 
+/* The same with a node that memory is to come from, if something is reserved: moat_reserve_near. */
+#define MOAT_WIN32_NO_NODE UINT32_MAX
+MOAT_CHECKED enum moat_status moat_win32_alloc_near(struct moat_manager *manager, void *address,
+                                                    size_t size, uint32_t type, uint32_t protection,
+                                                    uint32_t node, void **start);
+
 /* VirtualFree. MOAT_NOT_OURS for every address that `manager` did not reserve. */
 MOAT_CHECKED enum moat_status moat_win32_free(struct moat_manager *manager, void *address,
                                               size_t size, uint32_t type);

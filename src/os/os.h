@@ -333,6 +333,22 @@ int moat_os_small_pages(void *start, size_t size);
  * Splits mappings. EINVAL: not on this kernel. */
 int moat_os_huge_pages(void *start, size_t size);
 
+/* Where the memory of a mapping comes from. */
+enum moat_os_numa {
+    MOAT_OS_NUMA_DEFAULT, /* as the policy of the thread that touches a page says */
+    MOAT_OS_NUMA_LOCAL,   /* the node of the processor that touches it */
+    MOAT_OS_NUMA_INTERLEAVE,
+    MOAT_OS_NUMA_BIND, /* these nodes and no other, and if they have none left the kernel kills */
+    MOAT_OS_NUMA_PREFERRED, /* one node, or else those nearest to it */
+};
+
+/* The nodes below 64 that this process may have memory from. ENOSYS: this kernel has no nodes. */
+int moat_os_numa_nodes(uint64_t *nodes);
+
+/* Have the memory of a range come from there, from now on; not DEFAULT. Splits mappings. ENOSYS as
+ * above; EINVAL: none of the nodes is to be had; ENOMEM: the mapping limit. */
+int moat_os_numa_set(void *start, size_t size, enum moat_os_numa policy, uint64_t nodes);
+
 /* What the kernel records writes through, for the process; all zero at first. It must read as zero
  * in a forked child, where all ranges have to begin anew. The calls below open what is not open,
  * and so may fail with EMFILE, ENFILE or ENOMEM as well; ENOSYS: the kernel does not record. */

@@ -4,20 +4,22 @@
 
 #include <stdatomic.h>
 
-enum { MARKERS = 1, UNDUMPED = 2, HUGE = 4, FORK_SHIFT = 4 };
+enum { MARKERS = 1, UNDUMPED = 2, HUGE = 4, FORK_SHIFT = 4, NUMA_SHIFT = 8 };
 
 struct entry {
     _Atomic bool entered;
-    uint8_t traits;
+    uint16_t traits;
+    uint64_t nodes;
 };
 
 static struct entry entries[MOAT_KINDS_MAX];
 static _Atomic unsigned taken;
 
-static uint8_t traits_of(const struct moat_kind *kind) {
+static uint16_t traits_of(const struct moat_kind *kind) {
     unsigned traits = (kind->markers ? MARKERS : 0u) | (kind->undumped ? UNDUMPED : 0u) |
-                      (kind->supply.huge ? HUGE : 0u) | (unsigned)kind->fork << FORK_SHIFT;
-    return (uint8_t)traits;
+                      (kind->supply.huge ? HUGE : 0u) | (unsigned)kind->fork << FORK_SHIFT |
+                      (unsigned)kind->supply.numa << NUMA_SHIFT;
+    return (uint16_t)traits;
 }
 
 unsigned moat_kinds_count(void) {
@@ -43,14 +45,16 @@ static unsigned take(void) {
 }
 
 unsigned moat_kind_number(const struct moat_kind *kind) {
-    uint8_t traits = traits_of(kind);
+    uint16_t traits = traits_of(kind);
 
     for (unsigned number = 0; number < moat_kinds_count(); number++)
-        if (is_entered(&entries[number]) && entries[number].traits == traits)
+        if (is_entered(&entries[number]) && entries[number].traits == traits &&
+            entries[number].nodes == kind->supply.nodes)
             return number;
     unsigned number = take();
     if (number < MOAT_KINDS_MAX) {
         entries[number].traits = traits;
+        entries[number].nodes = kind->supply.nodes;
         /* R(kind) */
         atomic_store_explicit(&entries[number].entered, true, memory_order_release);
     }
@@ -63,7 +67,9 @@ struct moat_kind moat_kind_at(unsigned number) {
     return (struct moat_kind){
         .markers = (traits & MARKERS) != 0,
         .undumped = (traits & UNDUMPED) != 0,
-        .fork = (uint8_t)(traits >> FORK_SHIFT),
-        .supply = {.huge = (traits & HUGE) != 0},
+        .fork = (uint8_t)(traits >> FORK_SHIFT & 3),
+        .supply = {.huge = (traits & HUGE) != 0,
+                   .numa = (uint8_t)(traits >> NUMA_SHIFT),
+                   .nodes = traits ? entries[number].nodes : 0},
     };
 }

@@ -19,7 +19,9 @@
 
 /* How the kernel is to supply pages, besides when they are asked for. */
 struct moat_supply {
-    bool huge; /* huge pages where they fit */
+    bool huge;      /* huge pages where they fit */
+    uint8_t numa;   /* enum moat_numa */
+    uint64_t nodes; /* a mask, of those that it is about */
 };
 
 /* What all regions of an arena have in common. */

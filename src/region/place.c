@@ -235,11 +235,20 @@ static enum moat_status place_outside(const struct moat_place_wish *wish, uintpt
     return settle(wish, base, end - base, base, place);
 }
 
+/* Whether memory of an arena is bound to the nodes, if any, that the wish's is to be bound to. */
+static bool same_bounds(const struct moat_space *arena, const struct moat_place_wish *wish) {
+    const struct moat_supply *has = &arena->supply, *wanted = &wish->supply;
+
+    return (has->numa == MOAT_NUMA_BIND) == (wanted->numa == MOAT_NUMA_BIND) &&
+           (has->numa != MOAT_NUMA_BIND || has->nodes == wanted->nodes);
+}
+
 enum moat_status moat_place_at(const struct moat_place_wish *wish, uintptr_t base,
                                struct moat_place *place, uintptr_t *conflict) {
     struct moat_space *arena = moat_arena_of(base);
-    /* What children have of an arena they have of all of it. */
-    if (arena && moat_space_fork(arena) != wish->fork) {
+    /* What children have of an arena they have of all of it, and where its memory must come from is
+     * the same for all of it. */
+    if (arena && (moat_space_fork(arena) != wish->fork || !same_bounds(arena, wish))) {
         *conflict = arena->usable_end;
         return MOAT_INVALID_ADDRESS;
     }

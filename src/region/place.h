@@ -69,7 +69,8 @@ enum moat_status moat_place_anywhere(const struct moat_place_wish *wish, struct 
  * Returns   MOAT_OK
  *           MOAT_INVALID_ADDRESS   something is there: *conflict says where. If no live region is
  *                                  there, the place may become free. Or what forked children have
- *                                  of that address space is something else than the wish
+ *                                  of that address space is something else than the wish, or it
+ *                                  is bound to other nodes
  *           MOAT_NO_MEMORY, MOAT_MAP_LIMIT
  */
 enum moat_status moat_place_at(const struct moat_place_wish *wish, uintptr_t base,

@@ -14,12 +14,26 @@
 /* Whether a space that stands alone was ever given a policy: else children need not look. */
 static _Atomic bool any_alone;
 
+/* A wish that is refused is none; what is bound must not come from elsewhere. 0 or errno. */
+static int choose_nodes(const struct moat_space *space) {
+    const struct moat_supply *supply = &space->supply;
+
+    if (supply->numa == MOAT_NUMA_DEFAULT)
+        return 0;
+    int error = moat_os_numa_set((void *)space->start, space->end - space->start,
+                                 (enum moat_os_numa)supply->numa, supply->nodes);
+    return supply->numa == MOAT_NUMA_BIND ? error : 0;
+}
+
 int moat_policy_apply(const struct moat_space *space) {
     void *start = (void *)space->start;
     size_t size = space->end - space->start;
 
     if (space->supply.huge) /* refused, pages are small */
         (void)moat_os_huge_pages(start, size);
+    int error = choose_nodes(space);
+    if (error)
+        return error;
     if (moat_space_fork(space) == MOAT_FORK_DONTFORK)
         return moat_os_keep_from_fork(start, size);
     if (moat_space_fork(space) == MOAT_FORK_WIPE)

@@ -39,7 +39,7 @@ enum moat_status moat_large_check(const struct moat_region_ref *ref, const struc
 }
 
 static enum moat_status check_arguments(uintptr_t address, size_t size, uint32_t protection,
-                                        uint32_t flags) {
+                                        uint32_t flags, enum moat_numa numa) {
     struct moat_range range;
 
     if (!moat_protection_valid(protection) || !suits(protection))
@@ -56,6 +56,9 @@ static enum moat_status check_arguments(uintptr_t address, size_t size, uint32_t
     if (!moat_is_aligned(address | size, MOAT_OS_LARGE_PAGE))
         return moat_fail(MOAT_INVALID_ARGUMENT, call, address,
                          "address and size must be multiples of 2 MiB");
+    if (numa == MOAT_NUMA_BIND)
+        return moat_fail(MOAT_NOT_SUPPORTED, call, address,
+                         "large pages are not bound to nodes; use another option numa");
     return MOAT_OK;
 }
 
@@ -98,7 +101,8 @@ static enum moat_status reserve(struct moat_manager *manager, void *address, siz
     *base = NULL;
     if (moat_latched())
         return moat_fail_latched(call, (uintptr_t)address);
-    enum moat_status status = check_arguments((uintptr_t)address, size, protection, flags);
+    enum moat_status status =
+        check_arguments((uintptr_t)address, size, protection, flags, manager->options.numa);
     if (!status)
         status = moat_execute_check(manager, protection, call, (uintptr_t)address);
     if (status)

@@ -22,6 +22,7 @@
 #include "vm/fork.h"
 #include "vm/leaks.h"
 #include "vm/limit.h"
+#include "vm/numa.h"
 #include "vm/range.h"
 #include "vm/reserve.h"
 
@@ -67,7 +68,7 @@ static enum moat_status choose_powers(struct moat_manager *manager) {
     manager->markers = can_mark && manager->options.trap != MOAT_TRAP_PROTECT;
     manager->backend = manager->options.backend == MOAT_BACKEND_MIMALLOC ? moat_backend_mimalloc()
                                                                          : moat_backend_os();
-    return manager->backend ? MOAT_OK : MOAT_NOT_SUPPORTED;
+    return manager->backend ? moat_numa_choose(&manager->options) : MOAT_NOT_SUPPORTED;
 }
 
 /* As the options have it. Waits out others who install or remove handlers at this moment. */

@@ -13,6 +13,7 @@
 #include "vm/guards.h"
 #include "vm/large.h"
 #include "vm/limit.h"
+#include "vm/numa.h"
 #include "vm/quota.h"
 #include "vm/range.h"
 #include "vm/watch.h"
@@ -167,6 +168,10 @@ static enum moat_status find_place(const struct request *request, struct moat_pl
         .guard_random = manager->options.guard_random,
     };
 
+    moat_numa_supply(manager, request->terms->near, &wish.supply);
+    /* A node that is named for one region alone is no reason for an arena. */
+    wish.alone |= request->terms->near && (wish.supply.numa != (uint8_t)manager->options.numa ||
+                                           wish.supply.nodes != manager->options.numa_nodes);
     const struct moat_address_limits *limits = request->terms->limits;
     if (limits) {
         wish.lowest = limits->lowest;

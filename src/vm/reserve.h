@@ -10,6 +10,7 @@
 struct moat_reserve_terms {
     uint32_t protection;
     uint32_t flags;                           /* MOAT_RESERVE_* */
+    uint32_t near;                            /* a node, plus 1 (numa.h); 0: none is named */
     uint32_t kind;                            /* MOAT_REGION_* */
     void *tag;                                /* of a heap, with MOAT_REGION_TAGGED */
     const struct moat_address_limits *limits; /* NULL: none */

@@ -123,6 +123,7 @@ int main(void) {
         "trap=protect",
         "zero=release,heap_poison=on,report=off,commit=populate",
         "faults=report,misuse=report,report=off,dump=none,fork=wipe,execute=wx,guard_random=9,"
+        "numa=interleave,"
         "commit=huge",
     };
     bool all_allowed = getenv("SANDBOX_DENY") == NULL;

@@ -36,7 +36,8 @@ static void refused(const char *text, const char *sentence) {
 #define NAMES                                                                                      \
     "of trap, backend, report, timeout, quarantine, quarantine_bytes, poison, quota, reserve, "    \
     "watch, leaks, guard_before, guard_after, guard_random, placing, zero, misuse, "               \
-    "on_corruption, faults, fork, execute, dump, heap_poison, commit, deny_reserve, "              \
+    "on_corruption, faults, fork, execute, dump, heap_poison, commit, numa, numa_nodes, "          \
+    "deny_reserve, "                                                                               \
     "deny_commit, deny_protect, deny_heap, deny_grace, deny_seed"
 
 Test(options, defaults_are_what_the_documents_say) {
@@ -68,6 +69,8 @@ Test(options, defaults_are_what_the_documents_say) {
     cr_assert_eq(options.dump, MOAT_DUMP_COMMITTED);
     cr_assert_eq(options.heap_poison, MOAT_HEAP_POISON_OFF);
     cr_assert_eq(options.commit, MOAT_COMMIT_LAZY);
+    cr_assert_eq(options.numa, MOAT_NUMA_DEFAULT);
+    cr_assert_eq(options.numa_nodes, 0);
     cr_assert_eq(options.deny_reserve | options.deny_commit | options.deny_protect, 0);
     cr_assert_eq(options.deny_heap | options.deny_grace_ms | options.deny_seed, 0);
     cr_assert_null(options.report_function);
@@ -232,6 +235,37 @@ Test(options, null_options_are_refused) {
     cr_assert_eq(moat_options_check(NULL), MOAT_NO_ACCESS);
 }
 
+/* What is said of nodes has to go together. */
+Test(options, nodes_and_their_policy_go_together) {
+    static const struct {
+        const char *text;
+        const char *reason; /* NULL: right */
+    } cases[] = {
+        {"numa=default", NULL},
+        {"numa=local", NULL},
+        {"numa=interleave", NULL},
+        {"numa=interleave,numa_nodes=0xFF", NULL},
+        {"numa=bind,numa_nodes=0x8000000000000001", NULL},
+        {"numa=preferred,numa_nodes=4", NULL},
+        {"numa_nodes=1", "has no nodes"},
+        {"numa=local,numa_nodes=1", "has no nodes"},
+        {"numa=bind", "needs nodes"},
+        {"numa=preferred", "needs nodes"},
+        {"numa=preferred,numa_nodes=3", "one node"},
+        {"numa=local,backend=mimalloc", "backend=os"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct moat_options options = parsed(cases[i].text);
+        enum moat_status status = moat_options_check(&options);
+        cr_assert_eq(status, cases[i].reason ? MOAT_INVALID_ARGUMENT : MOAT_OK, "%s",
+                     cases[i].text);
+        cr_assert(!cases[i].reason || strstr(moat_last_error_text(), cases[i].reason), "%s: %s",
+                  cases[i].text, moat_last_error_text());
+    }
+    refused("numa_nodes=x", "option \"numa_nodes\" cannot be \"x\": it is a number with a bit for "
+                            "each node, 0x3 for two");
+}
+
 Test(options, print_is_what_parse_reads) {
     char text[1024], again[1024];
     struct moat_options options = parsed(
@@ -239,6 +273,7 @@ Test(options, print_is_what_parse_reads) {
         "poison=0x0F,quota=8K,reserve=100,watch=fault,leaks=report,guard_before=2,guard_after=3,"
         "guard_random=4,placing=packed,zero=release,misuse=abort,on_corruption=abort,"
         "faults=report,fork=wipe,execute=wx,dump=none,heap_poison=on,commit=huge,"
+        "numa=bind,numa_nodes=0x8000000000000003,"
         "deny_reserve=5,deny_commit=6,deny_protect=7,deny_heap=8,deny_grace=9,deny_seed=10");
     size_t length = moat_options_print(&options, text, sizeof text);
     cr_assert_str_eq(
@@ -247,6 +282,7 @@ Test(options, print_is_what_parse_reads) {
         "poison=0x0F,quota=8192,reserve=100,watch=fault,leaks=report,guard_before=2,guard_after=3,"
         "guard_random=4,placing=packed,zero=release,misuse=abort,on_corruption=abort,"
         "faults=report,fork=wipe,execute=wx,dump=none,heap_poison=on,commit=huge,"
+        "numa=bind,numa_nodes=0x8000000000000003,"
         "deny_reserve=5,deny_commit=6,deny_protect=7,deny_heap=8,deny_grace=9,deny_seed=10");
     cr_assert_eq(length, strlen(text));
     struct moat_options copy = parsed(text);
