@@ -65,9 +65,23 @@ static size_t table_offset(unsigned lines_log2) {
     return lines * MOAT_TABLE_LINE_BYTES;
 }
 
+/*
+ * Where the first array lies in books with that much to spare: every array of a huge page or more
+ * then begins with one. Lookups at random in normal pages wait for the processor's page tables.
+ */
+#define TABLE_SLACK MOAT_OS_LARGE_PAGE
+static unsigned char *table_start(void *books) {
+    uintptr_t first_size = (uintptr_t)MOAT_TABLE_LINE_BYTES << TABLE_LINES_LOG2_FIRST;
+    uintptr_t start = moat_round_up((uintptr_t)books - first_size, MOAT_OS_LARGE_PAGE);
+
+    return (unsigned char *)books + (start + first_size - (uintptr_t)books);
+}
+
 static void *table_array(const struct moat_registry *of, unsigned lines_log2) {
     void *array = of->table_storage + table_offset(lines_log2);
     size_t size = (size_t)MOAT_TABLE_LINE_BYTES << lines_log2;
+    if (size >= MOAT_OS_LARGE_PAGE)
+        (void)moat_os_huge_pages(array, size); /* refused: a table in normal pages, if slower */
     int error = lines_log2 == TABLE_LINES_LOG2_FIRST ? moat_books_open_first(array, size)
                                                      : moat_books_open(array, size);
     return error == 0 ? array : NULL;
@@ -121,7 +135,7 @@ static bool reserve(struct moat_registry *of, const struct chance *chance, uint3
     unsigned lines_max = log2_of(capacity) - 1;
     uint32_t nodes = capacity / 128;
     const size_t sizes[PARTS] = {
-        [TABLE] = table_offset(lines_max + 1),
+        [TABLE] = table_offset(lines_max + 1) + TABLE_SLACK,
         [RECORDS] = (capacity + (size_t)1) * sizeof(struct moat_region),
         [NODES] = (nodes + (size_t)1) * MOAT_REGION_INDEX_NODE_BYTES,
         [DIRECTORY] = MOAT_REGION_INDEX_DIRECTORY_BYTES,
@@ -142,7 +156,7 @@ static bool reserve(struct moat_registry *of, const struct chance *chance, uint3
     for (size_t part = 0; part < PARTS; part++)
         if (moat_books_keep(&books[part]))
             return false;
-    of->table_storage = books[TABLE].start;
+    of->table_storage = table_start(books[TABLE].start);
     of->table_lines_log2_max = lines_max;
     of->records = books[RECORDS].start;
     of->capacity = capacity;
