@@ -8,6 +8,7 @@
  * pages) is in both.
  */
 #include "support/contender.h"
+#include "support/lives.h"
 #include "support/run.h"
 
 #include <moat/heap.h>
@@ -18,8 +19,6 @@
 namespace bench {
 namespace {
 
-constexpr size_t page_size = 4096;
-constexpr int batch_size = 8;
 constexpr int heap_batch = 256;
 constexpr size_t block_size = 64;
 const std::vector<int> thread_counts = {1, 2};
@@ -47,47 +46,6 @@ constexpr std::array<price, 14> prices = {{
     {"dump=none", "quarantine=0,placing=packed,dump=none"},
     {"heap_poison=on", "quarantine=0,placing=packed,heap_poison=on"},
 }};
-
-void touch(void *region, size_t size) {
-    auto *bytes = static_cast<volatile char *>(region);
-    for (size_t offset = 0; offset < size; offset += page_size)
-        bytes[offset] = 1;
-}
-
-bool live_once(page_contender &pages, size_t size, bool touched) {
-    void *region = pages.reserve_committed(size);
-    if (region == nullptr)
-        return false;
-    if (touched)
-        touch(region, size);
-    return pages.release(region, size);
-}
-
-void run_life(benchmark::State &state, page_contender &pages, size_t size, bool touched) {
-    bool good = true;
-    timed_batches batches(state, batch_size);
-    while (batches.next()) {
-        for (int i = 0; i < batch_size; i++)
-            good = good && live_once(pages, size, touched);
-    }
-    if (!good)
-        state.SkipWithError("refused");
-}
-
-void run_commit(benchmark::State &state, page_contender &pages, size_t size) {
-    void *region = pages.reserve(size);
-    bool good = region != nullptr;
-    timed_batches batches(state, batch_size);
-    while (batches.next()) {
-        for (int i = 0; i < batch_size; i++)
-            good = good && pages.commit(region, 0, size, page_read | page_write) &&
-                   pages.decommit(region, 0, size);
-    }
-    if (region != nullptr)
-        pages.release(region, size);
-    if (!good)
-        state.SkipWithError("refused");
-}
 
 void run_heap(benchmark::State &state, moat_heap *heap) {
     bool good = heap != nullptr;
@@ -132,7 +90,7 @@ void add_side(const char *side, const std::string &name, const char *words) {
     add("life of 1 MiB untouched", name, side, thread_counts,
         [pages](benchmark::State &state) { run_life(state, *pages, (size_t)1 << 20, false); });
     add("commit+decommit of 64 KiB", name, side, thread_counts,
-        [pages](benchmark::State &state) { run_commit(state, *pages, (size_t)64 << 10); });
+        [pages](benchmark::State &state) { run_commit(state, *pages, (size_t)64 << 10, false); });
     add("heap block of 64 bytes", name, side, thread_counts,
         [heap](benchmark::State &state) { run_heap(state, heap); });
 }

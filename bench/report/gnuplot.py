@@ -12,7 +12,8 @@ COLOURS = {
     "moat, index alone": "#c9905f", "moat mimalloc": "#d6a21d", "guarded mmap": "#3b82c4",
     "mutex+map+mmap": "#3b82c4", "mutex+map": "#2f9e8f", "ck_ht": "#8b6fc9", "lfht": "#4d8fd6",
     "mmap": "#7d9c3f", "mimalloc": "#b0708f", "nothing": "#8a8f98", "scudo": "#8b6fc9",
-    "jemalloc": "#c2557a", "tcmalloc": "#3f9b9b", "glibc": "#9c7d4a", "plain": "#3b82c4",
+    "scudo standalone": "#8b6fc9", "electric fence": "#b3872e", "jemalloc": "#c2557a",
+    "tcmalloc": "#3f9b9b", "glibc": "#9c7d4a", "plain": "#3b82c4",
 }
 SPARE = ("#5f8fd9", "#b5893c", "#6fa05a", "#a86fc0", "#c9705a", "#4a9c86", "#8f8fb8")
 

@@ -24,7 +24,8 @@ YARDSTICKS = (LIMIT, "guarded mmap", "mutex+map+mmap", "plain", "scudo", "raw sc
 PEERS = ("mutex+map", "ck_ht", "lfht", "guarded mmap", "mutex+map+mmap", "scudo",
          "raw scan", "sigsegv", "plain")
 
-# Contenders that do another job, whatever was probed; beside them those whose probe found a gap.
+# Contenders that do another job, whatever was probed (beside a mapping of mmap's, another's guard
+# may stand by chance); beside them those whose probe found a gap.
 OTHERS = ("mmap", "mimalloc", "moat mimalloc", "glibc")
 
 # What a probe of each size answers about a contender that does the same job.
@@ -82,9 +83,9 @@ class Row:
 
     def same_job(self, contender):
         """Whether it does what the subject does; None where nobody knows."""
-        if contender in self.same_jobs:
-            return self.same_jobs[contender]
-        return False if contender in OTHERS else True if contender in PEERS else None
+        if contender in OTHERS:
+            return False
+        return self.same_jobs.get(contender, True if contender in PEERS else None)
 
     def other_job(self, contender):
         """Whether it is shown for scale alone."""

@@ -24,6 +24,8 @@ NOTES = {
     "a million regions": "Time per reserve and commit of 64 KiB, and what all live together"
                          " cost.",
     "grow 1k to 1M": "The latency of inserts during growth; the bar is the 99.9th percentile.",
+    "ring": "Of 64 live regions of 64 KiB to 4 MiB, touched at both ends, the oldest makes way.",
+    "producer+consumer": "One thread takes a region and touches both ends, another gives it back.",
     "find after churn": "Lookups before and after churning the table; the bar is a hit after.",
 }
 
@@ -100,10 +102,11 @@ def section(rows):
              f'<p class="note">{note}</p>']
     pictures = plots.charts(rows)
     if pictures:
-        broad = ' class="broad"' if len(pictures) < 3 else ""
         parts += [legend_html(rows), '<div class="charts">']
-        parts += [f"<figure{broad}><figcaption>{escape(caption)}</figcaption>{picture}</figure>"
-                  for caption, picture in pictures]
+        for chart in pictures:
+            broad = ' class="broad"' if chart.broad else ""
+            parts.append(f"<figure{broad}><figcaption>{escape(chart.caption)}</figcaption>"
+                         f"{chart.picture}</figure>")
         parts.append("</div>")
     figures = table_html(rows) + counters_html(rows)
     shut = "" if len(rows) < 9 or not pictures else "<details><summary>all figures</summary>"

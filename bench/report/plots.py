@@ -5,12 +5,21 @@ Where rows differ in a number (threads, live regions, size) it is an axis, and e
 through its medians with bars from its best to its worst repetition. Other rows get bars.
 """
 
+import math
+
 from . import gnuplot, model, terminal
 
 LATENCIES = (("p50_ns", "p50"), ("p99_ns", "p99"), ("p999_ns", "p99.9"), ("max_ns", "max"))
 
 # Bars for more rows than this are no picture any more.
 BARS_MAX = 16
+
+
+class Chart:
+    def __init__(self, caption, picture, broad=False):
+        self.caption = caption
+        self.picture = picture
+        self.broad = broad
 
 
 class Series:
@@ -31,7 +40,7 @@ def drawn(rows):
 
 
 def charts(rows):
-    """Captions and pictures of a group of rows."""
+    """The pictures of a group of rows."""
     if not gnuplot.available():
         return []
     kinds = {}
@@ -42,7 +51,7 @@ def charts(rows):
         lined = line_charts(own)
         found += lined or bar_charts(own, kind)
         found += latency_charts(own)
-    return [(caption, picture) for caption, picture in found if picture]
+    return [chart for chart in found if chart and chart.picture]
 
 
 def line_charts(rows):
@@ -57,13 +66,13 @@ def line_charts(rows):
         for count in sorted({threads[0], threads[-1]}):
             own = [row for row in rows if row.threads == count]
             tics = [(model.size_number(row.size), model.size_and_kind(row.size)[0]) for row in own]
-            found.append((f"{axis_name(sizes[0])}, {counted(count)}",
-                          line_chart(own, lambda row: model.size_number(row.size), tics)))
+            found.append(line_chart(f"{axis_name(sizes[0])}, {counted(count)}", own,
+                                    lambda row: model.size_number(row.size), tics))
     if len(threads) > 2:
         for size in sizes:
             own = [row for row in rows if row.size == size]
             tics = [(row.threads, str(row.threads)) for row in own]
-            found.append((f"{size}, over threads", line_chart(own, lambda row: row.threads, tics)))
+            found.append(line_chart(f"{size}, over threads", own, lambda row: row.threads, tics))
     return found
 
 
@@ -77,24 +86,43 @@ def counted(threads):
     return "1 thread" if threads == 1 else f"{threads} threads"
 
 
-def line_chart(rows, place, tics):
-    found = []
+def line_chart(caption, rows, place, tics):
+    """Who does another job is left out where it would need a frame of its own."""
+    found, outside = [], []
+    low, high = frame(rows)
     for name in drawn(rows):
         series = Series(name)
         for row in rows:
             if row.median(name):
                 times = row.cells[name].times
                 series.add(place(row), (row.median(name), min(times), max(times)))
-        found.append(series)
-    return draw_lines(found, tics)
+        middles = [point[1] for point in series.points]
+        if max(middles) < low or min(middles) > high:
+            outside.append(terminal.title(rows, name))
+        else:
+            found.append(series)
+    if outside:
+        caption += f" (not in the frame: {', '.join(outside)})"
+    return Chart(caption, draw_lines(found, tics, low, high))
 
 
-def draw_lines(found, tics):
-    """Both axes logarithmic; lines are moved apart by a hair so that their bars do not coincide."""
+def frame(rows):
+    """What the contenders that do the same job span, and a decade more on either side."""
+    values = [row.median(name) for row in rows for name in row.cells
+              if row.median(name) and not row.other_job(name)]
+    return (min(values) / 10, max(values) * 10) if values else (0, math.inf)
+
+
+def draw_lines(found, tics, low=0.0, high=math.inf):
+    """Both axes logarithmic; lines are moved apart by a hair so that their bars do not coincide.
+
+    Nothing is shown below `low` or above `high` nanoseconds.
+    """
     values = [value for series in found for point in series.points for value in point[2:]]
     if not values:
         return None
-    script = gnuplot.head(430, 300, min(values), max(values)) + "set logscale x\n"
+    low, high = max(low, min(values)), min(high, max(values))
+    script = gnuplot.head(430, 300, low, high) + "set logscale x\n"
     places = [place for place, _ in tics]
     script += "set xtics nomirror scale 0 (" + ", ".join(
         f"'{label}' {place}" for place, label in tics) + ")\n"
@@ -118,9 +146,10 @@ def look(name):
 
 
 def latency_charts(rows):
-    """Percentiles of single operations, where a program has measured them."""
+    """Percentiles of single operations where they were measured, with fewest and most threads."""
     found = []
-    for row in rows:
+    counts = [row.threads for row in rows]
+    for row in (row for row in rows if row.threads in (min(counts), max(counts))):
         series = []
         for name in drawn([row]):
             counters = row.cells[name].median_counters()
@@ -132,8 +161,10 @@ def latency_charts(rows):
                 series.append(own)
         tics = [(2 ** place, label) for place, (_, label) in enumerate(LATENCIES)]
         if series:
-            caption = f"latencies: {row.size}, {counted(row.threads)}"
-            found.append((caption, draw_lines(series, tics)))
+            caption = "latencies: " + row.size
+            if "thread" not in row.size:
+                caption += ", " + counted(row.threads)
+            found.append(Chart(caption, draw_lines(series, tics)))
     return found
 
 
@@ -143,7 +174,8 @@ def bar_charts(rows, kind):
     if not columns or len(rows) > BARS_MAX:
         return []
     values = [row.median(name) for row in rows for name in columns if row.median(name)]
-    script = gnuplot.head(880, 300, min(values) / 1.3, max(values)) + """
+    broad = len(rows) * len(columns) > 12
+    script = gnuplot.head(1340 if broad else 430, 300, min(values) / 1.3, max(values)) + """
 set style data histogram
 set style histogram clustered gap 1
 set style fill solid 0.9 noborder
@@ -160,4 +192,4 @@ set bmargin 3
     parts = [f"$data using {i + 2}{':xtic(1)' if i == 0 else ''} lc rgb '{gnuplot.colour(name)}'"
              for i, name in enumerate(columns)]
     script += "\n".join(lines + ["END", "plot " + ", ".join(parts), ""])
-    return [(kind, gnuplot.draw(script))]
+    return [Chart(kind, gnuplot.draw(script), broad)]

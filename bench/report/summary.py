@@ -48,7 +48,7 @@ def correct_card(report):
     cells = sum(len(row.cells) for row in report.rows)
     context = report.context
     probe = context.get(f"probe of {model.SUBJECT}") or context.get(f"traps of {model.SUBJECT}")
-    probes = f"<br>Probed: {escape(probe)}." if probe else ""
+    probes = f"<br>Probed traps: {escape(probe)}." if probe else ""
     large = f"{failed} failed" if failed else "no failure"
     return card("Is it correct?", large, f"in {cells} measurements; wrong answers and refused "
                 f"calls fail a row.{probes}", "", "bad" if failed else "")

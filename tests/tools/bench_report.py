@@ -200,7 +200,7 @@ class Page(unittest.TestCase):
     @unittest.skipUnless(gnuplot.available(), "needs gnuplot")
     def test_text_of_a_chart_takes_the_colour_of_the_page(self):
         row, = rows_of(result("f/1k/moat", 10), result("f/1k/ck_ht", 20))
-        (_, chart), = plots.charts([row])
+        chart = plots.charts([row])[0].picture
         self.assertTrue(chart.startswith("<svg"))
         self.assertIn("currentColor", chart)
         self.assertNotIn("black", chart)
@@ -212,14 +212,14 @@ class Page(unittest.TestCase):
         found = [result(f"f/{size}/{name}/threads:{threads}", 5 * threads)
                  for size in ("1k", "64k", "1M") for name in ("moat", "limit")
                  for threads in (1, 2, 4)]
-        captions = [caption for caption, _ in plots.charts(rows_of(*found))]
+        captions = [chart.caption for chart in plots.charts(rows_of(*found))]
         self.assertEqual(captions, ["over live regions, 1 thread", "over live regions, 4 threads",
                                     "1k, over threads", "64k, over threads", "1M, over threads"])
 
     @unittest.skipUnless(gnuplot.available(), "needs gnuplot")
     def test_percentiles_are_drawn_where_they_were_measured(self):
         found = [result("f/1k/moat", 1, p50_ns=1, p99_ns=5, p999_ns=9, max_ns=99)]
-        captions = [caption for caption, _ in plots.charts(rows_of(*found))]
+        captions = [chart.caption for chart in plots.charts(rows_of(*found))]
         self.assertIn("latencies: 1k, 1 thread", captions)
 
     def test_an_axis_of_time_always_has_marks(self):
