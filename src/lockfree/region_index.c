@@ -12,6 +12,9 @@
  *      word was then never empty meanwhile, so nobody can have cleared the bit above.
  *   4. A bit above a word is cleared by swapping exactly the upper word read before the lower one
  *      was seen empty and not PROPAGATED: an insert that came between has raised the upper version.
+ *   5. Bits above a node are never cleared, so its top word is PROPAGATED for good: who inserts the
+ *      only page, or erases it, has three words to change and not eight, five of which everybody
+ *      shares. A search passes by nodes that are empty.
  */
 #include "lockfree/region_index.h"
 
@@ -95,9 +98,9 @@ static uint64_t bit_of(struct spot spot) {
     return UINT64_C(1) << (spot.position & BIT_MASK);
 }
 
-/* Rule 4, from the emptied word of `spot` upwards. */
+/* Rule 4, from the emptied word of `spot` upwards, within its node. */
 static void clear_above(const struct moat_region_index *index, struct spot spot) {
-    while (spot.level < ROOT) {
+    while (spot.level < NODE_LEVELS - 1) {
         struct spot upper = above(spot);
         _Atomic uint64_t *lower_word = word_of(index, spot);
         _Atomic uint64_t *upper_word = word_of(index, upper);

@@ -14,7 +14,7 @@
  *              A page is not inserted by two threads at once; every other pair of calls may race.
  * Progress     lock-free; find writes nothing.
  * Worst case   16 words and two directory entries read, and two words more for each subtree that a
- *              racing or stopped erase left empty under its summary bit.
+ *              racing or stopped erase left empty under its summary bit, or node that is empty now.
  *
  * Edges. R() marks the releasing end, A() the acquiring end.
  *

@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <sys/auxv.h>
 #include <time.h>
 #include <unistd.h>
@@ -50,9 +51,33 @@ uint32_t moat_os_thread(void) {
     return thread_id;
 }
 
+/* The C library (glibc 2.35) has the kernel keep the number in the thread's own storage, at this
+ * distance from the thread pointer; without that the symbol is missing, or the number negative. */
+extern const ptrdiff_t __rseq_offset __attribute__((weak));
+
+#if defined(__x86_64__)
+static int kept_processor(void) {
+    const volatile int *kept;
+
+    if (!&__rseq_offset)
+        return -1;
+    __asm__("mov %%fs:0, %0" : "=r"(kept));
+    /* Behind the number at the start, which is never negative, the one that may be. */
+    return kept[__rseq_offset / (ptrdiff_t)sizeof(*kept) + 1];
+}
+#else
+static int kept_processor(void) {
+    return -1;
+}
+#endif
+
 unsigned moat_os_processor(void) {
+    int processor = kept_processor();
+
+    if (processor >= 0)
+        return (unsigned)processor;
     int saved = errno;
-    int processor = sched_getcpu();
+    processor = sched_getcpu();
     errno = saved;
     /* Where the kernel does not tell, threads are told apart instead. */
     return processor >= 0 ? (unsigned)processor : moat_os_thread();

@@ -82,12 +82,38 @@ static uint32_t candidates(uint64_t word, const struct moat_claim_wish *wish) {
     return starts & ((UINT32_C(1) << (MOAT_GRANULES_PER_BLOCK - count)) - 1);
 }
 
-/* Every `step`th granule of a block. */
+/* Every `step`th granule of a block; no step is longer than half of it. */
 static uint32_t steps_of(unsigned step) {
-    uint32_t steps = 0;
-    for (unsigned at = 0; at < MOAT_GRANULES_PER_BLOCK; at += step)
-        steps |= UINT32_C(1) << at;
-    return steps;
+    static const uint32_t steps[] = {
+        0,          0xFFFFFFFF, 0x55555555, 0x49249249, 0x11111111, 0x42108421,
+        0x41041041, 0x10204081, 0x01010101, 0x08040201, 0x40100401, 0x00400801,
+        0x01001001, 0x04002001, 0x10004001, 0x40008001, 0x00010001,
+    };
+    _Static_assert(sizeof(steps) / sizeof(steps[0]) == MOAT_GRANULES_PER_BLOCK / 2 + 1, "all");
+    return steps[step];
+}
+
+/* Without asking for an instruction that older processors lack. */
+static unsigned count_bits(uint32_t bits) {
+    bits -= bits >> 1 & 0x55555555;
+    bits = (bits & 0x33333333) + (bits >> 2 & 0x33333333);
+    bits = (bits + (bits >> 4)) & 0x0F0F0F0F;
+    return bits * 0x01010101 >> 24;
+}
+
+/* The nth set bit, from 0 on: halves that lie before it are passed over. */
+static unsigned nth_bit(uint32_t bits, unsigned nth) {
+    unsigned at = 0;
+
+    for (unsigned half = 16; half > 0; half /= 2) {
+        unsigned before = count_bits(bits & ((UINT32_C(1) << half) - 1));
+        if (nth >= before) {
+            nth -= before;
+            bits >>= half;
+            at += half;
+        }
+    }
+    return at;
 }
 
 /* One of the places there are. Whole steps from the start of the block come first: regions of one
@@ -99,10 +125,7 @@ static unsigned choose(uint32_t starts, const struct moat_claim_wish *wish) {
         return (unsigned)__builtin_ctz(starts);
     if (2 * step <= MOAT_GRANULES_PER_BLOCK && (starts & steps_of(step)) != 0)
         starts &= steps_of(step);
-    unsigned nth = moat_chance_below(wish->chance, (uint32_t)__builtin_popcount(starts));
-    while (nth-- > 0)
-        starts &= starts - 1;
-    return (unsigned)__builtin_ctz(starts);
+    return nth_bit(starts, moat_chance_below(wish->chance, count_bits(starts)));
 }
 
 /* What to claim for a run that starts at a granule. */

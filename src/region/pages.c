@@ -8,6 +8,8 @@
 
 #include <moat/moat.h>
 
+#include <string.h>
+
 static const uint32_t code_protection[] = {
     [MOAT_CODE_READWRITE] = MOAT_PAGE_READWRITE,
     [MOAT_CODE_NOACCESS] = MOAT_PAGE_NOACCESS,
@@ -107,6 +109,37 @@ void moat_pages_set_blocks(struct moat_space *space, uintptr_t start, uintptr_t 
     }
 }
 
+/* How many bytes from `from` on, at most `count`, are `value`. They are read eight at a time: who
+ * asks holds the stripes, and the bytes of others are not among them. */
+static size_t count_alike(const _Atomic uint8_t *from, size_t count, uint8_t value) {
+    const uint64_t all = value * UINT64_C(0x0101010101010101);
+    size_t alike = 0;
+    uint64_t word;
+
+    for (; count - alike >= sizeof(word); alike += sizeof(word)) {
+        memcpy(&word, (const void *)(from + alike), sizeof(word));
+        if (word != all)
+            break;
+    }
+    while (alike < count && peek(from + alike) == value)
+        alike++;
+    return alike;
+}
+
+/* Make `count` bytes `value`, eight at a time where that is one store for others, too. */
+static void fill(_Atomic uint8_t *from, size_t count, uint8_t value) {
+    const uint64_t all = value * UINT64_C(0x0101010101010101);
+
+    while (count >= sizeof(all) && moat_is_aligned((uintptr_t)from, sizeof(all))) {
+        /* relaxed: as in peek. */
+        atomic_store_explicit((_Atomic uint64_t *)(void *)from, all, memory_order_relaxed);
+        from += sizeof(all);
+        count -= sizeof(all);
+    }
+    while (count-- > 0)
+        poke(from++, value);
+}
+
 struct moat_run moat_pages_run(const struct moat_space *space, uintptr_t start, uintptr_t end) {
     _Atomic uint8_t *uniform = MOAT_SPACE_FIELD(space, uniform);
     _Atomic uint8_t *pages = MOAT_SPACE_FIELD(space, pages);
@@ -138,8 +171,7 @@ struct moat_run moat_pages_run(const struct moat_space *space, uintptr_t start, 
             continue;
         }
         size_t last = (size_t)((block_end - first_block) >> MOAT_PAGE_SHIFT);
-        while (page < last && peek(&pages[page]) == run.state)
-            page++;
+        page += count_alike(&pages[page], last - page, run.state);
         run.end = first_block + ((uintptr_t)page << MOAT_PAGE_SHIFT);
         if (page < last)
             break;
@@ -180,8 +212,10 @@ bool moat_pages_possible(const struct moat_space *space, uintptr_t start, uintpt
         uint8_t now = peek(&uniform[block]);
         next = moat_space_block_start(space, block + 1);
         if (now == MOAT_UNIFORM_MIXED) {
-            now = peek(&pages[(at - first_block) >> MOAT_PAGE_SHIFT]);
-            next = at + MOAT_PAGE;
+            size_t page = (at - first_block) >> MOAT_PAGE_SHIFT;
+            size_t rest = ((next < end ? next : end) - at) >> MOAT_PAGE_SHIFT;
+            now = peek(&pages[page]);
+            next = at + ((1 + count_alike(&pages[page + 1], rest - 1, now)) << MOAT_PAGE_SHIFT);
         }
         if (now == last)
             continue;
@@ -205,8 +239,7 @@ void moat_pages_mix(struct moat_space *space, size_t block) {
 
     if (state == MOAT_UNIFORM_MIXED)
         return;
-    for (size_t page = 0; page < count; page++)
-        poke(&pages[page], state);
+    fill(pages, count, state);
     /* R(mix) a query that finds the block mixed finds the bytes filled in. */
     atomic_store_explicit(&uniform[block], MOAT_UNIFORM_MIXED, memory_order_release);
 }
@@ -227,8 +260,8 @@ void moat_pages_set(struct moat_space *space, uintptr_t start, uintptr_t end, ui
             poke(&uniform[block], state);
         } else {
             moat_pages_mix(space, block);
-            for (uintptr_t page = at; page < stop; page += MOAT_PAGE)
-                poke(&pages[(page - first_block) >> MOAT_PAGE_SHIFT], state);
+            fill(&pages[(at - first_block) >> MOAT_PAGE_SHIFT], (stop - at) >> MOAT_PAGE_SHIFT,
+                 state);
         }
         at = stop;
     }

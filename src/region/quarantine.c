@@ -144,6 +144,17 @@ static size_t end(struct part *part, uint64_t word) {
     return let_go(word);
 }
 
+/* The same as account and end, where as a rule one region like another takes its place. */
+static void replace(struct part *part, uint64_t word, uint64_t ended) {
+    uint64_t regions = 1 - (uint64_t)(ended != 0);
+    uint64_t bytes = (uint64_t)size_of(word) - size_of(ended);
+
+    if ((regions | bytes) != 0)
+        account(part, regions, bytes);
+    if (ended)
+        (void)let_go(ended);
+}
+
 /* What joined the queue first and is still there; 0: nothing is. */
 static uint64_t pop(const struct moat_quarantine *quarantine, struct part *part) {
     /* relaxed: only the numbers matter. */
@@ -205,13 +216,13 @@ void moat_quarantine_rest(struct moat_quarantine *quarantine, uintptr_t base, si
     }
     uint64_t chance = moat_chance_draw();
     uint32_t slot = quarantine->queue + moat_chance_below((uint32_t)chance, quarantine->array);
-    account(part, 1, size_of(word));
-    word = swap(&part->slots[slot], word);
-    if (word) {
+    uint64_t pushed = swap(&part->slots[slot], word);
+    if (pushed) {
         /* relaxed: only the number matters. */
         uint64_t turn = atomic_fetch_add_explicit(&part->turn, 1, memory_order_relaxed);
-        (void)end(part, swap(&part->slots[turn % quarantine->queue], word));
+        pushed = swap(&part->slots[turn % quarantine->queue], pushed);
     }
+    replace(part, word, pushed);
     shrink(quarantine, part, (uint32_t)(chance >> 32));
 }
 

@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * registry: reserving, opening and growing.
- *
- * Edges
- *   start   the registry is set up -> whoever reads that it is ready sees it set up
- */
+/* registry: reserving, opening and growing. */
 #include "region/registry.h"
 
 #include "os/os.h"
@@ -36,7 +31,7 @@ _Static_assert(IS_WHOLE_PAGES(NODES_PER_STEP, struct moat_region_index_node), "n
 
 /* STARTING plus the id of the process: so that a forked child tells a start of its own from one
  * that goes on in its parent, and never will in the child. */
-enum { ABSENT, READY, STARTING };
+enum { ABSENT, READY = MOAT_REGISTRY_READY, STARTING };
 
 /* What changes of table, index and pool apart from their arrays. */
 struct roots {
@@ -47,13 +42,7 @@ struct roots {
 
 _Alignas(MOAT_PAGE) union moat_registry_page moat_registry_page;
 
-static _Atomic uint32_t phase;
-
-const struct moat_registry *moat_registry(void) {
-    /* A(start) */
-    uint32_t now = atomic_load_explicit(&phase, memory_order_acquire);
-    return now == READY ? &moat_registry_page.it : NULL;
-}
+_Atomic uint32_t moat_registry_phase;
 
 static unsigned log2_of(uint32_t power_of_two) {
     return (unsigned)__builtin_ctz(power_of_two);
@@ -220,28 +209,28 @@ static bool set_up(struct moat_registry *of) {
 enum moat_status moat_region_start(void) {
     uint32_t own = STARTING + moat_os_process();
     /* A(start) */
-    uint32_t now = atomic_load_explicit(&phase, memory_order_acquire);
+    uint32_t now = atomic_load_explicit(&moat_registry_phase, memory_order_acquire);
 
     while (now != READY) {
         if (now == own) {
-            (void)moat_os_wait(&phase, own, UINT64_MAX);
+            (void)moat_os_wait(&moat_registry_phase, own, UINT64_MAX);
             /* A(start) */
-            now = atomic_load_explicit(&phase, memory_order_acquire);
+            now = atomic_load_explicit(&moat_registry_phase, memory_order_acquire);
             continue;
         }
         /* A(start) */
-        if (!atomic_compare_exchange_strong_explicit(&phase, &now, own, memory_order_acquire,
-                                                     memory_order_acquire))
+        if (!atomic_compare_exchange_strong_explicit(&moat_registry_phase, &now, own,
+                                                     memory_order_acquire, memory_order_acquire))
             continue;
         if (now != ABSENT) /* half done by a thread that is not here: its address space is lost */
             moat_registry_page.it = (struct moat_registry){0};
         now = set_up(&moat_registry_page.it) ? READY : ABSENT;
         /* R(start) */
-        atomic_store_explicit(&phase, now, memory_order_release);
+        atomic_store_explicit(&moat_registry_phase, now, memory_order_release);
         /* Last, so that what is started anew in a forked child can be written to. */
         if (now == READY)
             moat_books_freeze(&moat_registry_page, sizeof(moat_registry_page));
-        moat_os_wake(&phase);
+        moat_os_wake(&moat_registry_phase);
         if (now == ABSENT)
             return MOAT_NO_MEMORY;
     }

@@ -10,6 +10,9 @@
  * never changes (where they are, the seed of the hash, the key of the check words, what the kernel
  * can do) is on one page, read-only and sealed once it is filled. The roots of table, index and
  * pool change and are in books like the rest.
+ *
+ * Edges
+ *   start   the registry is set up -> whoever reads that it is ready sees it set up
  */
 #ifndef MOAT_REGION_REGISTRY_H
 #define MOAT_REGION_REGISTRY_H
@@ -54,8 +57,16 @@ _Static_assert(sizeof(union moat_registry_page) == MOAT_PAGE, "it is protected a
 /* For the files that fill it at the start. */
 extern union moat_registry_page moat_registry_page;
 
+/* Of moat_region_start; the others say that nothing is set up. */
+#define MOAT_REGISTRY_READY UINT32_C(1)
+extern _Atomic uint32_t moat_registry_phase;
+
 /* The registry once moat_region_start succeeded; NULL before. */
-const struct moat_registry *moat_registry(void);
+static inline const struct moat_registry *moat_registry(void) {
+    /* A(start) */
+    uint32_t now = atomic_load_explicit(&moat_registry_phase, memory_order_acquire);
+    return now == MOAT_REGISTRY_READY ? &moat_registry_page.it : NULL;
+}
 
 /* A free record, or 0: no memory. */
 uint32_t moat_registry_take_record(const struct moat_registry *registry);

@@ -19,11 +19,12 @@ static struct layout lay_out(uintptr_t start, uintptr_t end, bool arena) {
     uintptr_t first = moat_round_down(start, MOAT_BLOCK);
     struct layout at = {.block_count = (size_t)((end - first + MOAT_BLOCK - 1) / MOAT_BLOCK)};
 
-    at.claims = moat_round_up(sizeof(struct moat_space), 64);
-    at.opened = at.claims + (arena ? at.block_count * sizeof(uint64_t) : 0);
+    /* The first block is a border: the eight that placement chooses from share a line. */
+    at.claims = moat_round_up(sizeof(struct moat_space), 64) + 64 - sizeof(uint64_t);
+    at.opened = moat_round_up(at.claims + (arena ? at.block_count * sizeof(uint64_t) : 0), 64);
     at.shown = at.opened + at.block_count;
     at.uniform = at.shown + at.block_count;
-    at.pages = at.uniform + at.block_count;
+    at.pages = moat_round_up(at.uniform + at.block_count, 64);
     at.end = at.pages + (size_t)((end - first + MOAT_PAGE - 1) / MOAT_PAGE);
     return at;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Every interleaving, up to a bound, of inserts, erases and searches that share summary words: no
- * completed insert is hidden, no search invents a member, and when all is quiet a summary bit is
- * set only over a word that is not empty. Then faults are planted, and must be found.
+ * completed insert is hidden, no search invents a member, and when all is quiet a summary bit in a
+ * node is set only over a word that is not empty. Then faults are planted, and must be found.
  */
 #include "support/explore.h"
 
@@ -144,13 +144,14 @@ static void check_search(const struct call *search) {
     }
 }
 
+/* Those of nodes: above, what once was set stays set. */
 static bool summaries_are_exact(uint64_t page) {
     struct spot spot = {.position = page};
 
     spot.node = node_of(&index_, page >> MOAT_REGION_INDEX_NODE_PAGE_BITS);
     if (!spot.node)
         return true;
-    for (; spot.level < ROOT; spot = above(spot)) {
+    for (; spot.level < NODE_LEVELS - 1; spot = above(spot)) {
         bool any = (*word_of(&index_, spot) & BITS) != 0;
         bool summary = (*word_of(&index_, above(spot)) & bit_of(above(spot))) != 0;
 
