@@ -31,6 +31,7 @@ COUNTER_NAMES = {
     "to_guarded": ("to guarded mmap", "ratio"), "cpu_ns": ("processor time", "ns"),
     "latency_samples": ("latencies", "count"), "dirty_share": ("found dirty", "ratio"),
     "peak_resident_bytes": ("peak resident", "bytes"),
+    "others_share": ("processors busy elsewhere", "ratio"),
 }
 
 

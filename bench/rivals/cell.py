@@ -24,6 +24,7 @@ class Cell:
         self.latencies = {}
         self.longest = 0
         self.memory = {}
+        self.others = None # share of the processors that other processes had meanwhile
         self.error = None
 
     def add_turn(self, line):
@@ -59,6 +60,8 @@ class Cell:
                 counters[counter] = self.memory[name]
         if self.operations:
             counters["dirty_share"] = self.dirty / self.operations
+        if self.others is not None:
+            counters["others_share"] = self.others
         return counters
 
 

@@ -6,6 +6,7 @@ import random
 import selectors
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from .cell import Cell, words
@@ -105,9 +106,37 @@ def in_turns(workers, cells, order, action):
                 cell.error = str(failure) or repr(failure)
 
 
+def busy_seconds(path="/proc/stat"):
+    """What all processors have worked for anybody, or lost to a hypervisor; 0 if untold."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            user, nice, system, _, _, irq, softirq, steal = map(int, file.readline().split()[1:9])
+    except (OSError, ValueError):
+        return 0.0
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def own_seconds():
+    """What this process and its children that have ended have used."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+class Bystanders:
+    """How much of the processors went to others since this was made."""
+
+    def __init__(self):
+        self.busy, self.own, self.start = busy_seconds(), own_seconds(), time.monotonic()
+
+    def share(self):
+        others = (busy_seconds() - self.busy) - (own_seconds() - self.own)
+        return max(0.0, others / (time.monotonic() - self.start) / os.cpu_count())
+
+
 def measure(row, threads, contenders, repeats, milliseconds, latencies=True,
             announce=lambda name, repetition: None, seed="1"):
     """{contender: Cell} of a row, and {contender: facts} of the workers."""
+    bystanders = Bystanders()
     cells = {contender.name: Cell() for contender in contenders}
     workers = {contender.name: Worker(contender, row, threads) for contender in contenders}
     # The same order in every run with a seed; another for each row.
@@ -127,4 +156,6 @@ def measure(row, threads, contenders, repeats, milliseconds, latencies=True,
     finally:
         for worker in workers.values():
             worker.close()
+    for cell in cells.values():
+        cell.others = bystanders.share()
     return cells, {name: worker.facts for name, worker in workers.items()}

@@ -11,6 +11,7 @@ import tempfile
 import textwrap
 import unittest
 from pathlib import Path
+from unittest import mock
 
 sys.dont_write_bytecode = True
 BENCH = Path(__file__).resolve().parent.parent.parent / "bench"
@@ -119,6 +120,33 @@ class Statistics(unittest.TestCase):
         counters = cell.counters()
         self.assertEqual((counters["peak_resident_bytes"], counters["page_table_bytes"],
                           counters["mappings"]), (10, 8, 40))
+
+
+class Noise(unittest.TestCase):
+    def test_what_others_use_is_told(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "stat"
+            path.write_text("cpu  100 20 3 9999 9999 4 5 6 7 8\ncpu0 1 1 1 1\n")
+            ticks = os.sysconf("SC_CLK_TCK")
+            self.assertEqual(turns.busy_seconds(path), 138 / ticks)
+            path.write_text("nonsense\n")
+            self.assertEqual(turns.busy_seconds(path), 0)
+        own = turns.own_seconds()
+        subprocess.run([sys.executable, "-c", "for i in range(3000000): pass"], check=True)
+        self.assertGreater(turns.own_seconds(), own)
+
+    def test_the_share_of_others_is_what_is_left(self):
+        readings = iter([(10, 1, 100), (12, 2, 101)])
+        reading = [None]
+
+        def busy():
+            reading[0] = next(readings)
+            return reading[0][0]
+
+        with mock.patch.multiple(turns, busy_seconds=busy, own_seconds=lambda: reading[0][1]), \
+                mock.patch.object(turns.time, "monotonic", lambda: reading[0][2]), \
+                mock.patch.object(turns.os, "cpu_count", lambda: 4):
+            self.assertEqual(turns.Bystanders().share(), 0.25)
 
 
 class Results(unittest.TestCase):
