@@ -20,6 +20,7 @@ PLAN = (
     ("host", 0.03, 3),
     ("describe", 0.03, 3),
     ("watch", 0.02, 3),
+    ("commit", 0.02, 3),
     ("price", 0.02, 3),
     ("code", 0.02, 3),
     ("proportion", 0.02, 1),
