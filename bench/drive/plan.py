@@ -23,7 +23,6 @@ PLAN = (
     ("commit", 0.02, 3),
     ("price", 0.02, 3),
     ("code", 0.02, 3),
-    ("start", 0.02, 3),
     ("proportion", 0.02, 1),
     ("rivals", 0.02, 9),
 )
@@ -34,10 +33,6 @@ PROGRAMS = tuple(name for name, _, _ in PLAN)
 ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.rtld.optional_static_tls=16384"}
 
 SEED = 1
-
-# Programs that run in their own order, because what a row leaves behind weighs on the next: after
-# a hundred thousand regions every fork copies their page tables.
-IN_ORDER = ("proportion",)
 
 
 def path_of(build, name):
@@ -75,7 +70,7 @@ def measure_options(name, arguments):
         seconds, rounds = seconds / 3, 1
     rounds = arguments.repeats or rounds
     return [f"--benchmark_min_time={seconds:.4g}", f"--rounds={rounds}",
-            f"--seed={0 if name in IN_ORDER else arguments.seed}"], rounds
+            f"--seed={arguments.seed}"], rounds
 
 
 def command_of(path, name, arguments, pattern, output):

@@ -115,6 +115,8 @@ struct moat_stats {
                                    and are zeroed before they are handed out again */
     uint64_t books_unsealed;    /* of the process: ranges of Moat's books that the kernel would not
                                    seal (mseal, Linux 6.10), or not make read-only */
+    uint64_t retained_bytes;    /* now, of the process: released memory that is kept, without access
+                                   rights, so that the next region there costs no page fault */
 };
 
 /*

@@ -198,6 +198,14 @@ struct moat_options {
     enum moat_commit_policy commit;        /* commit=lazy|populate|huge */
     enum moat_numa numa;                   /* numa=default|local|interleave|bind|preferred */
     uint64_t numa_nodes;                   /* numa_nodes=MASK: bit N for node N, as 0x3 */
+    uint64_t retain_bytes; /* retain=BYTES: most memory of released regions that the process keeps,
+                              without access rights, for regions to come: where those of a size are
+                              mostly used in full. Never more than a 64th of what the process may
+                              use. It traps as all that is released does, and is zeroed before it is
+                              handed out; a core dump holds it, unless dump=none. Nothing is kept
+                              under zero=release. Given back by moat_trim, with a manager, when
+                              memory or mappings run out, and for a watch of memory pressure when
+                              memory is low. 0: none */
 
     /* Low-resource simulation: of each kind of call, so many in a million fail as they would for
      * lack of memory, once the grace period is over. Which ones depends on the seed and on the
@@ -219,7 +227,8 @@ struct moat_options {
 
 /*
  * Fill `options` with the defaults: the first word of each, timeout=10000, quarantine=64,
- * quarantine_bytes=64M, poison=0xDB, guard_before=1, guard_after=1, and 0 for all other numbers.
+ * quarantine_bytes=64M, poison=0xDB, guard_before=1, guard_after=1, retain=64M, and 0 for all other
+ * numbers.
  *
  *   options   not NULL
  *

@@ -94,6 +94,7 @@ static const struct row rows[] = {
     {"numa",       numa_words,    FIELD(numa),               MOAT_NUMA_PREFERRED,
      MOAT_NUMA_DEFAULT,  false},
     {"numa_nodes", NULL,          FIELD(numa_nodes),         UINT64_MAX, 0,     true},
+    {"retain",       NULL,        FIELD(retain_bytes),       UINT64_MAX, 64 << 20, false},
     {"deny_reserve", NULL,        FIELD(deny_reserve),       MILLION,    0,     false},
     {"deny_commit",  NULL,        FIELD(deny_commit),        MILLION,    0,     false},
     {"deny_protect", NULL,        FIELD(deny_protect),       MILLION,    0,     false},

@@ -10,6 +10,7 @@
 #include "region/trap.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define READ_WRITE ((unsigned)(MOAT_OS_READ | MOAT_OS_WRITE))
 
@@ -58,16 +59,15 @@ static int grant_retained(const struct grant *grant, const struct moat_run *run)
     int error = moat_os_protect(at(run->start), size, READ_WRITE);
     /* A rung that was refused may have marked a part of them, and so may the last resort of an undo
      * where markers are not used. */
-    if (!error && moat_powers()->guard_markers && !grant->space->backend->accessible)
+    if (!error && !moat_page_retained(run->state) && moat_powers()->guard_markers &&
+        !grant->space->backend->accessible)
         error = moat_os_guard_remove(at(run->start), size);
     if (error)
         return error;
     if (run->state & MOAT_PAGE_POISONED) {
         check_poison(grant, run);
     } else {
-        volatile uint64_t *word = at(run->start);
-        for (size_t i = 0; i < size / sizeof(*word); i++)
-            word[i] = 0;
+        memset(at(run->start), 0, size);
     }
     uint8_t clean = run->state & (uint8_t)~MOAT_PAGE_POISONED;
     moat_pages_set(grant->space, run->start, run->end, clean);

@@ -6,8 +6,11 @@
 #include "region/arenas.h"
 #include "region/chance.h"
 #include "region/claim.h"
+#include "region/habit.h"
 #include "region/powers.h"
 #include "region/quarantine.h"
+#include "region/retain.h"
+#include "region/retain_ring.h"
 #include "region/trap.h"
 
 #include <errno.h>
@@ -316,9 +319,41 @@ static int search_all(unsigned shard, size_t number, size_t from, const struct s
     return EBUSY;
 }
 
+/* Retained places that turn out to be taken before another place is sought. */
+#define STALE_MAX 4u
+
+/* A free place of just that size whose pages are retained. Its neighbours may have come since. */
+static bool place_retained(const struct search *search, struct moat_place *place) {
+    uint32_t chance = search->wish->random ? search->claim.chance : 0;
+    size_t size = search->wish->size;
+    struct moat_retained_place told;
+
+    if (!search->wish->at_once || !search->small || search->claim.before + search->claim.after)
+        return false;
+    for (unsigned tries = 0; tries < STALE_MAX; tries++) {
+        if (!moat_retain_ring_get(search->kind, size, chance, &told))
+            return false;
+        struct moat_space *arena = moat_arenas_at(told.kind, told.number);
+        size_t block = moat_space_block(arena, told.base);
+        uint64_t pattern = moat_claim_pattern_in(arena, block, told.base, size);
+        if (!moat_claim_exactly(arena, block, pattern, 0))
+            continue;
+        if (is_open(arena, block) && !touches(arena, told.base, size)) {
+            if (!moat_habit_recycles(told.base, told.base + size))
+                moat_retain_drop(arena, told.base, told.base + size);
+            *place = (struct moat_place){
+                .space = arena, .base = told.base, .size = size, .unshown = true};
+            return true;
+        }
+        moat_arena_free(arena, told.base, told.base + size, 1);
+    }
+    return false;
+}
+
 /* Where there is no other place, those that rest are better than none. */
 static void wake_all(unsigned which) {
     (void)moat_quarantine_empty_all();
+    (void)moat_retain_empty_all(true);
     for (size_t number = moat_arenas_count(which); number-- > 0;) {
         struct moat_space *arena = moat_arenas_at(which, number);
         if (moat_arenas_here(arena))
@@ -374,6 +409,8 @@ enum moat_status moat_arena_place(const struct moat_place_wish *wish, struct moa
 
     if (!prepare(wish, &search))
         return MOAT_NO_MEMORY;
+    if (place_retained(&search, place))
+        return MOAT_OK;
     /* relaxed: a hint. */
     uint64_t hint =
         atomic_load_explicit(&kinds[search.kind].shards[shard].hint, memory_order_relaxed);

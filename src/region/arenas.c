@@ -19,6 +19,7 @@
 #include "region/policy.h"
 #include "region/powers.h"
 #include "region/resting.h"
+#include "region/retain.h"
 #include "region/space.h"
 #include "region/spare.h"
 #include "region/trap.h"
@@ -328,6 +329,7 @@ static void clear_books(struct moat_space *arena) {
     _Atomic uint8_t *from = first + (moat_round_up((uintptr_t)first, MOAT_PAGE) - (uintptr_t)first);
     _Atomic uint8_t *to = last - ((uintptr_t)last & (MOAT_PAGE - 1));
 
+    moat_retain_forget(arena);
     if (from >= to || !moat_powers()->discard_zeroes ||
         moat_os_discard((void *)from, (size_t)(to - from)))
         from = to = last;

@@ -7,6 +7,7 @@
 #include "region/geometry.h"
 #include "region/mend.h"
 #include "region/policy.h"
+#include "region/retain.h"
 #include "region/spare.h"
 
 /* A page of its own, which the kernel empties in a child. */
@@ -73,6 +74,9 @@ static void mend(void) {
     moat_spare_forget();
     moat_mend_regions(&report);
     moat_policy_catch_up(&the_page->held, report.held);
+    /* What the forking thread is in the middle of it has paid for, or will pay back. */
+    if (report.held->count == 0 && report.held->tasks[MOAT_HELD_PLACE] == 0)
+        moat_retain_mend();
     for (unsigned layer = 0; layer < MOAT_FORK_LAYERS; layer++) {
         /* relaxed: a constant. */
         void (*follow)(const struct moat_fork_report *) =

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "os/os.h"
+#include "region/retain_budget.h"
 #include "region/space.h"
 
 #include <moat/moat.h>
@@ -193,6 +194,8 @@ size_t moat_pages_committed(const struct moat_space *space, uintptr_t start, uin
 static bool is_possible(uint8_t state) {
     const uint8_t modifiers = MOAT_PAGE_IS_WRITECOMBINE | MOAT_PAGE_IS_GUARD;
 
+    if (moat_page_retained(state))
+        return true;
     if ((state & MOAT_PAGE_CODE) > MOAT_CODE_EXECUTE_READWRITE)
         return false;
     return (state & modifiers) == 0 ||
@@ -244,10 +247,31 @@ void moat_pages_mix(struct moat_space *space, size_t block) {
     atomic_store_explicit(&uniform[block], MOAT_UNIFORM_MIXED, memory_order_release);
 }
 
+bool moat_pages_mixed(const struct moat_space *space, size_t block) {
+    return peek(&MOAT_SPACE_FIELD(space, uniform)[block]) == MOAT_UNIFORM_MIXED;
+}
+
+/* What the retained pages of one block, from `start` on, were paid for is given back: they are
+ * about to be something else. */
+static void pay_back(const struct moat_space *space, uintptr_t start, uintptr_t end) {
+    _Atomic uint8_t *pages = MOAT_SPACE_FIELD(space, pages);
+    uintptr_t first_block = MOAT_SPACE_FIELD(space, first_block);
+    size_t bytes = 0;
+
+    if (!pages || !moat_pages_mixed(space, moat_space_block(space, start)))
+        return;
+    for (uintptr_t page = start; page < end; page += MOAT_PAGE)
+        if (moat_page_retained(peek(&pages[(page - first_block) >> MOAT_PAGE_SHIFT])))
+            bytes += MOAT_PAGE;
+    if (bytes)
+        moat_retain_refund(bytes);
+}
+
 void moat_pages_set(struct moat_space *space, uintptr_t start, uintptr_t end, uint8_t state) {
     _Atomic uint8_t *uniform = MOAT_SPACE_FIELD(space, uniform);
     _Atomic uint8_t *pages = MOAT_SPACE_FIELD(space, pages);
     uintptr_t first_block = MOAT_SPACE_FIELD(space, first_block);
+    bool leaves = space->arena && !moat_page_retained(state) && moat_retained_any();
 
     MOAT_ASSERT(moat_is_aligned(start | end, MOAT_PAGE));
     MOAT_ASSERT(start >= space->start && end <= space->end);
@@ -256,6 +280,8 @@ void moat_pages_set(struct moat_space *space, uintptr_t start, uintptr_t end, ui
         uintptr_t stop = moat_space_block_start(space, block + 1);
         if (stop > end)
             stop = end;
+        if (leaves)
+            pay_back(space, at, stop);
         if (moat_space_whole_blocks(space, at, stop)) {
             poke(&uniform[block], state);
         } else {

@@ -5,11 +5,13 @@
  *   committed     1 w g c l p p p    p: protection; g: PAGE_GUARD; w: PAGE_WRITECOMBINE;
  *                                    l: locked in memory, and c: clean, its first write is to trap
  *                                    (clean.h), neither of which a query tells
- *   uncommitted   0 . . x d p p p    p: access rights the kernel still has on record for the page
+ *   uncommitted   0 . r x d p p p    p: access rights the kernel still has on record for the page
  *                                    in an open block (READWRITE is 0, so fresh books are right);
  *                                    d: it holds old content, zeroed before it is handed out, and
  *                                    in an open block has no rights instead of a marker;
- *                                    x: that content is the poison pattern, checked first
+ *                                    x: that content is the poison pattern, checked first;
+ *                                    r: retained (retain.h): it is resident as a rule, has no
+ *                                    rights, and for certain no marker; always with d and NOACCESS
  *
  * A block all of whose pages are alike has that byte in `uniform` and its page bytes mean nothing;
  * else `uniform` is MOAT_UNIFORM_MIXED. So 256 GiB of equal pages cost 128 KiB of books and a walk
@@ -31,7 +33,8 @@
 enum {
     MOAT_PAGE_COMMITTED = 0x80,
     MOAT_PAGE_IS_WRITECOMBINE = 0x40,
-    MOAT_PAGE_IS_GUARD = 0x20,
+    MOAT_PAGE_IS_GUARD = 0x20, /* committed */
+    MOAT_PAGE_RETAINED = 0x20, /* uncommitted */
     MOAT_PAGE_POISONED = 0x10, /* uncommitted */
     MOAT_PAGE_IS_CLEAN = 0x10, /* committed */
     MOAT_PAGE_DIRTY = 0x08,    /* uncommitted */
@@ -48,6 +51,14 @@ enum moat_page_code {
     MOAT_CODE_EXECUTE_READ,
     MOAT_CODE_EXECUTE_READWRITE,
 };
+
+/* The one state of retained pages. They were paid for (retain_budget.h) before they are set to it;
+ * moat_pages_set pays back for those that it sets to anything else. */
+#define MOAT_PAGES_RETAINED ((uint8_t)(MOAT_PAGE_RETAINED | MOAT_PAGE_DIRTY | MOAT_CODE_NOACCESS))
+
+static inline bool moat_page_retained(uint8_t state) {
+    return state == MOAT_PAGES_RETAINED;
+}
 
 /* A stretch of equal pages. */
 struct moat_run {
@@ -93,6 +104,8 @@ void moat_pages_set_blocks(struct moat_space *space, uintptr_t start, uintptr_t 
 
 /* How many blocks are bare, in all spaces. */
 size_t moat_pages_bare(void);
+/* Whether a block has a byte a page. */
+bool moat_pages_mixed(const struct moat_space *space, size_t block);
 
 /* Give a block a byte a page, whatever it had in common. */
 void moat_pages_mix(struct moat_space *space, size_t block);

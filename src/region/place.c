@@ -11,6 +11,7 @@
 #include "region/powers.h"
 #include "region/quarantine.h"
 #include "region/resting.h"
+#include "region/retain.h"
 #include "region/spare.h"
 #include "region/trap.h"
 
@@ -201,10 +202,15 @@ static enum moat_status place_anywhere(const struct moat_place_wish *wish,
     return place_alone(wish, place);
 }
 
-/* Whether a call that was refused so may get on once nothing rests any more. */
+bool moat_place_give_way(void) {
+    size_t rested = moat_quarantine_empty_all();
+    size_t retained = moat_retain_empty_all(true);
+    return rested + retained > 0;
+}
+
+/* Whether a call that was refused so may get on once nothing rests or is retained any more. */
 static bool gives_way(enum moat_status status) {
-    return (status == MOAT_NO_MEMORY || status == MOAT_MAP_LIMIT) &&
-           moat_quarantine_empty_all() > 0;
+    return (status == MOAT_NO_MEMORY || status == MOAT_MAP_LIMIT) && moat_place_give_way();
 }
 
 enum moat_status moat_place_anywhere(const struct moat_place_wish *wish, struct moat_place *place) {

@@ -76,6 +76,10 @@ enum moat_status moat_place_anywhere(const struct moat_place_wish *wish, struct 
 enum moat_status moat_place_at(const struct moat_place_wish *wish, uintptr_t base,
                                struct moat_place *place, uintptr_t *conflict);
 
+/* Let go what rests and what is retained, for a call that was refused memory or a mapping. Whether
+ * there was any. */
+bool moat_place_give_way(void);
+
 /* A place with what is its alone: all of its mapping, or the guards besides those that every region
  * of an arena has. */
 void moat_place_span(const struct moat_place *place, uintptr_t *start, uintptr_t *end);

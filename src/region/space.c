@@ -8,6 +8,7 @@
 struct layout {
     size_t block_count;
     size_t claims;
+    size_t severed;
     size_t opened;
     size_t shown;
     size_t uniform;
@@ -21,7 +22,8 @@ static struct layout lay_out(uintptr_t start, uintptr_t end, bool arena) {
 
     /* The first block is a border: the eight that placement chooses from share a line. */
     at.claims = moat_round_up(sizeof(struct moat_space), 64) + 64 - sizeof(uint64_t);
-    at.opened = moat_round_up(at.claims + (arena ? at.block_count * sizeof(uint64_t) : 0), 64);
+    at.severed = moat_round_up(at.claims + (arena ? at.block_count * sizeof(uint64_t) : 0), 64);
+    at.opened = moat_round_up(at.severed + (arena ? at.block_count * sizeof(uint32_t) : 0), 64);
     at.shown = at.opened + at.block_count;
     at.uniform = at.shown + at.block_count;
     at.pages = moat_round_up(at.uniform + at.block_count, 64);
@@ -43,6 +45,7 @@ struct moat_space *moat_space_init(void *memory, uintptr_t start, uintptr_t end,
     space->block_count = at.block_count;
     space->arena = arena;
     space->claims = arena ? (void *)(bytes + at.claims) : NULL;
+    space->severed = arena ? (void *)(bytes + at.severed) : NULL;
     space->opened = bytes + at.opened;
     space->shown = bytes + at.shown;
     /* R(rebirth) a query that reads one of these then finds its region's life word changed. */

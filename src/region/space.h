@@ -55,8 +55,9 @@ struct moat_space {
     _Atomic bool leaving;      /* its mapping is, or was, being given back */
     const struct moat_backend_ops *backend;
 
-    _Atomic uint64_t *claims; /* one word a block; NULL when stand-alone */
-    _Atomic uint8_t *opened;  /* an enum moat_block each; guarded by the block's owner */
+    _Atomic uint64_t *claims;  /* one word a block; NULL when stand-alone */
+    _Atomic uint32_t *severed; /* one bit a granule: see sever.h; NULL when stand-alone */
+    _Atomic uint8_t *opened;   /* an enum moat_block each; guarded by the block's owner */
     _Atomic uint8_t *shown; /* granules a block, from its start: in core dumps, though the space is
                                  hidden */
 

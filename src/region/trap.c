@@ -234,7 +234,8 @@ static int mark_anyhow(struct moat_space *space, const struct moat_run *run) {
         return ENOTSUP;
     int error = moat_os_guard_install(at(run->start), length(run));
     if (!error)
-        moat_pages_set(space, run->start, run->end, run->state | unmarked(run));
+        moat_pages_set(space, run->start, run->end,
+                       (run->state & (uint8_t)~MOAT_PAGE_RETAINED) | unmarked(run));
     return error;
 }
 

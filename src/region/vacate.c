@@ -10,6 +10,7 @@
 #include "region/claim.h"
 #include "region/quarantine.h"
 #include "region/region.h"
+#include "region/retain.h"
 
 /* Whether any region ever had more guards than what is free around it. */
 static _Atomic bool guards_exist;
@@ -128,6 +129,7 @@ void moat_arena_unrest(uintptr_t base, size_t size) {
     uintptr_t room = arena->usable_end - base;
     wake_range(arena, base, base + (size < room ? size : room));
     moat_arena_prefer(arena, moat_space_block(arena, base));
+    moat_retain_offer(arena, base, size < room ? size : room);
 }
 
 void moat_arena_vacate(const struct moat_place *place, struct moat_quarantine *quarantine) {
@@ -148,6 +150,7 @@ void moat_arena_vacate(const struct moat_place *place, struct moat_quarantine *q
     }
     if (!rests) {
         moat_arena_free(arena, place->base, end, last - first + 1);
+        moat_retain_offer(arena, place->base, place->size);
         return;
     }
     moat_claim_give(arena, place->base, end, last - first + 1, MOAT_CLAIM_RESTING);

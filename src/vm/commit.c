@@ -4,7 +4,7 @@
 
 #include "base/site.h"
 #include "os/os.h"
-#include "region/quarantine.h"
+#include "region/place.h"
 #include "vm/damage.h"
 #include "vm/deny.h"
 #include "vm/execute.h"
@@ -20,14 +20,14 @@ struct wish {
     enum moat_access_memory memory;
 };
 
-/* Mappings that rest give way to pages that are to be used. */
+/* Mappings that rest, and memory that is retained, give way to pages that are to be used. */
 static int try_grant(struct moat_manager *manager, struct moat_space *space,
                      const struct wish *wish, struct moat_access_report *report) {
     const struct moat_range *range = wish->range;
     uint8_t poison = manager->options.poison;
     int error = moat_access_grant(space, range->start, range->end, wish->state, poison,
                                   wish->memory, report);
-    if (error != ENOMEM || moat_quarantine_empty_all() == 0)
+    if (error != ENOMEM || !moat_place_give_way())
         return error;
     return moat_access_grant(space, range->start, range->end, wish->state, poison, wish->memory,
                              report);

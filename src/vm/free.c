@@ -5,8 +5,11 @@
 #include "base/site.h"
 #include "os/os.h"
 #include "region/fork.h"
+#include "region/habit.h"
 #include "region/history.h"
 #include "region/parts.h"
+#include "region/retain.h"
+#include "region/sever.h"
 #include "region/trap.h"
 #include "region/wipe.h"
 #include "vm/misuse.h"
@@ -169,6 +172,35 @@ enum moat_status moat_decommit(struct moat_manager *manager, void *address, size
     return status;
 }
 
+/* Whether the memory of a region is worth keeping: what is zeroed at its release cannot stay, and
+ * what the kernel watches, or shows elsewhere, must not. */
+static bool may_retain(const struct moat_region_ref *ref) {
+    const uint32_t particular =
+        MOAT_REGION_WATCHED | MOAT_REGION_MAPPED | MOAT_REGION_LARGE | MOAT_REGION_CLEANED;
+    const struct moat_options *options = &ref->owner->options;
+    return options->zero == MOAT_ZERO_REUSE && options->retain_bytes && ref->space->arena &&
+           !(ref->flags & particular) &&
+           moat_habit_judge(ref->base, ref->base + ref->size) == MOAT_HABIT_DENSE;
+}
+
+/* Make all pages of a closed region trap: keep them where that is worth it, else drop them. */
+static enum moat_status trap(struct moat_manager *manager, const struct moat_region_ref *ref) {
+    uintptr_t end = ref->base + ref->size;
+    size_t trapped = 0;
+
+    if (may_retain(ref))
+        trapped = moat_retain_pages(ref->space, ref->base, end,
+                                    moat_retain_most(manager->options.retain_bytes));
+    if (trapped)
+        account_decommitted(manager, trapped);
+    if (trapped == ref->size)
+        return MOAT_OK;
+    enum moat_status status = moat_free_pages(ref, ref->base, end, "release");
+    if (ref->space->arena && moat_retained_any())
+        moat_sever_end(ref->space, ref->base, end);
+    return status;
+}
+
 /* Everything that can fail comes while the region can still be reopened. */
 static enum moat_status release_closed(struct moat_manager *manager,
                                        const struct moat_region_ref *ref) {
@@ -182,7 +214,7 @@ static enum moat_status release_closed(struct moat_manager *manager,
         return moat_fail_kernel(error, MOAT_NO_MEMORY, "release", ref->base);
     /* What a backend takes back is its own again and need not trap before. */
     if (!ref->space->backend->accessible) {
-        enum moat_status status = moat_free_pages(ref, ref->base, end, "release");
+        enum moat_status status = trap(manager, ref);
         if (status && may_be_part)
             moat_parts_rejoin(ref->space);
         if (status)

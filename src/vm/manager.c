@@ -15,6 +15,7 @@
 #include "region/lock.h"
 #include "region/powers.h"
 #include "region/quarantine.h"
+#include "region/retain.h"
 #include "vm/adopt.h"
 #include "vm/corruption.h"
 #include "vm/deny.h"
@@ -177,6 +178,7 @@ void moat_manager_destroy(struct moat_manager *manager) {
     moat_fault_tell_no_longer(manager);
     if (!survived && !moat_latched()) {
         moat_quarantine_give(manager->quarantine);
+        (void)moat_retain_empty_all(false);
         moat_frozen_give(manager);
     }
 }
@@ -262,6 +264,7 @@ enum moat_status moat_stats_read(const struct moat_manager *manager, struct moat
         .denied = sum(manager, MOAT_COUNT_DENIED),
         .unzeroed_bytes = sum(manager, MOAT_COUNT_UNZEROED_BYTES),
         .books_unsealed = moat_books_unsealed(),
+        .retained_bytes = moat_retained_bytes(),
     };
     return MOAT_OK;
 }

@@ -6,6 +6,7 @@
 #include "os/os.h"
 #include "region/arena.h"
 #include "region/fork.h"
+#include "region/retain.h"
 #include "region/trap.h"
 #include "vm/commit.h"
 #include "vm/deny.h"
@@ -184,6 +185,8 @@ static enum moat_status find_place(const struct request *request, struct moat_pl
         wish.backend = moat_backend_os();
     enum moat_status status =
         request->base ? place_at(request, &wish, place) : place_anywhere(request, &wish, place);
+    if (!status)
+        moat_retain_clear(place, wish.at_once);
     if (status == MOAT_NO_MEMORY || status == MOAT_MAP_LIMIT)
         (void)moat_fail_place(status, CALL, request->base, request->size);
     if (status == MOAT_NOT_SUPPORTED)

@@ -5,6 +5,7 @@
 #include "region/arena.h"
 #include "region/fork.h"
 #include "region/quarantine.h"
+#include "region/retain.h"
 #include "vm/range.h"
 
 #include <moat/space.h>
@@ -50,6 +51,7 @@ static bool give_rest(struct need *need) {
     struct moat_space *arena;
 
     need->given = moat_quarantine_empty_all();
+    (void)moat_retain_empty_all(true);
     for (size_t nth = 0; moat_arena_nth(nth, &arena); nth++)
         moat_arena_wake(arena);
     return need->given && met(need);

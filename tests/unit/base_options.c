@@ -37,7 +37,7 @@ static void refused(const char *text, const char *sentence) {
     "of trap, backend, report, timeout, quarantine, quarantine_bytes, poison, quota, reserve, "    \
     "watch, leaks, guard_before, guard_after, guard_random, placing, zero, misuse, "               \
     "on_corruption, faults, fork, execute, dump, heap_poison, commit, numa, numa_nodes, "          \
-    "deny_reserve, "                                                                               \
+    "retain, deny_reserve, "                                                                       \
     "deny_commit, deny_protect, deny_heap, deny_grace, deny_seed"
 
 Test(options, defaults_are_what_the_documents_say) {
@@ -71,6 +71,7 @@ Test(options, defaults_are_what_the_documents_say) {
     cr_assert_eq(options.commit, MOAT_COMMIT_LAZY);
     cr_assert_eq(options.numa, MOAT_NUMA_DEFAULT);
     cr_assert_eq(options.numa_nodes, 0);
+    cr_assert_eq(options.retain_bytes, UINT64_C(64) << 20);
     cr_assert_eq(options.deny_reserve | options.deny_commit | options.deny_protect, 0);
     cr_assert_eq(options.deny_heap | options.deny_grace_ms | options.deny_seed, 0);
     cr_assert_null(options.report_function);
@@ -274,6 +275,7 @@ Test(options, print_is_what_parse_reads) {
         "guard_random=4,placing=packed,zero=release,misuse=abort,on_corruption=abort,"
         "faults=report,fork=wipe,execute=wx,dump=none,heap_poison=on,commit=huge,"
         "numa=bind,numa_nodes=0x8000000000000003,"
+        "retain=3M,"
         "deny_reserve=5,deny_commit=6,deny_protect=7,deny_heap=8,deny_grace=9,deny_seed=10");
     size_t length = moat_options_print(&options, text, sizeof text);
     cr_assert_str_eq(
@@ -283,6 +285,7 @@ Test(options, print_is_what_parse_reads) {
         "guard_random=4,placing=packed,zero=release,misuse=abort,on_corruption=abort,"
         "faults=report,fork=wipe,execute=wx,dump=none,heap_poison=on,commit=huge,"
         "numa=bind,numa_nodes=0x8000000000000003,"
+        "retain=3145728,"
         "deny_reserve=5,deny_commit=6,deny_protect=7,deny_heap=8,deny_grace=9,deny_seed=10");
     cr_assert_eq(length, strlen(text));
     struct moat_options copy = parsed(text);
