@@ -23,6 +23,7 @@ PLAN = (
     ("commit", 0.02, 3),
     ("price", 0.02, 3),
     ("code", 0.02, 3),
+    ("start", 0.02, 3),
     ("proportion", 0.02, 1),
     ("rivals", 0.02, 9),
 )

@@ -23,6 +23,7 @@ NOTES = {
     "replay": "One whole replay of a recorded trace.",
     "a million regions": "Time per reserve and commit of 64 KiB, and what all live together"
                          " cost.",
+    "first call": "Each for the first time in a process of its own; the median of 31 processes.",
     "grow 1k to 1M": "The latency of inserts during growth; the bar is the 99.9th percentile.",
     "ring": "Of 64 live regions of 64 KiB to 4 MiB, touched at both ends, the oldest makes way.",
     "producer+consumer": "One thread takes a region and touches both ends, another gives it back.",
