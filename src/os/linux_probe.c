@@ -27,9 +27,9 @@ static bool is_writable(void *page) {
 static bool is_zero(unsigned char *page) {
     if (!is_writable(page))
         return false;
-    const volatile unsigned char *bytes = page;
-    for (size_t i = sizeof(struct timespec); i < MOAT_LINUX_PAGE; i++)
-        if (bytes[i] != 0)
+    const volatile uint64_t *words = (const volatile void *)page;
+    for (size_t i = sizeof(struct timespec) / sizeof(*words); i < MOAT_LINUX_PAGE / 8; i++)
+        if (words[i] != 0)
             return false;
     return true;
 }
