@@ -22,7 +22,10 @@ static const uint32_t code_protection[] = {
 
 uint8_t moat_page_state(uint32_t protection) {
     unsigned state = MOAT_PAGE_COMMITTED;
-    for (unsigned code = 0; code < sizeof(code_protection) / sizeof(code_protection[0]); code++)
+    /* Most are READWRITE, whose code is 0. */
+    for (unsigned code = 1; code < sizeof(code_protection) / sizeof(code_protection[0]) &&
+                            !(protection & MOAT_PAGE_READWRITE);
+         code++)
         if (protection & code_protection[code])
             state |= code;
     if (protection & MOAT_PAGE_GUARD)
@@ -218,7 +221,9 @@ bool moat_pages_possible(const struct moat_space *space, uintptr_t start, uintpt
             size_t page = (at - first_block) >> MOAT_PAGE_SHIFT;
             size_t rest = ((next < end ? next : end) - at) >> MOAT_PAGE_SHIFT;
             now = peek(&pages[page]);
-            next = at + ((1 + count_alike(&pages[page + 1], rest - 1, now)) << MOAT_PAGE_SHIFT);
+            size_t alike = count_alike(&pages[page], rest, now);
+            /* None are where somebody writes who should not. */
+            next = at + ((alike ? alike : 1) << MOAT_PAGE_SHIFT);
         }
         if (now == last)
             continue;
