@@ -315,24 +315,52 @@ struct moat_pages_view moat_pages_view(const struct moat_space *space) {
     return view;
 }
 
+/* As count_alike, for whom nobody keeps from writing meanwhile; of the first it is told. */
+static size_t peek_alike(const _Atomic uint8_t *from, size_t count, uint8_t value) {
+    const uint64_t all = value * UINT64_C(0x0101010101010101);
+    size_t alike = 1;
+
+    while (alike < count) {
+        const _Atomic uint8_t *at = from + alike;
+        bool whole = moat_is_aligned((uintptr_t)at, sizeof(all)) && count - alike >= sizeof(all);
+
+        /* relaxed: as in peek. */
+        if (whole && atomic_load_explicit((const _Atomic uint64_t *)(const void *)at,
+                                          memory_order_relaxed) == all)
+            alike += sizeof(all);
+        else if (peek(at) == value)
+            alike++;
+        else
+            break;
+    }
+    return alike;
+}
+
 uintptr_t moat_pages_peek(const struct moat_pages_view *view, uintptr_t start, uintptr_t end,
                           uint8_t *state) {
     uintptr_t at = start;
 
     while (at < end) {
         size_t block = (size_t)((at - view->first_block) >> MOAT_BLOCK_SHIFT);
-        uintptr_t stop = view->first_block + ((uintptr_t)(block + 1) << MOAT_BLOCK_SHIFT);
+        uintptr_t block_start = view->first_block + ((uintptr_t)block << MOAT_BLOCK_SHIFT);
         /* A(mix) */
-        uint8_t common = atomic_load_explicit(&view->uniform[block], memory_order_acquire);
-        bool mixed = common == MOAT_UNIFORM_MIXED;
+        uint8_t raw = atomic_load_explicit(&view->uniform[block], memory_order_acquire);
+        bool mixed = raw == MOAT_UNIFORM_MIXED;
         const _Atomic uint8_t *byte = &view->pages[(at - view->first_block) >> MOAT_PAGE_SHIFT];
-        uint8_t found = visible(mixed ? peek(byte) : common);
 
+        if (mixed)
+            raw = peek(byte);
         if (at == start)
-            *state = found;
-        else if (found != *state)
+            *state = visible(raw);
+        else if (visible(raw) != *state)
             break;
-        at = mixed ? at + MOAT_PAGE : stop < end ? stop : end;
+        if (mixed) {
+            uintptr_t stop = block_start + MOAT_BLOCK < end ? block_start + MOAT_BLOCK : end;
+            at += peek_alike(byte, (stop - at) >> MOAT_PAGE_SHIFT, raw) << MOAT_PAGE_SHIFT;
+        } else {
+            size_t rest = ((end - 1 - block_start) >> MOAT_BLOCK_SHIFT) + 1;
+            at = block_start + (peek_alike(&view->uniform[block], rest, raw) << MOAT_BLOCK_SHIFT);
+        }
     }
-    return at;
+    return at < end ? at : end;
 }

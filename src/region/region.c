@@ -202,12 +202,10 @@ static bool latch_stray(uint64_t page) {
     return false;
 }
 
-static bool find_at(const struct moat_registry *registry, uint64_t page,
-                    struct moat_region_ref *ref) {
-    for (unsigned tries = 0; tries < FIND_TRIES; tries++) {
-        uint32_t handle = moat_region_table_find(registry->table, page);
-        if (handle == MOAT_HANDLE_NONE)
-            return false;
+bool moat_region_named(uint64_t page, uint32_t handle, struct moat_region_ref *ref) {
+    const struct moat_registry *registry = moat_registry();
+
+    for (unsigned tries = 0; tries < FIND_TRIES && handle != MOAT_HANDLE_NONE; tries++) {
         if (handle > moat_record_pool_available(registry->pool))
             return latch_stray(page);
         bool alive = copy(&registry->records[handle], handle, ref);
@@ -215,8 +213,15 @@ static bool find_at(const struct moat_registry *registry, uint64_t page,
             return true;
         if (moat_region_misled(page, ref))
             return false;
+        handle = moat_region_table_find(registry->table, page);
     }
     return false;
+}
+
+static bool find_at(const struct moat_registry *registry, uint64_t page,
+                    struct moat_region_ref *ref) {
+    uint32_t handle = moat_region_table_find(registry->table, page);
+    return handle != MOAT_HANDLE_NONE && moat_region_named(page, handle, ref);
 }
 
 bool moat_region_find_base(uintptr_t address, struct moat_region_ref *ref) {

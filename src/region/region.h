@@ -190,6 +190,13 @@ bool moat_region_after(uintptr_t address, struct moat_region_ref *ref);
 /* The least base of a live region above `address`, or `end` if there is none below that. */
 uintptr_t moat_region_next(uintptr_t address, uintptr_t end);
 
+/*
+ * The live region that starts at a page, whose record the table named a moment ago. Apart from the
+ * lookups, so that a miss, which is how a wrong address is refused, costs the look at the table and
+ * nothing else.
+ */
+bool moat_region_named(uint64_t page, uint32_t handle, struct moat_region_ref *ref);
+
 /* Copy the record as it is, whether or not it makes sense; false when it is free. */
 bool moat_region_copy(uint32_t handle, struct moat_region_ref *ref);
 
