@@ -40,6 +40,7 @@ MAKES = {
     "mlock": ["mlock"],
     "mmap": ["mmap"],
     "mprotect": ["mprotect"],
+    "mremap": ["mremap"],
     "munlock": ["munlock"],
     "munmap": ["munmap"],
     "open": ["openat", "open"],

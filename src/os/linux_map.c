@@ -92,6 +92,12 @@ int moat_os_uncharge(void *base, size_t size) {
     return moat_linux_result(start == MAP_FAILED ? -1 : 0, saved);
 }
 
+int moat_os_move(void *from, void *to, size_t size) {
+    int saved = errno;
+    int how = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
+    return moat_linux_result(mremap(from, size, size, how, to) == MAP_FAILED ? -1 : 0, saved);
+}
+
 int moat_os_unreserve(void *base, size_t size) {
     int saved = errno;
     return moat_linux_result(munmap(base, size), saved);

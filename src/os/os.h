@@ -77,6 +77,13 @@ int moat_os_reserve_over(void *base, size_t size);
  * is 2. On failure it is as it was. */
 int moat_os_uncharge(void *base, size_t size);
 
+/* Move what private pages hold from one mapping, all of which has the same rights, to where another
+ * is: that one makes way, and the pages take their rights along. What they leave has its rights,
+ * and reads as zero. Addresses of blocks of a page table are moved a table at a time. EINVAL: before
+ * Linux 5.7; EFAULT: not one mapping; ENOMEM: the mapping limit, or others. On failure nothing was
+ * moved, and it may be that nothing is mapped at `to`. */
+int moat_os_move(void *from, void *to, size_t size);
+
 /* Give address space back. The range is one that moat_os_reserve* gave, whole. */
 int moat_os_unreserve(void *base, size_t size);
 

@@ -7,6 +7,7 @@
 #include "region/policy.h"
 #include "region/powers.h"
 #include "region/spare.h"
+#include "region/stash.h"
 #include "region/trap.h"
 
 #include <errno.h>
@@ -100,6 +101,9 @@ static int grant_run(const struct grant *grant, const struct moat_run *run) {
     if (run->open)
         return grant_marked(grant, run);
     moat_trap_dumpable(grant->space, run->start, run->end);
+    if (grant->state == (MOAT_PAGE_COMMITTED | MOAT_CODE_READWRITE) &&
+        moat_stash_take(grant->space, run->start, run->end))
+        return 0;
     return set_access(run, MOAT_OS_NONE, target);
 }
 

@@ -176,7 +176,7 @@ static int place_small(struct moat_space *arena, size_t block, const struct sear
 }
 
 /* A part of a block that is large enough to do without markers. Its mapping costs two more. */
-#define BARE_MIN ((size_t)512 << 10)
+#define BARE_MIN ((size_t)256 << 10)
 
 /* What may be bare of the mappings there can be: one in so many. */
 #define BARE_SHARE 8u
@@ -184,7 +184,7 @@ static int place_small(struct moat_space *arena, size_t block, const struct sear
 /* How to claim the last block of a large region, if it has only a part of that. */
 static unsigned tail_of(const struct moat_place_wish *wish) {
     size_t tail = wish->size % MOAT_BLOCK;
-    bool bare = wish->at_once && tail >= BARE_MIN &&
+    bool bare = wish->at_once && tail >= BARE_MIN && !moat_powers_lacking() &&
                 moat_pages_bare() < moat_powers_mappings() / BARE_SHARE;
     return bare ? BARE : 0u;
 }

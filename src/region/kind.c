@@ -44,6 +44,10 @@ static unsigned take(void) {
     return number;
 }
 
+bool moat_kind_plain(unsigned number) {
+    return is_entered(&entries[number]) && entries[number].traits == MARKERS;
+}
+
 unsigned moat_kind_number(const struct moat_kind *kind) {
     uint16_t traits = traits_of(kind);
 

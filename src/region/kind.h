@@ -38,6 +38,10 @@ struct moat_kind {
 /* The number of a kind, which is entered if it is not. MOAT_KINDS_MAX: there are too many. */
 unsigned moat_kind_number(const struct moat_kind *kind);
 
+/* Whether the kernel is told nothing of such an arena that pages would take along, or leave behind,
+ * when they are moved. */
+bool moat_kind_plain(unsigned number);
+
 /* How many numbers are in use, and what one of them stands for. */
 unsigned moat_kinds_count(void);
 struct moat_kind moat_kind_at(unsigned number);

@@ -10,6 +10,7 @@
 #include "region/pages.h"
 #include "region/retain_ring.h"
 #include "region/sever.h"
+#include "region/stash.h"
 #include "region/trap.h"
 
 #include <moat/options.h>
@@ -180,6 +181,7 @@ size_t moat_retain_empty_all(bool wake) {
 
     if (!moat_retained_any())
         return 0;
+    (void)moat_stash_empty();
     moat_held_begin(MOAT_HELD_PLACE);
     for (size_t nth = 0; moat_arena_nth(nth, &arena); nth++)
         if (may_retain(arena) && moat_arenas_here(arena))
@@ -214,11 +216,12 @@ void moat_retain_forget(struct moat_space *arena) {
 }
 
 void moat_retain_mend(void) {
-    uint64_t bytes = 0, granules = 0;
     struct moat_space *arena;
+    uint64_t bytes, granules = 0;
 
     if (!moat_retained_any())
         return;
+    bytes = moat_stash_mend();
     for (size_t nth = 0; moat_arena_nth(nth, &arena); nth++) {
         if (!may_retain(arena) || !moat_arenas_here(arena))
             continue;

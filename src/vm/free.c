@@ -10,6 +10,7 @@
 #include "region/parts.h"
 #include "region/retain.h"
 #include "region/sever.h"
+#include "region/stash.h"
 #include "region/trap.h"
 #include "region/wipe.h"
 #include "vm/misuse.h"
@@ -188,9 +189,12 @@ static enum moat_status trap(struct moat_manager *manager, const struct moat_reg
     uintptr_t end = ref->base + ref->size;
     size_t trapped = 0;
 
-    if (may_retain(ref))
-        trapped = moat_retain_pages(ref->space, ref->base, end,
-                                    moat_retain_most(manager->options.retain_bytes));
+    if (may_retain(ref)) {
+        uint64_t most = moat_retain_most(manager->options.retain_bytes);
+        trapped = moat_stash_put(ref->space, ref->base, end, most)
+                      ? ref->size
+                      : moat_retain_pages(ref->space, ref->base, end, most);
+    }
     if (trapped)
         account_decommitted(manager, trapped);
     if (trapped == ref->size)

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * habit: what is guessed follows what the kernel says of a few, and what must be right is asked.
+ */
+#define _GNU_SOURCE
+#include "region/habit.h"
+#include "region/region.h"
+#include "support/regions.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { SIZE = 16 * PAGE, ROUNDS = 200 };
+
+static unsigned char *memory;
+
+static void start(void) {
+    stay_on_one_processor();
+    cr_assert_eq(moat_region_start(), MOAT_OK);
+    memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    cr_assert_neq(memory, MAP_FAILED);
+}
+
+TestSuite(region_habit, .init = start);
+
+static enum moat_habit judge(size_t pages_touched) {
+    cr_assert_eq(madvise(memory, SIZE, MADV_DONTNEED), 0);
+    for (size_t i = 0; i < pages_touched; i++)
+        memory[i * PAGE] = 1;
+    return moat_habit_judge((uintptr_t)memory, (uintptr_t)memory + SIZE);
+}
+
+/* Judge until it has been asked often enough. */
+static enum moat_habit settle(size_t pages_touched) {
+    enum moat_habit habit = MOAT_HABIT_EMPTY;
+    for (unsigned i = 0; i < ROUNDS; i++)
+        habit = judge(pages_touched);
+    return habit;
+}
+
+Test(region_habit, nothing_is_thought_of_what_was_never_asked_about) {
+    cr_assert_eq(moat_habit_of(SIZE), MOAT_HABIT_EMPTY);
+}
+
+Test(region_habit, guesses_follow_what_is_touched) {
+    cr_assert_eq(settle(16), MOAT_HABIT_DENSE);
+    cr_assert_eq(moat_habit_of(SIZE), MOAT_HABIT_DENSE);
+    cr_assert_eq(moat_habit_of(4 * SIZE), MOAT_HABIT_EMPTY, "another size is another matter");
+}
+
+Test(region_habit, some_are_few_up_to_three_quarters) {
+    cr_assert_eq(settle(1), MOAT_HABIT_SPARSE);
+    cr_assert_eq(settle(11), MOAT_HABIT_SPARSE);
+    cr_assert_eq(settle(12), MOAT_HABIT_DENSE);
+}
+
+Test(region_habit, what_is_empty_is_asked_about_each_time) {
+    uintptr_t at = (uintptr_t)memory;
+
+    cr_assert(moat_habit_empty(at, at + SIZE), "nothing was touched");
+    memory[SIZE - 1] = 1;
+    cr_assert_not(moat_habit_empty(at, at + SIZE));
+    cr_assert_eq(madvise(memory, SIZE, MADV_DONTNEED), 0);
+    cr_assert_not(moat_habit_empty(at, at + SIZE), "it is not worth asking any more");
+    cr_assert_eq(settle(0), MOAT_HABIT_EMPTY);
+    cr_assert(moat_habit_empty(at, at + SIZE), "it is again");
+}
+
+/* Pages that came with memory all hold something: only fresh ones can tell that habits changed. */
+Test(region_habit, fresh_memory_is_taken_now_and_then_and_is_what_is_asked_about) {
+    uintptr_t at = (uintptr_t)memory, other = at + PAGE;
+    unsigned fresh = 0;
+
+    cr_assert_not(moat_habit_recycles(at, at + SIZE), "not dense yet");
+    cr_assert_eq(settle(16), MOAT_HABIT_DENSE);
+    cr_assert_eq(judge(0), MOAT_HABIT_DENSE, "no sample is out, so nobody asks");
+    for (unsigned i = 0; i < 1000; i++)
+        fresh += !moat_habit_recycles(at, at + SIZE);
+    cr_assert(fresh >= 3 && fresh <= 4, "%u of 1000", fresh);
+    cr_assert_eq(moat_habit_judge(other, other + SIZE), MOAT_HABIT_DENSE, "not the sample");
+    cr_assert_eq(judge(0), MOAT_HABIT_EMPTY, "the sample");
+    cr_assert_eq(moat_habit_of(SIZE), MOAT_HABIT_EMPTY);
+}
