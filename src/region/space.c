@@ -22,8 +22,9 @@ static struct layout lay_out(uintptr_t start, uintptr_t end, bool arena) {
 
     /* The first block is a border: the eight that placement chooses from share a line. */
     at.claims = moat_round_up(sizeof(struct moat_space), 64) + 64 - sizeof(uint64_t);
-    at.severed = moat_round_up(at.claims + (arena ? at.block_count * sizeof(uint64_t) : 0), 64);
-    at.opened = moat_round_up(at.severed + (arena ? at.block_count * sizeof(uint32_t) : 0), 64);
+    at.severed = moat_round_up(at.claims + at.block_count * sizeof(uint64_t), 64);
+    at.opened = arena ? moat_round_up(at.severed + at.block_count * sizeof(uint32_t), 64)
+                      : sizeof(struct moat_space);
     at.shown = at.opened + at.block_count;
     at.uniform = at.shown + at.block_count;
     at.pages = moat_round_up(at.uniform + at.block_count, 64);

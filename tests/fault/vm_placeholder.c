@@ -20,7 +20,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { RW = MOAT_PAGE_READWRITE, PATTERN = 0x5A, PAGES = 1100, BLOCK = 2 << 20 };
+enum { RW = MOAT_PAGE_READWRITE, PATTERN = 0x5A, PAGES = 960, BLOCK = 2 << 20 };
 
 static struct moat_manager *manager;
 static uintptr_t window; /* half a block behind a block, so that blocks are cut */
@@ -306,7 +306,8 @@ Test(vm_placeholder_calls, a_part_that_cannot_be_cut_out_stays) {
     tear_down();
 }
 
-/* The pieces that the books of the parts are made of: exactly `count` are to be had. */
+/* The pieces that the books of the parts are made of, all of one size: exactly `count` are to be
+ * had. */
 static void ration(size_t count) {
     void *left[3];
     inject_fail_from(INJECT_MPROTECT, 1, ENOMEM);
