@@ -3,10 +3,10 @@
  * bench_commit: what do pages cost that are used, and what does each commit policy buy?
  *
  * A fault costs more than all that Moat does for a page, so who will use all of a region is better
- * off with all its pages at once (commit=populate), or with 2 MiB of them at one fault (commit=huge),
- * and who will use a few of them pays for the others. Rows with "all" write one word to every page,
- * "one in 16" to every sixteenth. "a page" is the price of one page committed, written and
- * decommitted, in a region that stands: the time of the whole over the number of pages.
+ * off with all its pages at once (commit=populate), or with 2 MiB of them at one fault
+ * (commit=huge), and who will use a few of them pays for the others. Rows with "all" write one word
+ * to every page, "one in 16" to every sixteenth. "a page" is the price of one page committed,
+ * written and decommitted, in a region that stands: the time of the whole over the number of pages.
  */
 #include "support/contender.h"
 #include "support/run.h"
