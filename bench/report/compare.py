@@ -128,10 +128,10 @@ def label(change):
 
 
 def headline(comparison):
-    counts = [f"{len(comparison.of_kind(kind))} {kind}" for kind in (SLOWER, FASTER, SAME)]
+    slower, faster, same = (len(comparison.of_kind(kind)) for kind in (SLOWER, FASTER, SAME))
     context = comparison.old.context
     text = (f"against {context.get('commit', 'unknown')} of {context.get('date', 'unknown')}: "
-            f"{', '.join(counts[:2])}, {counts[2]} within the noise")
+            f"{slower} slower, {faster} faster, {same} within the noise")
     alone = [f"{count} rows only {when}" for count, when in
              ((comparison.only_old, "before"), (comparison.only_new, "now")) if count]
     return "; ".join([text] + alone)

@@ -60,6 +60,7 @@ set ytics nomirror ({tics}) scale 0
 set xtics nomirror scale 0
 set grid ytics lc rgb '#8a8f98' lw 0.5 dt 3
 set border 3 lw 0.8
+set pointintervalbox 0
 unset key
 """
 

@@ -195,14 +195,16 @@ def find_cell(rows, program, name):
 def same_jobs(document, size):
     """What a program's probes say, by contender: whether all that the subject traps, traps.
 
-    Answers by size count where there are some of the row's own; those of all sizes else.
+    Answers by size count where there are some of the row's own; those of all sizes else, and where
+    the row goes over sizes ("64 KiB-4 MiB").
     """
     found = {name.removeprefix("traps of "): "does not" not in text
              for name, text in document.get("context", {}).items() if name.startswith("traps of ")}
     answers = {}
     for answer in document.get("probes", []):
         answers.setdefault(answer["contender"], []).append(answer)
-    kib = (size_number(size_and_kind(size)[0]) or 0) / 1024
+    amount = size_and_kind(size)[0]
+    kib = None if "-" in amount else (size_number(amount) or 0) / 1024
     for contender, own in answers.items():
         exact = [answer for answer in own if answer["kib"] == kib]
         found[contender] = all(PROMISES.items() <= answer.items() for answer in exact or own)

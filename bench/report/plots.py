@@ -133,7 +133,10 @@ def draw_lines(found, tics, low=0.0, high=math.inf):
         lines = [f"{x * shift:g} {middle:g} {low:g} {high:g}"
                  for x, middle, low, high in series.points]
         script += "\n".join([f"$data{i} << END", *lines, "END", ""])
-        parts.append(f"$data{i} using 1:2:3:4 with yerrorlines {look(series.name)}")
+        if any(low < high for _, _, low, high in series.points):
+            colour = gnuplot.colour(series.name)
+            parts.append(f"$data{i} using 1:2:3:4 with yerrorbars lc rgb '{colour}' lw 1 ps 0")
+        parts.append(f"$data{i} using 1:2 with linespoints {look(series.name)}")
     return gnuplot.draw(script + "plot " + ", ".join(parts) + "\n")
 
 

@@ -173,8 +173,16 @@ repetition); "too noisy": greater ones between repetitions that mix.
 * memory stays accessible or dirty after a free, or has no guards: another job, so not a peer."""
 
 
+def processors(context):
+    """How many there are, and how many of them this could use."""
+    used = context.get("processors_used", "unknown")
+    there = context.get("processors", used)
+    return f"{there} processors" + (f", {used} of them used" if used != there else "")
+
+
 def machine_line(context):
-    parts = [context.get("processor", "unknown processor"), context.get("kernel", "unknown kernel"),
+    parts = [context.get("processor", "unknown processor"), processors(context),
+             context.get("machine", "").partition(" (")[0], context.get("kernel", ""),
              f"gcc {context.get('compiler', 'unknown')}",
              f"commit {context.get('commit', 'unknown')}", context.get("duration", "")]
     return ", ".join(part for part in parts if part)

@@ -104,7 +104,9 @@ void describe_machine() {
     benchmark::AddCustomContext("memory", after_colon(first_line("/proc/meminfo", "MemTotal")));
     benchmark::AddCustomContext(
         "governor", first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"));
-    benchmark::AddCustomContext("load at the start", first_line("/proc/loadavg"));
+    std::string load = first_line("/proc/loadavg");
+    benchmark::AddCustomContext("load at the start",
+                                load.substr(0, load.rfind(' ', load.find('/'))));
     benchmark::AddCustomContext("compiler", __VERSION__);
     benchmark::AddCustomContext("max_map_count", first_line("/proc/sys/vm/max_map_count"));
     benchmark::AddCustomContext("huge_pages",

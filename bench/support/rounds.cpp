@@ -91,7 +91,7 @@ template <class T> void shuffle(std::vector<T> &items, std::mt19937_64 &random) 
 }
 
 /* All measurements, row by row. */
-std::vector<measurement *> shuffled(std::mt19937_64 &random) {
+std::vector<measurement *> ordered(bool shuffles, std::mt19937_64 &random) {
     std::map<key, size_t> places;
     std::vector<std::vector<measurement *>> rows;
     for (measurement &one : measurements()) {
@@ -100,10 +100,12 @@ std::vector<measurement *> shuffled(std::mt19937_64 &random) {
             rows.emplace_back();
         rows[place.first->second].push_back(&one);
     }
-    shuffle(rows, random);
+    if (shuffles)
+        shuffle(rows, random);
     std::vector<measurement *> order;
     for (auto &row : rows) {
-        shuffle(row, random);
+        if (shuffles)
+            shuffle(row, random);
         order.insert(order.end(), row.begin(), row.end());
     }
     return order;
@@ -141,7 +143,7 @@ bool run_rounds(const std::string &path, int rounds, uint64_t seed) {
     for (int round = 0; round < rounds; round++) {
         current_round = round;
         benchmark::ClearRegisteredBenchmarks();
-        for (measurement *one : shuffled(random)) {
+        for (measurement *one : ordered(seed != 0, random)) {
             auto found = results.iterations.find({one->name, one->threads});
             if (found != results.iterations.end())
                 one->iterations = found->second;

@@ -40,6 +40,7 @@ void add_measurement(measurement added);
  *
  *   path    of the JSON file to write; "" for none
  *   rounds  at least 1
+ *   seed    of the order; 0 keeps the order of adding
  *
  * Returns false when the file cannot be written.
  */

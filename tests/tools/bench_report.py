@@ -85,12 +85,13 @@ class Model(unittest.TestCase):
     def test_a_probe_counts_at_its_size(self):
         rows = rows_of(*(result(f"r/{size}/{name}", 1)
                          for size in ("64 KiB touched", "1 MiB touched", "64 KiB-4 MiB")
-                         for name in ("moat", "x", "dirty")),
+                         for name in ("moat", "x", "y", "dirty")),
                        probes=[answer("moat", 64), answer("moat", 1024), answer("x", 1024),
                                answer("x", 64, after_free="later"),
+                               answer("y", 64), answer("y", 1024, before="no"),
                                answer("dirty", 64, zero="no"), answer("dirty", 1024, zero="no")])
         self.assertEqual([(row.size, row.best_peer()) for row in rows],
-                         [("64 KiB-4 MiB", None), ("64 KiB touched", None), ("1 MiB touched", "x")])
+                         [("64 KiB-4 MiB", None), ("64 KiB touched", "y"), ("1 MiB touched", "x")])
 
     def test_the_ratio_to_the_limit_stays_in_its_row(self):
         rows = rows_of(result("f/1k/moat", 10), result("f/1k/limit", 4), result("f/64k/moat", 10))
