@@ -79,7 +79,7 @@ int moat_os_uncharge(void *base, size_t size);
 
 /* Move what private pages hold from one mapping, all of which has the same rights, to where another
  * is: that one makes way, and the pages take their rights along. What they leave has its rights,
- * and reads as zero. Addresses of blocks of a page table are moved a table at a time. EINVAL: before
+ * and reads as zero. Between addresses of whole page tables these are moved as such. EINVAL: before
  * Linux 5.7; EFAULT: not one mapping; ENOMEM: the mapping limit, or others. On failure nothing was
  * moved, and it may be that nothing is mapped at `to`. */
 int moat_os_move(void *from, void *to, size_t size);

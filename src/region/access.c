@@ -186,14 +186,18 @@ static int open_partial(struct moat_space *space, uintptr_t address, uintptr_t s
     return error == EINVAL ? 0 : error;
 }
 
-/* Blocks granted whole by protection are open from now on. */
+/* Blocks granted whole by protection are open from now on, or bare with what follows them. */
 static void set_opened(struct moat_space *space, uintptr_t start, uintptr_t end) {
+    size_t last = moat_space_block(space, end - MOAT_PAGE);
+    enum moat_block is =
+        moat_pages_block(space, last) == MOAT_BLOCK_BARE ? MOAT_BLOCK_BARE : MOAT_BLOCK_OPEN;
+
     for (uintptr_t at = start; at < end;) {
         uintptr_t stop = moat_space_block_start(space, moat_space_block(space, at) + 1);
         if (stop > end)
             stop = end;
         if (moat_space_whole_blocks(space, at, stop))
-            moat_pages_set_blocks(space, at, stop, MOAT_BLOCK_OPEN);
+            moat_pages_set_blocks(space, at, stop, is);
         at = stop;
     }
 }

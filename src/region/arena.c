@@ -11,6 +11,7 @@
 #include "region/quarantine.h"
 #include "region/retain.h"
 #include "region/retain_ring.h"
+#include "region/stash.h"
 #include "region/trap.h"
 
 #include <errno.h>
@@ -21,8 +22,9 @@
 /* What is kept for one kind of arena. */
 struct kind {
     struct {
-        /* Where this processor looks first: arena number << 32 | block; 0: anywhere. */
-        _Alignas(64) _Atomic uint64_t hint;
+        /* Where this processor looks first, for large regions and for small ones, so that blocks
+         * stay open or closed: arena number << 32 | block; 0: anywhere. */
+        _Alignas(64) _Atomic uint64_t hints[2];
     } shards[SHARDS];
 };
 
@@ -133,6 +135,7 @@ struct search {
     const struct moat_place_wish *wish;
     unsigned kind; /* of arenas */
     bool small;    /* part of a block */
+    bool converts; /* open blocks for a large one, bare ones for a small one, rather than none */
     struct moat_claim_wish claim;
     uint32_t chance; /* for blocks; that in `claim` is for granules */
 };
@@ -150,7 +153,8 @@ static int place_small(struct moat_space *arena, size_t block, const struct sear
     unsigned first;
 
     if (arena->markers && !is_open(arena, block)) {
-        if (!moat_claim_block(arena, block))
+        bool bare = moat_pages_block(arena, block) == MOAT_BLOCK_BARE;
+        if ((bare && !search->converts) || !moat_claim_block(arena, block))
             return EBUSY;
         int error = 0;
         if (!is_open(arena, block)) {
@@ -175,33 +179,37 @@ static int place_small(struct moat_space *arena, size_t block, const struct sear
     return 0;
 }
 
-/* A part of a block that is large enough to do without markers. Its mapping costs two more. */
-#define BARE_MIN ((size_t)256 << 10)
+/* A part of a block that is large enough to do without markers, if it is not touched: markers on a
+ * few pages that are touched cost less than rights and content in two calls. Memory that is handed
+ * on is so from half of that on. Its mapping costs two more. */
+#define BARE_MIN ((size_t)512 << 10)
 
 /* What may be bare of the mappings there can be: one in so many. */
 #define BARE_SHARE 8u
 
 /* How to claim the last block of a large region, if it has only a part of that. */
 static unsigned tail_of(const struct moat_place_wish *wish) {
+    static const size_t least[] = {BARE_MIN, 2 * BARE_MIN, BARE_MIN / 2}; /* by habit */
     size_t tail = wish->size % MOAT_BLOCK;
-    bool bare = wish->at_once && tail >= BARE_MIN && !moat_powers_lacking() &&
-                moat_pages_bare() < moat_powers_mappings() / BARE_SHARE;
+    bool bare = wish->at_once && tail >= least[moat_habit_of(wish->size)] &&
+                !moat_powers_lacking() && moat_pages_bare() < moat_powers_mappings() / BARE_SHARE;
     return bare ? BARE : 0u;
 }
 
 /* Whole blocks from `block` on, the body aligned so that huge pages can back it. */
-static int place_large(struct moat_space *arena, size_t block, const struct moat_place_wish *wish,
+static int place_large(struct moat_space *arena, size_t block, const struct search *search,
                        struct moat_place *place) {
     uintptr_t base = moat_space_block_start(arena, block);
-    size_t size = wish->size;
+    size_t size = search->wish->size;
     uintptr_t conflict;
 
     if (size + MOAT_PAGE > arena->usable_end - base)
         return EBUSY;
     for (uintptr_t at = base; at < base + size; at += MOAT_BLOCK)
-        if (moat_claim_any_taken(arena, moat_space_block(arena, at)))
+        if (moat_claim_any_taken(arena, moat_space_block(arena, at)) ||
+            (is_open(arena, moat_space_block(arena, at)) && !search->converts))
             return EBUSY;
-    int error = claim_range(arena, base, size, tail_of(wish), &conflict);
+    int error = claim_range(arena, base, size, tail_of(search->wish), &conflict);
     if (error)
         return error;
     if (touches(arena, base, size)) {
@@ -230,7 +238,7 @@ static bool is_small(const struct moat_place_wish *wish, bool guarded) {
 static int place_in(struct moat_space *arena, size_t block, const struct search *search,
                     struct moat_place *place) {
     return search->small ? place_small(arena, block, search, place)
-                         : place_large(arena, block, search->wish, place);
+                         : place_large(arena, block, search, place);
 }
 
 /* Next fit from `from` on, once round the arena, in steps. 0, EBUSY when full, or errno. */
@@ -279,21 +287,22 @@ static int search_arena(struct moat_space *arena, size_t from, const struct sear
     return search_next(arena, from, step, search, place);
 }
 
-static void remember(struct kind *kind, unsigned shard, size_t number, size_t block) {
-    uint64_t hint = (uint64_t)number << 32 | (uint64_t)block;
+static void remember(const struct moat_space *arena, unsigned shard, bool small, size_t block) {
+    uint64_t hint = (uint64_t)arena->number << 32 | (uint64_t)block;
     /* relaxed: a hint. */
-    atomic_store_explicit(&kind->shards[shard].hint, hint, memory_order_relaxed);
+    atomic_store_explicit(&kinds[arena->kind].shards[shard].hints[small], hint,
+                          memory_order_relaxed);
 }
 
 void moat_arena_prefer(const struct moat_space *arena, size_t block) {
-    remember(&kinds[arena->kind], moat_os_processor() % SHARDS, arena->number, block);
+    remember(arena, moat_os_processor() % SHARDS, is_open(arena, block), block);
 }
 
 /* Where a processor begins: apart from the others, and nobody can tell where. */
 static size_t beginning(const struct moat_space *arena, unsigned shard,
                         const struct search *search) {
     size_t usable = arena->block_count - 2;
-    size_t from = shard * (arena->block_count / SHARDS);
+    size_t from = shard * (arena->block_count / SHARDS) + (search->small ? 0 : usable / 2);
     if (search->wish->random)
         from += moat_chance_below(search->chance, (uint32_t)usable);
     return from % usable;
@@ -310,8 +319,7 @@ static int search_all(unsigned shard, size_t number, size_t from, const struct s
             from = beginning(arena, shard, search);
         int error = moat_arenas_here(arena) ? search_arena(arena, from, search, place) : EBUSY;
         if (!error)
-            remember(&kinds[search->kind], shard, arena->number,
-                     moat_space_block(arena, place->base));
+            remember(arena, shard, search->small, moat_space_block(arena, place->base));
         if (error != EBUSY)
             return error;
         from = 0;
@@ -412,13 +420,17 @@ enum moat_status moat_arena_place(const struct moat_place_wish *wish, struct moa
     if (place_retained(&search, place))
         return MOAT_OK;
     /* relaxed: a hint. */
-    uint64_t hint =
-        atomic_load_explicit(&kinds[search.kind].shards[shard].hint, memory_order_relaxed);
+    uint64_t hint = atomic_load_explicit(&kinds[search.kind].shards[shard].hints[search.small],
+                                         memory_order_relaxed);
     size_t number = (size_t)(hint >> 32);
     size_t from = hint ? (uint32_t)hint - 1u : ANYWHERE;
     /* Others may take all of an arena before this call has a part of it, but not for ever. */
     for (unsigned tries = 0; tries < MOAT_ARENAS_MAX; tries++) {
+        search.converts = false;
         int error = search_all(shard, number, from, &search, place);
+        search.converts = error == EBUSY;
+        if (error == EBUSY)
+            error = search_all(shard, number, from, &search, place);
         if (!error)
             return MOAT_OK;
         if (error != EBUSY)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* stash: a few slots a processor, each with room for the largest body; a word says what is in it. */
+/* stash: some slots a processor, each with room for the largest body; a word says what is in it. */
 #include "region/stash.h"
 
 #include "os/os.h"

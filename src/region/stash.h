@@ -2,14 +2,14 @@
 /*
  * stash: memory of large regions that were released, for those that come.
  *
- * What a region held is moved away from its addresses, page table by page table, and is moved to
- * those of another region when that is committed: both cost the same for any size, while addresses
- * rest as long as they would otherwise. In between it lies at addresses of its own, which nobody is
+ * What a region held is moved away from its addresses, page table by page table, and moved to those
+ * of another region when that is committed: both cost the same for any size, while addresses rest
+ * as long as they would otherwise. In between it lies at addresses of its own, which nobody is
  * told, with the rights it had; it is zeroed before it moves on. Only memory of arenas of which the
  * kernel is told nothing takes part, and only as much of it as the options allow (retain_budget.h).
  *
- * A region that got its memory so is a mapping of its own, which merges with no other; its addresses
- * do again once it is released.
+ * A region that got its memory so is a mapping of its own, which merges with no other until it is
+ * released.
  *
  * Progress   lock-free, system calls aside. A thread that ends, or a fork, in the middle leaves a
  *            slot unusable; the child that mends empties it.

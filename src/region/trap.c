@@ -169,7 +169,7 @@ static void cut_at_blocks(const struct moat_space *space, struct moat_run *run) 
     uintptr_t first = moat_round_up(run->start, MOAT_BLOCK);
     uintptr_t last = moat_round_down(run->end, MOAT_BLOCK);
 
-    if (moat_space_whole_blocks(space, run->start, run->end) || first >= last)
+    if (!run->open || moat_space_whole_blocks(space, run->start, run->end) || first >= last)
         return;
     run->end = run->start < first ? first : last;
 }

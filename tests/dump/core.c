@@ -369,7 +369,8 @@ int main(int count, char **arguments) {
         {"a heap", a_heap},
         {"what was used before", what_was_used_before},
     };
-    static const char *const rungs[] = {"trap=auto", "trap=protect"};
+    /* What is retained is in a dump as well, and would hide what should not be. */
+    static const char *const rungs[] = {"trap=auto,retain=0", "trap=protect,retain=0"};
     static const char *const quiet[] = {"dump=none", "dump=none,trap=protect"};
     static char folder[] = "/tmp/moat-core-XXXXXX";
     const char *path = find_name();
