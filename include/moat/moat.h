@@ -115,6 +115,9 @@ struct moat_stats {
                                    and are zeroed before they are handed out again */
     uint64_t books_unsealed;    /* of the process: ranges of Moat's books that the kernel would not
                                    seal (mseal, Linux 6.10), or not make read-only */
+    uint64_t deferred_regions;  /* now: released, and not trapping yet (defer=N) */
+    uint64_t deferred_bytes;    /* now, of those; bytes_committed has them too */
+    uint64_t deferred_flushes;  /* times that some were made to trap together */
     uint64_t retained_bytes;    /* now, of the process: released memory that is kept, without access
                                    rights, so that the next region there costs no page fault */
 };
@@ -346,6 +349,22 @@ MOAT_API MOAT_CHECKED enum moat_status moat_query(const void *address, struct mo
  */
 MOAT_API MOAT_CHECKED enum moat_status moat_stats_read(const struct moat_manager *manager,
                                                        struct moat_stats *stats);
+
+/*
+ * Have all regions trap whose release was put off (defer=N in <moat/options.h>): those of this
+ * manager. Nothing to do, and success, where nothing was.
+ *
+ *   manager   not NULL
+ *
+ * Returns   MOAT_OK          what was released before the call traps
+ *           MOAT_NO_ACCESS   manager is NULL
+ *           MOAT_NO_MEMORY   the kernel refused some of them (guard_failures of moat_stats_read);
+ *                            they stay accessible and nobody's, and are tried again
+ *           MOAT_CORRUPT, MOAT_UNAVAILABLE   Moat's books are damaged: see moat_release
+ * Threads   any, at once; a signal handler as for moat_release
+ * Since     0.4
+ */
+MOAT_API MOAT_CHECKED enum moat_status moat_flush(struct moat_manager *manager);
 
 /*
  * The options in force for a manager.

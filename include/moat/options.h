@@ -198,7 +198,7 @@ struct moat_options {
     enum moat_commit_policy commit;        /* commit=lazy|populate|huge */
     enum moat_numa numa;                   /* numa=default|local|interleave|bind|preferred */
     uint64_t numa_nodes;                   /* numa_nodes=MASK: bit N for node N, as 0x3 */
-    uint64_t retain_bytes; /* retain=BYTES: most memory of released regions that the process keeps,
+    uint64_t retain_bytes;  /* retain=BYTES: most memory of released regions that the process keeps,
                               without access rights, for regions to come: where those of a size are
                               mostly used in full. Never more than a 64th of what the process may
                               use. It traps as all that is released does, and is zeroed before it is
@@ -206,6 +206,16 @@ struct moat_options {
                               under zero=release. Given back by moat_trim, with a manager, when
                               memory or mappings run out, and for a watch of memory pressure when
                               memory is low. 0: none */
+    uint32_t defer_regions; /* defer=N: releases of one processor that are made to trap together; up
+                               to 4096. A region that is released so cannot be found any more, and a
+                               second release is refused; but until it traps stale pointers read and
+                               write what was there. What they write is lost. Its address is nobody
+                               else's before. For regions that are committed to be read and written
+                               as a whole; others, and those of a forked child, trap at once. 0: all
+                               do */
+    uint64_t defer_bytes;   /* defer_bytes=BYTES: of one processor, they trap from so many on */
+    uint32_t defer_ms;      /* defer_ms=MS: and when so many milliseconds have passed, by a thread
+                               that the manager then has; 1 at least */
 
     /* Low-resource simulation: of each kind of call, so many in a million fail as they would for
      * lack of memory, once the grace period is over. Which ones depends on the seed and on the
@@ -227,8 +237,8 @@ struct moat_options {
 
 /*
  * Fill `options` with the defaults: the first word of each, timeout=10000, quarantine=64,
- * quarantine_bytes=64M, poison=0xDB, guard_before=1, guard_after=1, retain=64M, and 0 for all other
- * numbers.
+ * quarantine_bytes=64M, poison=0xDB, guard_before=1, guard_after=1, retain=64M,
+ * defer_bytes=16M, defer_ms=10, and 0 for all other numbers.
  *
  *   options   not NULL
  *

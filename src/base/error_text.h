@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 /* Bytes kept of a text, its NUL included. Static TLS of a library loaded late is scarce. */
-#define MOAT_ERROR_TEXT_SIZE 512
+#define MOAT_ERROR_TEXT_SIZE 640
 
 /*
  * Set the text of this thread: a sentence without a full stop or newline at its end. Formats are

@@ -95,6 +95,9 @@ static const struct row rows[] = {
      MOAT_NUMA_DEFAULT,  false},
     {"numa_nodes", NULL,          FIELD(numa_nodes),         UINT64_MAX, 0,     true},
     {"retain",       NULL,        FIELD(retain_bytes),       UINT64_MAX, 64 << 20, false},
+    {"defer",        NULL,        FIELD(defer_regions),      4096,       0,     false},
+    {"defer_bytes",  NULL,        FIELD(defer_bytes),        UINT64_MAX, 16 << 20, false},
+    {"defer_ms",     NULL,        FIELD(defer_ms),           UINT32_MAX, 10,    false},
     {"deny_reserve", NULL,        FIELD(deny_reserve),       MILLION,    0,     false},
     {"deny_commit",  NULL,        FIELD(deny_commit),        MILLION,    0,     false},
     {"deny_protect", NULL,        FIELD(deny_protect),       MILLION,    0,     false},
@@ -398,6 +401,11 @@ enum moat_status moat_options_check(const struct moat_options *options) {
         moat_error_set("option \"guard_%s\" is 0, its least value is 1: a region has a page that "
                        "traps on either side",
                        options->guard_before == 0 ? "before" : "after");
+        return MOAT_INVALID_ARGUMENT;
+    }
+    if (options->defer_ms == 0) {
+        moat_error_set("option \"defer_ms\" is 0, its least value is 1: \"defer=0\" puts nothing "
+                       "off");
         return MOAT_INVALID_ARGUMENT;
     }
     if (options->reserve_bytes > options->quota_bytes) {

@@ -7,6 +7,7 @@
 #include "region/chance.h"
 #include "region/claim.h"
 #include "region/habit.h"
+#include "region/limbo.h"
 #include "region/powers.h"
 #include "region/quarantine.h"
 #include "region/retain.h"
@@ -360,6 +361,7 @@ static bool place_retained(const struct search *search, struct moat_place *place
 
 /* Where there is no other place, those that rest are better than none. */
 static void wake_all(unsigned which) {
+    (void)moat_limbo_flush_all();
     (void)moat_quarantine_empty_all();
     (void)moat_retain_empty_all(true);
     for (size_t number = moat_arenas_count(which); number-- > 0;) {

@@ -5,6 +5,7 @@
 #include "os/os.h"
 #include "region/books.h"
 #include "region/geometry.h"
+#include "region/limbo.h"
 #include "region/mend.h"
 #include "region/policy.h"
 #include "region/retain.h"
@@ -72,6 +73,7 @@ static void mend(void) {
         report.held = &the_page->held;
     }
     moat_spare_forget();
+    moat_limbo_in_child(report.held->tasks[MOAT_HELD_PLACE] == 0);
     moat_mend_regions(&report);
     moat_policy_catch_up(&the_page->held, report.held);
     /* What the forking thread is in the middle of it has paid for, or will pay back. */

@@ -256,6 +256,16 @@ bool moat_pages_mixed(const struct moat_space *space, size_t block) {
     return peek(&MOAT_SPACE_FIELD(space, uniform)[block]) == MOAT_UNIFORM_MIXED;
 }
 
+size_t moat_pages_look_retained(const struct moat_space *space, uintptr_t start, uintptr_t end) {
+    _Atomic uint8_t *pages = MOAT_SPACE_FIELD(space, pages);
+    uintptr_t first_block = MOAT_SPACE_FIELD(space, first_block);
+    uintptr_t at = start;
+
+    while (at < end && moat_page_retained(peek(&pages[(at - first_block) >> MOAT_PAGE_SHIFT])))
+        at += MOAT_PAGE;
+    return at - start;
+}
+
 /* What the retained pages of one block, from `start` on, were paid for is given back: they are
  * about to be something else. */
 static void pay_back(const struct moat_space *space, uintptr_t start, uintptr_t end) {

@@ -107,6 +107,10 @@ size_t moat_pages_bare(void);
 /* Whether a block has a byte a page. */
 bool moat_pages_mixed(const struct moat_space *space, size_t block);
 
+/* How many bytes from the start of [start, end) are retained, as a look without stripes sees it;
+ * the block is mixed, and the range does not leave it. */
+size_t moat_pages_look_retained(const struct moat_space *space, uintptr_t start, uintptr_t end);
+
 /* Give a block a byte a page, whatever it had in common. */
 void moat_pages_mix(struct moat_space *space, size_t block);
 

@@ -6,6 +6,7 @@
 #include "region/arena.h"
 #include "region/books.h"
 #include "region/chance.h"
+#include "region/limbo.h"
 #include "region/pages.h"
 #include "region/policy.h"
 #include "region/powers.h"
@@ -203,9 +204,10 @@ static enum moat_status place_anywhere(const struct moat_place_wish *wish,
 }
 
 bool moat_place_give_way(void) {
+    size_t deferred = moat_limbo_flush_all();
     size_t rested = moat_quarantine_empty_all();
     size_t retained = moat_retain_empty_all(true);
-    return rested + retained > 0;
+    return deferred + rested + retained > 0;
 }
 
 /* Whether a call that was refused so may get on once nothing rests or is retained any more. */

@@ -123,14 +123,16 @@ void moat_retain_offer(struct moat_space *arena, uintptr_t base, size_t size) {
     if (size > MOAT_RETAIN_SIZE_MAX || !moat_retained_any())
         return;
     /* Whoever has come here meanwhile may be changing this: then it is a bad hint. */
-    struct moat_run run = moat_pages_run(arena, base, base + size);
-    if (!moat_page_retained(run.state))
+    if (!moat_pages_mixed(arena, moat_space_block(arena, base)))
+        return;
+    size_t retained = moat_pages_look_retained(arena, base, base + size);
+    if (retained == 0)
         return;
     place = (struct moat_retained_place){
         .kind = arena->kind,
         .number = arena->number,
         .base = base,
-        .size = run.end - run.start,
+        .size = retained,
     };
     if (moat_retain_ring_put(&place, &forgotten))
         drop_place(&forgotten);
@@ -143,8 +145,7 @@ static uint32_t retained_granules(const struct moat_space *arena, size_t block) 
 
     for (unsigned granule = 0; granule < MOAT_GRANULES_PER_BLOCK; granule++) {
         uintptr_t page = start + granule * MOAT_GRANULE;
-        struct moat_run run = moat_pages_run(arena, page, page + MOAT_PAGE);
-        if (moat_page_retained(run.state))
+        if (moat_pages_look_retained(arena, page, page + MOAT_PAGE))
             found |= UINT32_C(1) << granule;
     }
     return found;

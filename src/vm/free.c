@@ -6,7 +6,9 @@
 #include "os/os.h"
 #include "region/fork.h"
 #include "region/habit.h"
+#include "region/held.h"
 #include "region/history.h"
+#include "region/limbo.h"
 #include "region/parts.h"
 #include "region/retain.h"
 #include "region/sever.h"
@@ -205,6 +207,24 @@ static enum moat_status trap(struct moat_manager *manager, const struct moat_reg
     return status;
 }
 
+/* Put the trap of a closed region off, if that is wanted and can be: then it is nobody's, and its
+ * pages trap soon. */
+static bool defer(struct moat_manager *manager, const struct moat_region_ref *ref) {
+    const uint32_t particular =
+        MOAT_REGION_WATCHED | MOAT_REGION_MAPPED | MOAT_REGION_LARGE | MOAT_REGION_CLEANED;
+    const struct moat_place place = moat_region_place(ref);
+
+    if (!manager->limbo || (ref->flags & particular) || !moat_limbo_admits(manager->limbo, &place))
+        return false;
+    bool dense = may_retain(ref);
+    moat_history_ended(ref, ref->base, ref->base + ref->size, true);
+    moat_held_begin(MOAT_HELD_PLACE);
+    moat_region_retire(ref);
+    moat_limbo_put(manager->limbo, &place, dense);
+    moat_held_end(MOAT_HELD_PLACE);
+    return true;
+}
+
 /* Everything that can fail comes while the region can still be reopened. */
 static enum moat_status release_closed(struct moat_manager *manager,
                                        const struct moat_region_ref *ref) {
@@ -212,6 +232,8 @@ static enum moat_status release_closed(struct moat_manager *manager,
     uintptr_t end = ref->base + ref->size;
     bool may_be_part = moat_region_mutable(ref);
 
+    if (defer(manager, ref))
+        return MOAT_OK;
     /* A part may lie in the middle of a mapping, which the kernel may refuse to cut. */
     int error = may_be_part ? moat_parts_sever(ref->space) : 0;
     if (error)

@@ -12,6 +12,7 @@
 #include "base/site.h"
 #include "os/os.h"
 #include "region/books.h"
+#include "region/limbo.h"
 #include "region/lock.h"
 #include "region/powers.h"
 #include "region/quarantine.h"
@@ -24,6 +25,7 @@
 #include "vm/leaks.h"
 #include "vm/limit.h"
 #include "vm/numa.h"
+#include "vm/quota.h"
 #include "vm/range.h"
 #include "vm/reserve.h"
 
@@ -88,6 +90,46 @@ static enum moat_status report_faults(struct moat_manager *manager) {
     return status;
 }
 
+/* What became of regions whose release was put off. */
+static void tell_trapped(void *owner, const struct moat_limbo_report *report) {
+    struct moat_manager *manager = owner;
+
+    moat_manager_count(manager, MOAT_COUNT_BYTES_COMMITTED, 0 - (uint64_t)report->trapped);
+    if (moat_quota_exists(manager))
+        moat_quota_refund(manager, report->trapped);
+    if (report->refusals)
+        moat_manager_count(manager, MOAT_COUNT_GUARD_FAILURES, report->refusals);
+    if (report->unzeroed)
+        moat_manager_count(manager, MOAT_COUNT_UNZEROED_BYTES, report->unzeroed);
+    if (report->stranded)
+        moat_manager_count(manager, MOAT_COUNT_STRANDED_BYTES, report->stranded);
+}
+
+/* Have releases put off, if the options want that. */
+static enum moat_status start_limbo(struct moat_manager *manager) {
+    const struct moat_options *options = &manager->options;
+    const struct moat_limbo_terms terms = {
+        .regions = options->defer_regions,
+        .bytes = options->defer_bytes,
+        .ms = options->defer_ms,
+        .zero = options->zero == MOAT_ZERO_RELEASE,
+        .retain = options->retain_bytes,
+        .quarantine = manager->quarantine,
+        .told = tell_trapped,
+        .owner = manager,
+    };
+
+    if (options->defer_regions == 0)
+        return MOAT_OK;
+    int error = moat_limbo_start(&terms, &manager->limbo);
+    if (!error)
+        return MOAT_OK;
+    moat_error_set("create: defer=%u needs a thread, and none could be started (errno %d); check "
+                   "RLIMIT_NPROC (ulimit -u), pids.max of the control group, and RLIMIT_AS",
+                   options->defer_regions, error);
+    return MOAT_NO_MEMORY;
+}
+
 /* Storage for a manager with these options, and for its part in what rests, which comes first: what
  * a manager lay in may not be had back where there is no memory. NULL: there is none. */
 static struct moat_manager *make(const struct moat_options *options) {
@@ -125,12 +167,15 @@ enum moat_status moat_manager_create(const struct moat_options *options,
         return moat_fail_books(MOAT_NO_MEMORY, "create", 0);
     }
     status = choose_powers(made);
+    if (!status)
+        status = start_limbo(made);
     if (!status && !moat_managers_enter(made)) {
         status = moat_fail_books(MOAT_NO_MEMORY, "create", 0);
     }
     if (!status && (status = report_faults(made)) != MOAT_OK)
         moat_managers_leave(made);
     if (status) {
+        (void)moat_limbo_end(made->limbo);
         moat_quarantine_give(made->quarantine);
         moat_frozen_give(made);
         return status;
@@ -172,6 +217,7 @@ void moat_manager_destroy(struct moat_manager *manager) {
     moat_manager_each(manager, release_one, &survived);
     if (moat_latched())
         moat_corruption_tell("the end of a manager");
+    survived |= !moat_limbo_end(manager->limbo);
     /* A region that is not taken back keeps its pages and its owner: no later manager may come to
      * lie where this one did and be taken for it. */
     moat_managers_leave(manager);
@@ -240,7 +286,9 @@ enum moat_status moat_stats_read(const struct moat_manager *manager, struct moat
     if (!manager || !stats)
         return MOAT_NO_ACCESS;
     uint64_t regions, bytes;
+    struct moat_limbo_sums limbo;
     moat_quarantine_count(manager->quarantine, &regions, &bytes);
+    moat_limbo_count(manager->limbo, &limbo);
     *stats = (struct moat_stats){
         .regions_live = sum(manager, MOAT_COUNT_RESERVES) - sum(manager, MOAT_COUNT_RELEASES),
         .bytes_reserved = sum(manager, MOAT_COUNT_BYTES_RESERVED),
@@ -264,6 +312,9 @@ enum moat_status moat_stats_read(const struct moat_manager *manager, struct moat
         .denied = sum(manager, MOAT_COUNT_DENIED),
         .unzeroed_bytes = sum(manager, MOAT_COUNT_UNZEROED_BYTES),
         .books_unsealed = moat_books_unsealed(),
+        .deferred_regions = limbo.regions,
+        .deferred_bytes = limbo.bytes,
+        .deferred_flushes = limbo.flushes,
         .retained_bytes = moat_retained_bytes(),
     };
     return MOAT_OK;

@@ -71,6 +71,7 @@ struct moat_manager {
     const struct moat_backend_ops *backend;
     bool markers;
     struct moat_quarantine *quarantine; /* NULL: nothing rests */
+    struct moat_limbo *limbo;           /* NULL: what is released traps at once */
 
     /* What changes. */
     _Alignas(MOAT_PAGE) _Atomic(struct moat_watcher *) watch; /* of memory pressure; NULL: none */

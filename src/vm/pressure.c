@@ -17,6 +17,7 @@
 #include "base/error_text.h"
 #include "os/os.h"
 #include "region/books.h"
+#include "region/limbo.h"
 #include "region/retain.h"
 #include "vm/manager.h"
 #include "vm/memory.h"
@@ -72,8 +73,10 @@ static void look(struct moat_watcher *watch, enum moat_memory_level *level) {
     if (found == *level)
         return;
     *level = found;
-    if (found == MOAT_MEMORY_LOW)
+    if (found == MOAT_MEMORY_LOW) {
+        (void)moat_limbo_flush_all();
         (void)moat_retain_empty_all(false);
+    }
     watch->callback(found, watch->context);
 }
 

@@ -6,6 +6,7 @@
 #include "os/os.h"
 #include "region/arena.h"
 #include "region/fork.h"
+#include "region/limbo.h"
 #include "region/retain.h"
 #include "region/trap.h"
 #include "vm/commit.h"
@@ -122,6 +123,8 @@ static enum moat_status place_at(const struct request *request, const struct moa
         }
         if (status != MOAT_INVALID_ADDRESS)
             return status;
+        if (moat_limbo_flush_all() > 0)
+            continue; /* it may be a place that is released, and does not trap yet */
         bool settled = !moat_arena_of(conflict) && !moat_arena_moved(moves);
         if (settled || region_in(request->base, request->size))
             return moat_fail(MOAT_INVALID_ADDRESS, CALL, request->base,
@@ -163,7 +166,7 @@ static enum moat_status find_place(const struct request *request, struct moat_pl
             watched(request->terms) || is_placeholder(request->terms) || is_mapped(request->terms),
         .at_once = (request->terms->flags & MOAT_RESERVE_COMMIT) != 0,
         .backend = manager->backend,
-        .random = manager->options.placing == MOAT_PLACING_RANDOM,
+        .random = manager->options.placing == MOAT_PLACING_RANDOM && !manager->limbo,
         .guard_before = manager->options.guard_before,
         .guard_after = manager->options.guard_after,
         .guard_random = manager->options.guard_random,

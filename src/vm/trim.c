@@ -4,8 +4,10 @@
 #include "os/os.h"
 #include "region/arena.h"
 #include "region/fork.h"
+#include "region/limbo.h"
 #include "region/quarantine.h"
 #include "region/retain.h"
+#include "vm/manager.h"
 #include "vm/range.h"
 
 #include <moat/space.h>
@@ -50,6 +52,7 @@ static bool give(struct need *need, bool all) {
 static bool give_rest(struct need *need) {
     struct moat_space *arena;
 
+    (void)moat_limbo_flush_all();
     need->given = moat_quarantine_empty_all();
     (void)moat_retain_empty_all(true);
     for (size_t nth = 0; moat_arena_nth(nth, &arena); nth++)
@@ -60,6 +63,22 @@ static bool give_rest(struct need *need) {
 static enum moat_status told(const struct need *need, size_t *given) {
     if (given)
         *given = need->given;
+    return MOAT_OK;
+}
+
+enum moat_status moat_flush(struct moat_manager *manager) {
+    struct moat_limbo_sums sums;
+
+    moat_site_note(MOAT_SITE_HERE);
+    if (!manager)
+        return moat_fail(MOAT_NO_ACCESS, "flush", 0, "manager is NULL");
+    if (moat_latched())
+        return moat_fail_latched("flush", 0);
+    moat_fork_check();
+    (void)moat_limbo_flush(manager->limbo);
+    moat_limbo_count(manager->limbo, &sums);
+    if (sums.stuck)
+        return moat_fail(MOAT_NO_MEMORY, "flush", 0, "the kernel does not let some regions trap");
     return MOAT_OK;
 }
 

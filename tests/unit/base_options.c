@@ -12,7 +12,7 @@
 
 static struct moat_options parsed(const char *text) {
     struct moat_options options;
-    char error[512];
+    char error[640];
     moat_options_init(&options);
     cr_assert_eq(moat_options_parse(&options, text, error, sizeof error), MOAT_OK, "%s", error);
     cr_assert_str_eq(error, "");
@@ -22,7 +22,7 @@ static struct moat_options parsed(const char *text) {
 /* The text must be refused, with this sentence, and change nothing. */
 static void refused(const char *text, const char *sentence) {
     struct moat_options options, before;
-    char error[512];
+    char error[640];
     moat_options_init(&options);
     options.timeout_ms = 77;
     before = options;
@@ -37,7 +37,7 @@ static void refused(const char *text, const char *sentence) {
     "of trap, backend, report, timeout, quarantine, quarantine_bytes, poison, quota, reserve, "    \
     "watch, leaks, guard_before, guard_after, guard_random, placing, zero, misuse, "               \
     "on_corruption, faults, fork, execute, dump, heap_poison, commit, numa, numa_nodes, "          \
-    "retain, deny_reserve, "                                                                       \
+    "retain, defer, defer_bytes, defer_ms, deny_reserve, "                                         \
     "deny_commit, deny_protect, deny_heap, deny_grace, deny_seed"
 
 Test(options, defaults_are_what_the_documents_say) {
@@ -275,7 +275,7 @@ Test(options, print_is_what_parse_reads) {
         "guard_random=4,placing=packed,zero=release,misuse=abort,on_corruption=abort,"
         "faults=report,fork=wipe,execute=wx,dump=none,heap_poison=on,commit=huge,"
         "numa=bind,numa_nodes=0x8000000000000003,"
-        "retain=3M,"
+        "retain=3M,defer=7,defer_bytes=1K,defer_ms=2,"
         "deny_reserve=5,deny_commit=6,deny_protect=7,deny_heap=8,deny_grace=9,deny_seed=10");
     size_t length = moat_options_print(&options, text, sizeof text);
     cr_assert_str_eq(
@@ -285,7 +285,7 @@ Test(options, print_is_what_parse_reads) {
         "guard_random=4,placing=packed,zero=release,misuse=abort,on_corruption=abort,"
         "faults=report,fork=wipe,execute=wx,dump=none,heap_poison=on,commit=huge,"
         "numa=bind,numa_nodes=0x8000000000000003,"
-        "retain=3145728,"
+        "retain=3145728,defer=7,defer_bytes=1024,defer_ms=2,"
         "deny_reserve=5,deny_commit=6,deny_protect=7,deny_heap=8,deny_grace=9,deny_seed=10");
     cr_assert_eq(length, strlen(text));
     struct moat_options copy = parsed(text);

@@ -270,7 +270,11 @@ static void go(struct model *model, unsigned slot) {
     size_t pages = model->regions[slot].size / PAGE;
 
     release(model->manager, base);
-    cr_assert(page_is(base + next_random(&model->seed) % pages * PAGE, false, false));
+    if (moat_manager_options(model->manager)->defer_regions == 0 ||
+        next_random(&model->seed) % 16 == 0) {
+        cr_assert_eq(moat_flush(model->manager), MOAT_OK);
+        cr_assert(page_is(base + next_random(&model->seed) % pages * PAGE, false, false));
+    }
     model->last = base;
     model->regions[slot].base = NULL;
 }
@@ -330,4 +334,16 @@ Test(region_retain, model_with_little_room) {
 
 Test(region_retain, model_with_guards) {
     play("quarantine=2,guard_before=3,guard_random=4,retain=2M");
+}
+
+Test(region_retain, model_with_traps_put_off) {
+    play("defer=16,retain=4M");
+}
+
+Test(region_retain, model_with_traps_put_off_and_no_rest) {
+    play("defer=64,quarantine=0,defer_ms=1");
+}
+
+Test(region_retain, model_with_traps_put_off_and_nothing_kept) {
+    play("defer=16,quarantine=0,guard_after=20");
 }
