@@ -40,7 +40,7 @@ extern "C" {
 #endif
 
 #define MOAT_VERSION_MAJOR 0
-#define MOAT_VERSION_MINOR 3
+#define MOAT_VERSION_MINOR 4
 #define MOAT_VERSION_PATCH 0
 
 #define MOAT_PAGE_SIZE   ((size_t)4096)
