@@ -43,6 +43,9 @@ def numbers(text):
 # Variants of Moat are lines here; --variant adds one for a run.
 CONTENDERS = (
     Contender("moat", "moat", promises=TRAPS | ZERO | {"double_free": "refused"}),
+    # Traps that are put off: a stale access is caught by the batch, not at once.
+    Contender("moat defer", "moat", options="defer=64",
+              promises={"before": "at once", "past": "at once", "double_free": "refused"} | ZERO),
     Contender(YARDSTICK, "guarded mmap", promises=TRAPS | ZERO),
     Contender("mmap", "mmap", promises=ZERO),
     Contender("jemalloc", "malloc", library=("libjemalloc.so.2",), package="libjemalloc2"),
