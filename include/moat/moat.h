@@ -118,8 +118,8 @@ struct moat_stats {
     uint64_t deferred_regions;  /* now: released, and not trapping yet (defer=N) */
     uint64_t deferred_bytes;    /* now, of those; bytes_committed has them too */
     uint64_t deferred_flushes;  /* times that some were made to trap together */
-    uint64_t retained_bytes;    /* now, of the process: released memory that is kept, without access
-                                   rights, so that the next region there costs no page fault */
+    uint64_t retained_bytes;    /* now, of the process: released memory that is kept out of reach,
+                                   so that regions to come cost no page faults */
 };
 
 /*

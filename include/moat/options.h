@@ -198,14 +198,15 @@ struct moat_options {
     enum moat_commit_policy commit;        /* commit=lazy|populate|huge */
     enum moat_numa numa;                   /* numa=default|local|interleave|bind|preferred */
     uint64_t numa_nodes;                   /* numa_nodes=MASK: bit N for node N, as 0x3 */
-    uint64_t retain_bytes;  /* retain=BYTES: most memory of released regions that the process keeps,
-                              without access rights, for regions to come: where those of a size are
-                              mostly used in full. Never more than a 64th of what the process may
-                              use. It traps as all that is released does, and is zeroed before it is
-                              handed out; a core dump holds it, unless dump=none. Nothing is kept
-                              under zero=release. Given back by moat_trim, with a manager, when
-                              memory or mappings run out, and for a watch of memory pressure when
-                              memory is low. 0: none */
+    uint64_t retain_bytes;  /* retain=BYTES: most memory of released regions that the process keeps
+                               for regions to come, without access rights or away from where it
+                               was: where those of a size are mostly used in full. Never more than
+                               a 64th of what the process may use. Their addresses trap as all that
+                               is released does; it is zeroed before it is handed out, perhaps on
+                               another node; a core dump holds it, unless dump=none. Nothing is
+                               kept under zero=release. Given back by moat_trim, with a manager,
+                               when memory or mappings run out, and for a watch of memory pressure
+                               when memory is low. 0: none */
     uint32_t defer_regions; /* defer=N: releases of one processor that are made to trap together; up
                                to 4096. A region that is released so cannot be found any more, and a
                                second release is refused; but until it traps stale pointers read and
