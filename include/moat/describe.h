@@ -76,6 +76,7 @@ struct moat_description {
     const void *freed_base;
     size_t freed_size;
     struct moat_event freed;
+    bool trap_pending; /* RELEASED: the release put the trap off (defer=N), and it is accessible */
 
     /* A region that lay at the address before the one that is told of above was reserved around or
      * beside it, or before others mapped the place: a stale pointer into it would be mistaken for a

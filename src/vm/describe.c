@@ -171,6 +171,19 @@ static void describe_beside(const struct neighbour *beside, const struct moat_pa
         tell_earlier(past, told);
 }
 
+/* Whether a page of an arena in which no region lies is accessible by the books: in limbo. */
+static bool is_pending(uintptr_t address) {
+    const struct moat_space *arena = moat_arena_of(address);
+    uintptr_t page = moat_round_down(address, MOAT_PAGE);
+    uint8_t state = 0;
+
+    if (!arena)
+        return false;
+    const struct moat_pages_view view = moat_pages_view(arena);
+    (void)moat_pages_peek(&view, page, page + MOAT_PAGE, &state);
+    return (state & MOAT_PAGE_COMMITTED) != 0;
+}
+
 static void describe_past(const struct moat_past *past, const struct neighbour *beside,
                           struct moat_description *told) {
     told->kind = MOAT_ADDRESS_RELEASED;
@@ -179,6 +192,7 @@ static void describe_past(const struct moat_past *past, const struct neighbour *
     told->offset = (int64_t)((uintptr_t)told->address - past->base);
     told->owner = past->owner;
     told->reserved = moat_event_of(&past->born);
+    told->trap_pending = is_pending((uintptr_t)told->address);
     if (past->released)
         tell_freed(past, told); /* else the release itself was forgotten */
     if (beside->distance < MOAT_PAGE) {

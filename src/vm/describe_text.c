@@ -133,7 +133,10 @@ static void add_place(struct words *words, const struct moat_description *told) 
             (unsigned long)told->offset);
     }
     add_region(words, noun(told), told->base, told->size);
-    add(words, told->kind == MOAT_ADDRESS_RELEASED ? ", which was released\n" : "\n");
+    if (told->kind == MOAT_ADDRESS_RELEASED)
+        add(words, ", which was released%s",
+            told->trap_pending ? "; it does not trap yet (defer)" : "");
+    add(words, "\n");
 }
 
 size_t moat_description_print(const struct moat_description *description, char *text, size_t size) {

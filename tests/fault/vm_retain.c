@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * vm_retain: memory that a release would keep while the kernel refuses: rights to be taken or given,
- * a mapping of its own, markers where it is given back. A release succeeds all the same, traps, and
- * what comes to lie there reads as zero.
+ * vm_retain: memory that a release would keep while the kernel refuses: rights to be taken or
+ * given, a mapping of its own, markers where it is given back. A release succeeds all the same,
+ * traps, and what comes to lie there reads as zero.
  */
 #define _GNU_SOURCE
 #include "os/os.h"
@@ -74,7 +74,8 @@ static void begin(const char *text) {
         cr_skip("nothing is retained here");
 }
 
-/* Each call of a kind alone, and all from it on, while regions come and go and all is given back. */
+/* Each call of a kind alone, and all from it on, while regions come and go, and all is given
+ * back. */
 static void refuse_each(enum inject_kind kind, long argument, int error) {
     for (int nth = 1; nth < 25; nth++)
         for (int on = 0; on < 2; on++) {

@@ -10,6 +10,7 @@
 #include "support/regions.h"
 #include "support/touch.h"
 
+#include <moat/describe.h>
 #include <moat/space.h>
 
 #include <criterion/criterion.h>
@@ -72,6 +73,27 @@ Test(vm_defer, is_nobodys_at_once_and_traps_when_asked_for) {
     cr_assert_eq(stats.deferred_regions + stats.deferred_bytes + stats.bytes_committed, 0u);
     cr_assert_eq(stats.deferred_flushes, 1u);
     cr_assert_eq(moat_flush(NULL), MOAT_NO_ACCESS);
+    moat_manager_destroy(manager);
+}
+
+Test(vm_defer, is_described_as_what_it_is) {
+    struct moat_manager *manager = deferring(LONG "defer=64");
+    unsigned char *base = gone(manager);
+    struct moat_description told;
+    char text[1024];
+
+    cr_assert_eq(moat_describe_address(base + 5, &told), MOAT_OK);
+    cr_assert_eq(told.kind, MOAT_ADDRESS_RELEASED);
+    cr_assert(told.trap_pending);
+    (void)moat_description_print(&told, text, sizeof text);
+    cr_assert_neq(strstr(text, "which was released; it does not trap yet (defer)"), NULL, "%s",
+                  text);
+    cr_assert_eq(moat_flush(manager), MOAT_OK);
+    cr_assert_eq(moat_describe_address(base + 5, &told), MOAT_OK);
+    cr_assert_eq(told.kind, MOAT_ADDRESS_RELEASED);
+    cr_assert_not(told.trap_pending);
+    (void)moat_description_print(&told, text, sizeof text);
+    cr_assert_neq(strstr(text, "which was released\n"), NULL, "%s", text);
     moat_manager_destroy(manager);
 }
 
