@@ -218,7 +218,7 @@ Test(vm_mimalloc, what_it_cannot_place_the_kernel_does_and_it_is_counted) {
 
 Test(vm_mimalloc, a_refused_reserve_is_no_fallback) {
     void *base;
-    cr_assert_eq(moat_reserve(manager, &base, GRANULE, RW, 0, &base), MOAT_INVALID_ADDRESS);
+    cr_assert_eq(moat_reserve(manager, &manager, GRANULE, RW, 0, &base), MOAT_INVALID_ADDRESS);
     cr_assert_eq(stats_of(manager).backend_fallbacks, UINT64_C(0));
 }
 

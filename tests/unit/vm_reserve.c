@@ -162,12 +162,13 @@ Test(vm_reserve, at_an_address_inside_and_outside_arenas) {
 
 Test(vm_reserve, foreign_memory_is_not_free) {
     static char data;
-    int local;
+    void *block = malloc(1);
     uint32_t rw = MOAT_PAGE_READWRITE;
     cr_assert_eq(reserve((uintptr_t)&data, 1, rw, 0), MOAT_INVALID_ADDRESS);
-    cr_assert_eq(reserve((uintptr_t)&local, 1, rw, 0), MOAT_INVALID_ADDRESS);
+    cr_assert_eq(reserve((uintptr_t)block, 1, rw, 0), MOAT_INVALID_ADDRESS);
     cr_assert_eq(reserve((uintptr_t)&reserve, 1, rw, 0), MOAT_INVALID_ADDRESS);
     cr_assert_eq(reserve((uintptr_t)manager, 1, rw, 0), MOAT_INVALID_ADDRESS, "Moat's own books");
+    free(block);
 }
 
 Test(vm_reserve, more_than_there_is) {
