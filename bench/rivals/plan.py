@@ -44,7 +44,7 @@ def numbers(text):
 CONTENDERS = (
     Contender("moat", "moat", promises=TRAPS | ZERO | {"double_free": "refused"}),
     # Traps that are put off: a stale access is caught by the batch, not at once.
-    Contender("moat defer", "moat", options="defer=64",
+    Contender("moat defer", "moat", options="defer=64,quarantine=0",
               promises={"before": "at once", "past": "at once", "double_free": "refused"} | ZERO),
     Contender(YARDSTICK, "guarded mmap", promises=TRAPS | ZERO),
     Contender("mmap", "mmap", promises=ZERO),
