@@ -24,3 +24,8 @@ enum moat_os_look moat_os_look(const void *page) {
         return MOAT_OS_LOOK_TRAPS;
     return error == EINVAL ? MOAT_OS_LOOK_READABLE : MOAT_OS_LOOK_UNKNOWN;
 }
+
+bool moat_os_writable(void *page) {
+    int saved = errno;
+    return moat_linux_result(syscall(SYS_rt_sigprocmask, 0, NULL, page, MASK_SIZE), saved) == 0;
+}

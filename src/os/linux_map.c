@@ -12,6 +12,7 @@
 #include "os/linux_internal.h"
 
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -92,8 +93,19 @@ int moat_os_uncharge(void *base, size_t size) {
     return moat_linux_result(start == MAP_FAILED ? -1 : 0, saved);
 }
 
+static bool is_limited(int resource) {
+    struct rlimit given;
+    return getrlimit(resource, &given) != 0 || given.rlim_cur != RLIM_INFINITY;
+}
+
+/* What is left behind is counted as one more mapping, after the one at `to` was taken away: a limit
+ * that is reached would leave a hole there, and nothing to fill it with. */
 int moat_os_move(void *from, void *to, size_t size) {
     int saved = errno;
+    if (is_limited(RLIMIT_AS) || is_limited(RLIMIT_DATA)) {
+        errno = saved;
+        return ENOTSUP;
+    }
     int how = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
     return moat_linux_result(mremap(from, size, size, how, to) == MAP_FAILED ? -1 : 0, saved);
 }

@@ -80,8 +80,9 @@ int moat_os_uncharge(void *base, size_t size);
 /* Move what private pages hold from one mapping, all of which has the same rights, to where another
  * is: that one makes way, and the pages take their rights along. What they leave has its rights,
  * and reads as zero. Between addresses of whole page tables these are moved as such. EINVAL: before
- * Linux 5.7; EFAULT: not one mapping; ENOMEM: the mapping limit, or others. On failure nothing was
- * moved, and it may be that nothing is mapped at `to`. */
+ * Linux 5.7; ENOTSUP: RLIMIT_AS or RLIMIT_DATA is set, which the kernel looks at too late; EFAULT:
+ * not one mapping; ENOMEM: the mapping limit, or want of memory. On failure nothing was moved, and
+ * after all but ENOTSUP it may be that nothing is mapped at `to`. */
 int moat_os_move(void *from, void *to, size_t size);
 
 /* Give address space back. The range is one that moat_os_reserve* gave, whole. */
@@ -137,6 +138,9 @@ enum moat_os_look { MOAT_OS_LOOK_TRAPS, MOAT_OS_LOOK_READABLE, MOAT_OS_LOOK_UNKN
 /* Look whether a page traps, without touching it and without a signal. Where `look_tells` was not
  * found by moat_os_probe the answer may be wrong. */
 enum moat_os_look moat_os_look(const void *page);
+
+/* Whether the kernel can write to a page for the calling thread. It overwrites its first bytes. */
+bool moat_os_writable(void *page);
 
 /* Keep the range out of core dumps, or have it in them again. Splits mappings, which fails with
  * EAGAIN at the mapping limit: whole reservations, or where a protect splits anyway. */

@@ -182,8 +182,8 @@ size_t moat_retain_empty_all(bool wake) {
 
     if (!moat_retained_any())
         return 0;
-    (void)moat_stash_empty();
     moat_held_begin(MOAT_HELD_PLACE);
+    (void)moat_stash_empty();
     for (size_t nth = 0; moat_arena_nth(nth, &arena); nth++)
         if (may_retain(arena) && moat_arenas_here(arena))
             empty_arena(arena, wake);

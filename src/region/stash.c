@@ -23,10 +23,13 @@
 /* What a slot is, besides the size of the body in it. */
 enum { EMPTY = 0, MOVING = 1, LOST = 2 };
 
+/* No address: somebody is reserving the slots of a part. */
+#define BUSY ((uintptr_t)1)
+
 /* Of one processor. */
 struct part {
     _Alignas(128) _Atomic uint64_t slots[SLOTS];
-    _Atomic uintptr_t start; /* of the first; 0: no address space yet */
+    _Atomic uintptr_t start; /* of the first; 0: no address space yet; BUSY: it is on its way */
     _Atomic uint32_t turn;   /* the slot that makes way next */
 };
 
@@ -52,30 +55,38 @@ static void *place_of(const struct part *part, unsigned slot) {
     return (void *)(atomic_load_explicit(&part->start, memory_order_acquire) + slot * STRIDE);
 }
 
-/* Address space for the slots of a part, once. */
-static bool has_room(struct part *part) {
+/* 0: this process cannot. */
+static uintptr_t reserve_slots(void) {
+    const uint64_t chance[MOAT_BOOKS_CHANCE] = {moat_chance_draw(), moat_chance_draw()};
     struct moat_book book;
-    uintptr_t none = 0;
+
+    if (moat_powers_lacking() || moat_os_strict_overcommit() ||
+        moat_books_reserve(SLOTS * STRIDE + MOAT_BLOCK, chance, &book))
+        return 0;
+    if (moat_books_keep(&book) == 0)
+        return moat_round_up((uintptr_t)book.start, MOAT_BLOCK);
+    moat_books_return(&book);
+    return 0;
+}
+
+/* Address space for the slots of a part, once. Nobody waits for whoever is at it: a child may have
+ * nobody who is. */
+static bool has_room(struct part *part) {
+    uintptr_t start = 0;
 
     /* A(body) */
-    if (atomic_load_explicit(&part->start, memory_order_acquire))
+    if (atomic_load_explicit(&part->start, memory_order_acquire) > BUSY)
         return true;
-    const uint64_t chance[MOAT_BOOKS_CHANCE] = {moat_chance_draw(), moat_chance_draw()};
-    if (moat_powers_lacking() || moat_os_strict_overcommit() ||
-        moat_books_reserve(SLOTS * STRIDE + MOAT_BLOCK, chance, &book)) {
+    /* relaxed: shown when it is there. */
+    if (!atomic_compare_exchange_strong_explicit(&part->start, &start, BUSY, memory_order_relaxed,
+                                                 memory_order_relaxed))
+        return start > BUSY;
+    start = reserve_slots();
+    if (start == 0)
         set(&refused);
-        return false;
-    }
-    uintptr_t start = moat_round_up((uintptr_t)book.start, MOAT_BLOCK);
-    /* R(body) A(body) */
-    if (moat_books_keep(&book) == 0 &&
-        atomic_compare_exchange_strong_explicit(&part->start, &none, start, memory_order_acq_rel,
-                                                memory_order_acquire))
-        return true;
-    if (none == 0)
-        set(&refused);
-    moat_books_return(&book);
-    return none != 0;
+    /* R(body) */
+    atomic_store_explicit(&part->start, start, memory_order_release);
+    return start != 0;
 }
 
 /* Take a slot that is `from`. */
@@ -155,9 +166,9 @@ static bool takes_part(const struct moat_space *space, size_t size) {
 static int move(void *from, void *to, size_t size) {
     int error = moat_os_move(from, to, size);
 
-    if (error == EINVAL || error == ENOSYS)
+    if (error == EINVAL || error == ENOSYS || error == ENOTSUP)
         set(&refused);
-    if (error && moat_os_reserve_at(to, size) == 0)
+    if (error && error != ENOTSUP && moat_os_reserve_at(to, size) == 0)
         (void)moat_os_uncharge(to, size);
     return error;
 }
@@ -213,6 +224,11 @@ bool moat_stash_take(struct moat_space *space, uintptr_t start, uintptr_t end) {
         unsigned slot = find_body(part, size);
         if (slot == SLOTS)
             continue;
+        /* Whoever changes rights without telling us has them changed for all of a mapping. */
+        if (!moat_os_writable(place_of(part, slot))) {
+            (void)drop(part, slot, size);
+            return false;
+        }
         memset(place_of(part, slot), 0, size);
         if (move(place_of(part, slot), (void *)start, size)) {
             let_go(part, slot, size);

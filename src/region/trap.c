@@ -32,6 +32,14 @@ static void mix(struct moat_space *space, uintptr_t start, uintptr_t end) {
         moat_pages_mix(space, block);
 }
 
+/* The same for those that may come to be shared as they are: closed ones are opened first. */
+static void mix_unclosed(struct moat_space *space, uintptr_t start, uintptr_t end) {
+    size_t last = moat_space_block(space, end - 1);
+    for (size_t block = moat_space_block(space, start); block <= last; block++)
+        if (moat_pages_block(space, block) != MOAT_BLOCK_CLOSED)
+            moat_pages_mix(space, block);
+}
+
 /* To drop the content of pages that hold nothing is cheap, until other threads do so too: then each
  * makes all processors forget what they know of all pages. With fewer pages than these that costs
  * less than to ask. */
@@ -267,8 +275,10 @@ void moat_trap_normalise(struct moat_space *space, uintptr_t start, uintptr_t en
             else
                 (void)moat_trap_follow(space, run.start, run.end, fresh, MOAT_CODE_READWRITE);
         }
-        if (run.open || (space->arena && !space->markers))
+        if (space->arena && !space->markers)
             mix(space, run.start, run.end);
+        else
+            mix_unclosed(space, run.start, run.end);
         start = run.end;
     }
 }
