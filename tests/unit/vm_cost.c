@@ -9,6 +9,7 @@
 #include "region/registry.h"
 #include "region/spare.h"
 #include "support/regions.h"
+#include "support/shadow.h"
 
 #include <criterion/criterion.h>
 #include <stdbool.h>
@@ -16,19 +17,6 @@
 enum { START_KIB_MAX = 100, REGION_BYTES_MAX = 200, ENTRY_BYTES_MAX = 64 };
 
 TestSuite(vm_cost, .timeout = 900);
-
-/* A sanitizer's shadow grows with what the process touches. */
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SHADOWED true
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SHADOWED true
-#endif
-#ifndef SHADOWED
-#define SHADOWED false
-#endif
 
 /* What this process has that is in no file, in KiB. */
 static size_t own_kib(void) {

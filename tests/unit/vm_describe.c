@@ -200,7 +200,10 @@ Test(vm_describe, what_is_not_memory_of_a_manager) {
     cr_assert_eq(describe(manager).kind, MOAT_ADDRESS_BOOKS);
     unsigned char *base = reserved(manager, GRANULE, false);
     struct moat_description told;
-    cr_assert_eq(describe(base + ((size_t)100 << 20)).kind, MOAT_ADDRESS_HELD);
+    /* The region lies anywhere in its arena of 1 GiB, so one side of it has that much room. */
+    const size_t far = (size_t)100 << 20;
+    cr_assert(describe(base + far).kind == MOAT_ADDRESS_HELD ||
+              describe(base - far).kind == MOAT_ADDRESS_HELD);
     cr_assert_eq(moat_describe_address((void *)(UINTPTR_MAX - 4), &told), MOAT_INVALID_ARGUMENT);
     cr_assert_eq(moat_describe_address(base, NULL), MOAT_NO_ACCESS);
 }

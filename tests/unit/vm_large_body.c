@@ -10,6 +10,7 @@
 #include "region/pages.h"
 #include "region/powers.h"
 #include "support/regions.h"
+#include "support/shadow.h"
 #include "support/touch.h"
 
 #include <criterion/criterion.h>
@@ -70,7 +71,7 @@ Test(vm_large_body, memory_moves_on_without_its_content) {
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         for (unsigned cycle = 0; cycle < CYCLES; cycle++)
             live(sizes[i], (unsigned char)(cycle + 1));
-        if (!moat_powers()->guard_markers)
+        if (!moat_powers()->guard_markers || SHADOWED)
             continue;
         long before = faults();
         live(sizes[i], 0xFF);

@@ -7,6 +7,7 @@
 #include "region/powers.h"
 #include "support/fake_root.h"
 #include "support/regions.h"
+#include "support/shadow.h"
 
 #include <moat/report.h>
 
@@ -118,14 +119,6 @@ static void listen(const struct moat_finding *finding, void *context) {
     told++;
     strncpy(text_told, finding->text, sizeof text_told - 1);
 }
-
-#if defined(__SANITIZE_ADDRESS__)
-#define SHADOWED true
-#elif defined(__has_feature)
-#define SHADOWED __has_feature(address_sanitizer)
-#else
-#define SHADOWED false
-#endif
 
 /* Started with less, Moat says so once, and whoever asks can read it. */
 Test(vm_limit, a_host_is_told_once_that_there_is_less) {
