@@ -11,12 +11,11 @@
 #define PARTS   64u
 #define CLASSES 16u
 
-/* Pages that are alike are asked about more and more rarely, from once in 8 times to once in 64. */
+/* Pages that are alike are asked about more and more rarely, from once in 8 times to once in 64.
+ * For dense ones fresh memory has to be taken, which costs much: once in 128 times in the end. */
 #define RARITY_FIRST 3u
 #define RARITY_LAST  6u
-
-/* So many times memory is used again before fresh memory is taken, which costs much. */
-#define RECYCLED_MAX 256u
+#define RARITY_DENSE 7u
 
 /* Of one processor: the last line of one and the first of the next are apart. */
 struct part {
@@ -71,7 +70,7 @@ static void learn(const struct slot *slot, struct guess before, enum moat_habit 
 
     if (habit != before.habit)
         guess.rarity = 0;
-    else if (RARITY_FIRST + guess.rarity < RARITY_LAST)
+    else if (RARITY_FIRST + guess.rarity < (habit == MOAT_HABIT_DENSE ? RARITY_DENSE : RARITY_LAST))
         guess.rarity++;
     put(slot, guess);
 }
@@ -93,6 +92,10 @@ enum moat_habit moat_habit_of(size_t size) {
     return get(&slot).habit;
 }
 
+static bool is_time(struct guess *guess) {
+    return ++guess->count >= 1u << (RARITY_FIRST + guess->rarity);
+}
+
 /* Whether it is time to ask about pages that are given back. */
 static bool is_due(const struct slot *slot, struct guess *guess, uintptr_t start) {
     if (guess->habit == MOAT_HABIT_DENSE) {
@@ -103,7 +106,7 @@ static bool is_due(const struct slot *slot, struct guess *guess, uintptr_t start
         atomic_store_explicit(slot->sample, 0, memory_order_relaxed);
         return true;
     }
-    return ++guess->count >= 1u << (RARITY_FIRST + guess->rarity);
+    return is_time(guess);
 }
 
 enum moat_habit moat_habit_judge(uintptr_t start, uintptr_t end) {
@@ -139,7 +142,7 @@ bool moat_habit_recycles(uintptr_t start, uintptr_t end) {
 
     if (guess.habit != MOAT_HABIT_DENSE)
         return false;
-    bool fresh = ++guess.count > RECYCLED_MAX;
+    bool fresh = is_time(&guess);
     if (fresh) {
         guess.count = 0;
         /* relaxed: a guess. */
