@@ -81,19 +81,23 @@ static void note(int kind, int file) {
     atomic_store_explicit(&opened[kind].number, (uint32_t)file + 1, memory_order_release);
 }
 
+/* Whether a number still stands for what was opened last. Ordered by A(open). */
+static bool is_noted(int kind, int file) {
+    struct stat facts;
+    return fstat(file, &facts) == 0 &&
+           /* relaxed: ordered by A(open). */
+           atomic_load_explicit(&opened[kind].device, memory_order_relaxed) == facts.st_dev &&
+           /* relaxed: ordered by A(open). */
+           atomic_load_explicit(&opened[kind].inode, memory_order_relaxed) == facts.st_ino;
+}
+
 /* Close what was opened last, unless that has been done, or the number is another file's by now. */
 static void close_noted(int kind) {
-    struct stat facts;
     /* A(open) */
     uint32_t number = atomic_exchange_explicit(&opened[kind].number, 0, memory_order_acquire);
     int file = (int)number - 1;
 
-    if (number == 0 || fstat(file, &facts) != 0)
-        return;
-    /* relaxed: ordered by A(open). */
-    if (atomic_load_explicit(&opened[kind].device, memory_order_relaxed) == facts.st_dev &&
-        /* relaxed: ordered by A(open). */
-        atomic_load_explicit(&opened[kind].inode, memory_order_relaxed) == facts.st_ino)
+    if (number != 0 && is_noted(kind, file))
         close(file);
 }
 
@@ -237,6 +241,21 @@ int moat_os_watch_scan(struct moat_os_watch *watch, struct moat_os_scan *scan) {
 
 enum { GAPS = 64 };
 
+/* That pages hold nothing is believed of our own pagemap alone: a number may have become that of
+ * another process, whose pages are not these. Then it is opened anew by whoever comes next. */
+static bool is_own(struct moat_os_watch *watch) {
+    /* A(open) */
+    uint32_t number = atomic_load_explicit(&watch->pagemap, memory_order_acquire);
+
+    if (number != 0 && is_noted(PAGEMAP, (int)number - 1))
+        return true;
+    /* relaxed: nothing is shown. */
+    (void)atomic_compare_exchange_strong_explicit(&watch->pagemap, &number, 0, memory_order_relaxed,
+                                                  memory_order_relaxed);
+    errno = EBADF;
+    return false;
+}
+
 int moat_os_watch_count(struct moat_os_watch *watch, uintptr_t start, uintptr_t end, size_t enough,
                         size_t *pages) {
     int saved = errno;
@@ -252,6 +271,8 @@ int moat_os_watch_count(struct moat_os_watch *watch, uintptr_t start, uintptr_t 
         .told = IS_PRESENT | IS_SWAPPED,
     };
     int count = request(watch, PAGEMAP, SCAN_REQUEST, &argument);
+    if (count == 0 && !is_own(watch))
+        count = -1;
 
     *pages = 0;
     for (int i = 0; i < count; i++)

@@ -3,13 +3,19 @@
  * habit: what is guessed follows what the kernel says of a few, and what must be right is asked.
  */
 #define _GNU_SOURCE
+#include "os/os.h"
 #include "region/habit.h"
 #include "region/region.h"
 #include "support/regions.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum { SIZE = 16 * PAGE, ROUNDS = 200 };
 
@@ -65,6 +71,40 @@ Test(region_habit, what_is_empty_is_asked_about_each_time) {
     cr_assert_not(moat_habit_empty(at, at + SIZE), "it is not worth asking any more");
     cr_assert_eq(settle(0), MOAT_HABIT_EMPTY);
     cr_assert(moat_habit_empty(at, at + SIZE), "it is again");
+}
+
+/* A program that closes all files it does not know may open the pagemap of another process under
+ * the same number; what is empty there is not empty here. */
+Test(region_habit, what_another_process_has_is_not_believed) {
+    struct moat_os_watch watch = {0};
+    uintptr_t at = (uintptr_t)memory;
+    size_t pages;
+    char name[64];
+    int hold[2];
+
+    memory[0] = 1;
+    if (moat_os_watch_count(&watch, at, at + SIZE, 1, &pages))
+        cr_skip_test("this kernel does not tell");
+    cr_assert_eq(pages, 1u);
+    cr_assert_eq(pipe(hold), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        (void)madvise(memory, SIZE, MADV_DONTNEED);
+        (void)write(hold[1], "", 1);
+        pause();
+    }
+    cr_assert_eq(read(hold[0], name, 1), 1);
+    snprintf(name, sizeof name, "/proc/%d/pagemap", (int)child);
+    int file = open(name, O_RDONLY), number = (int)atomic_load(&watch.pagemap) - 1;
+    cr_assert_geq(file, 0);
+    cr_assert_eq(dup2(file, number), number);
+    int refused = moat_os_watch_count(&watch, at, at + SIZE, 1, &pages);
+    int again = moat_os_watch_count(&watch, at, at + SIZE, 1, &pages);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    cr_assert_neq(refused, 0);
+    cr_assert_eq(again, 0);
+    cr_assert_eq(pages, 1u);
 }
 
 /* Pages that came with memory all hold something: only fresh ones can tell that habits changed. */
