@@ -27,7 +27,8 @@ enum {
     OPERATIONS_MAX = 512,
     FULL_CHECK_EVERY = 16,
     SMALL_MAX = 32768, /* larger blocks have regions of their own */
-    SLACK_MAX = 16,    /* behind those */
+    DAMAGE_MAX = 64,
+    SLACK_MAX = 16, /* behind those */
     STRIDE = 509,
     DENIED_IN_A_MILLION = 60000,
 };
@@ -58,6 +59,7 @@ static struct {
     uint64_t refused;
     uint64_t misused; /* calls that are to be reported */
     uint64_t damaged; /* blocks that were written after they were freed */
+    const unsigned char *damage[DAMAGE_MAX];
     uint64_t denied;
     struct terms_reports reports;
     struct moat_options options;
@@ -226,10 +228,20 @@ static void free_one(unsigned heap) {
 }
 
 /* A stale write: to a block that is at rest, and was not written yet. */
+/* Whether a byte may lie in the same freed block as one that was damaged: addresses of former blocks
+ * may be within a larger one that was freed since, which is told of once. */
+static bool is_near_damage(const unsigned char *byte) {
+    for (size_t i = 0; i < world.damaged; i++)
+        if (byte + SMALL_MAX > world.damage[i] && byte < world.damage[i] + SMALL_MAX)
+            return true;
+    return false;
+}
+
 static void damage(void) {
     unsigned choice = input_take(1);
 
-    if (world.freed_count == 0 || world.options.heap_poison == MOAT_HEAP_POISON_OFF)
+    if (world.freed_count == 0 || world.options.heap_poison == MOAT_HEAP_POISON_OFF ||
+        world.damaged == DAMAGE_MAX)
         return;
     unsigned char *bytes = world.freed[choice % world.freed_count];
     size_t size = world.freed_size[choice % world.freed_count];
@@ -242,9 +254,11 @@ static void damage(void) {
         if (overlaps(bytes, size, &world.blocks[i]))
             return;
     size_t at = input_take(2) % size;
+    if (is_near_damage(bytes + at))
+        return;
     verify_note("damage %p at %zu", (void *)bytes, at);
     bytes[at] ^= (uint8_t)(1u << choice % 8);
-    world.damaged++;
+    world.damage[world.damaged++] = bytes + at;
 }
 
 static void ask_size(unsigned heap) {
