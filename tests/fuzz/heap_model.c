@@ -27,8 +27,7 @@ enum {
     OPERATIONS_MAX = 512,
     FULL_CHECK_EVERY = 16,
     SMALL_MAX = 32768, /* larger blocks have regions of their own */
-    DAMAGE_MAX = 64,
-    SLACK_MAX = 16, /* behind those */
+    SLACK_MAX = 16,    /* behind those */
     STRIDE = 509,
     DENIED_IN_A_MILLION = 60000,
 };
@@ -59,7 +58,7 @@ static struct {
     uint64_t refused;
     uint64_t misused; /* calls that are to be reported */
     uint64_t damaged; /* blocks that were written after they were freed */
-    const unsigned char *damage[DAMAGE_MAX];
+    uint64_t near; /* a bit for 64 KiB around each: what lies there may be the same block by now */
     uint64_t denied;
     struct terms_reports reports;
     struct moat_options options;
@@ -228,25 +227,17 @@ static void free_one(unsigned heap) {
 }
 
 /* A stale write: to a block that is at rest, and was not written yet. */
-/* Whether a byte may lie in the same freed block as one that was damaged: addresses of former blocks
- * may be within a larger one that was freed since, which is told of once. */
-static bool is_near_damage(const unsigned char *byte) {
-    for (size_t i = 0; i < world.damaged; i++)
-        if (byte + SMALL_MAX > world.damage[i] && byte < world.damage[i] + SMALL_MAX)
-            return true;
-    return false;
-}
-
 static void damage(void) {
     unsigned choice = input_take(1);
 
-    if (world.freed_count == 0 || world.options.heap_poison == MOAT_HEAP_POISON_OFF ||
-        world.damaged == DAMAGE_MAX)
+    if (world.freed_count == 0 || world.options.heap_poison == MOAT_HEAP_POISON_OFF)
         return;
     unsigned char *bytes = world.freed[choice % world.freed_count];
     size_t size = world.freed_size[choice % world.freed_count];
+    uint64_t near = UINT64_C(1) << ((uintptr_t)bytes >> 16 & 63);
     size_t pages = ((uintptr_t)bytes % MODEL_PAGE + size + MODEL_PAGE - 1) / MODEL_PAGE;
     if (size == 0 || size > SMALL_MAX ||
+        world.near & (near | near << 1 | near >> 1 | near << 63 | near >> 63) ||
         probe_readable((uintptr_t)bytes / MODEL_PAGE * MODEL_PAGE, pages) != pages ||
         !is_poison(bytes, size))
         return;
@@ -254,11 +245,10 @@ static void damage(void) {
         if (overlaps(bytes, size, &world.blocks[i]))
             return;
     size_t at = input_take(2) % size;
-    if (is_near_damage(bytes + at))
-        return;
     verify_note("damage %p at %zu", (void *)bytes, at);
     bytes[at] ^= (uint8_t)(1u << choice % 8);
-    world.damage[world.damaged++] = bytes + at;
+    world.near |= near;
+    world.damaged++;
 }
 
 static void ask_size(unsigned heap) {
