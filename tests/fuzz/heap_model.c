@@ -58,7 +58,6 @@ static struct {
     uint64_t refused;
     uint64_t misused; /* calls that are to be reported */
     uint64_t damaged; /* blocks that were written after they were freed */
-    uint64_t near; /* a bit for 64 KiB around each: what lies there may be the same block by now */
     uint64_t denied;
     struct terms_reports reports;
     struct moat_options options;
@@ -230,14 +229,13 @@ static void free_one(unsigned heap) {
 static void damage(void) {
     unsigned choice = input_take(1);
 
-    if (world.freed_count == 0 || world.options.heap_poison == MOAT_HEAP_POISON_OFF)
+    /* Once: two addresses may be in one larger block by now, which is told of once. */
+    if (!world.freed_count || !world.options.heap_poison || world.damaged)
         return;
     unsigned char *bytes = world.freed[choice % world.freed_count];
     size_t size = world.freed_size[choice % world.freed_count];
-    uint64_t near = UINT64_C(1) << ((uintptr_t)bytes >> 16 & 63);
     size_t pages = ((uintptr_t)bytes % MODEL_PAGE + size + MODEL_PAGE - 1) / MODEL_PAGE;
     if (size == 0 || size > SMALL_MAX ||
-        world.near & (near | near << 1 | near >> 1 | near << 63 | near >> 63) ||
         probe_readable((uintptr_t)bytes / MODEL_PAGE * MODEL_PAGE, pages) != pages ||
         !is_poison(bytes, size))
         return;
@@ -247,7 +245,6 @@ static void damage(void) {
     size_t at = input_take(2) % size;
     verify_note("damage %p at %zu", (void *)bytes, at);
     bytes[at] ^= (uint8_t)(1u << choice % 8);
-    world.near |= near;
     world.damaged++;
 }
 
