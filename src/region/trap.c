@@ -8,6 +8,8 @@
 #include "region/powers.h"
 #include "region/spare.h"
 
+#include <moat/options.h>
+
 #include <errno.h>
 
 static void *at(uintptr_t address) {
@@ -147,6 +149,17 @@ size_t moat_trap_follow(struct moat_space *space, uintptr_t start, uintptr_t end
     return followed;
 }
 
+/* The last rung of blocks without markers, for when mappings have run out: a marker all the same.
+ * Called dirty, a page is rid of it by whoever commits it. Not where children would lose it. */
+static int mark_bare(struct moat_space *space, const struct moat_run *run) {
+    if (run->open || !space->markers || moat_space_fork(space) != MOAT_FORK_INHERIT)
+        return ENOTSUP;
+    int error = moat_os_guard_install(at(run->start), length(run));
+    if (!error)
+        moat_pages_set(space, run->start, run->end, MOAT_PAGE_DIRTY);
+    return error;
+}
+
 static int trap_run(struct moat_space *space, const struct moat_run *run, uint8_t poison,
                     unsigned *refusals) {
     bool half_closed = false;
@@ -168,7 +181,11 @@ static int trap_run(struct moat_space *space, const struct moat_run *run, uint8_
             return 0;
         ++*refusals;
     }
-    return protect(space, run);
+    error = protect(space, run);
+    if (!error || mark_bare(space, run))
+        return error;
+    ++*refusals;
+    return 0;
 }
 
 /* The part of a run that can be closed block by block comes first as a run of its own, so that a
@@ -385,14 +402,26 @@ int moat_trap_open(struct moat_space *space, uintptr_t start, uintptr_t end) {
     return error;
 }
 
+/* Rights may have gone from a part of pages that carry markers. */
+static void follow_marked(struct moat_space *space, uintptr_t start, uintptr_t end) {
+    while (start < end) {
+        struct moat_run run = moat_pages_run(space, start, end);
+        if (!(run.state & MOAT_PAGE_DIRTY))
+            (void)moat_trap_follow(space, run.start, run.end, MOAT_OS_NONE, MOAT_CODE_NOACCESS);
+        start = run.end;
+    }
+}
+
 int moat_trap_bare(struct moat_space *space, uintptr_t block) {
     const struct moat_run whole = {.start = block, .end = block + MOAT_BLOCK};
 
     moat_spare_want(MOAT_SPARE_STEP);
     if (moat_pages_block(space, moat_space_block(space, block)) == MOAT_BLOCK_OPEN) {
         int error = moat_os_protect(at(block), MOAT_BLOCK, MOAT_OS_NONE);
-        if (error)
+        if (error) {
+            follow_marked(space, block, block + MOAT_BLOCK);
             return error;
+        }
         moat_pages_set_blocks(space, block, block + MOAT_BLOCK, MOAT_BLOCK_CLOSED);
         /* Dirty pages lose their markers when they are committed. */
         bool marked = moat_os_guard_remove(at(block), MOAT_BLOCK) != 0;

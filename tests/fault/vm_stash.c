@@ -91,3 +91,26 @@ Test(vm_stash, memory_that_will_not_go_stays_where_it_is) {
     cr_assert_eq(moat_stash_mend(), 0);
     live(SIZE);
 }
+
+/* Where markers are not used they are the last resort, and what they hid reads as zero. */
+Test(vm_stash, pages_of_a_bare_block_trap_when_mappings_have_run_out) {
+    for (unsigned whole = 0; whole < 2; whole++) {
+        unsigned char *memory = reserved(manager, SIZE, true);
+        unsigned char *part = whole ? memory : memory + 5 * PAGE;
+        size_t size = whole ? SIZE : 3 * PAGE;
+
+        memset(memory, 7, SIZE);
+        inject_only(INJECT_MPROTECT, PROT_NONE);
+        inject_fail_from(INJECT_MPROTECT, 1, ENOMEM);
+        cr_assert_eq(moat_decommit(manager, part, size), MOAT_OK, "%s", moat_last_error_text());
+        cr_assert_geq(inject_count(INJECT_MPROTECT), 1);
+        inject_clear();
+        for (size_t at = 0; at < size; at += PAGE)
+            cr_assert(page_is(part + at, false, false));
+        cr_assert_eq(moat_commit(manager, part, size, MOAT_PAGE_READWRITE, NULL), MOAT_OK);
+        cr_assert(touch_all_bytes(part, size, 0));
+        cr_assert_eq(memory[SIZE - 1], whole ? 0 : 7);
+        cr_assert_eq(moat_release(manager, memory), MOAT_OK);
+        live(SIZE);
+    }
+}
