@@ -93,16 +93,18 @@ int moat_os_uncharge(void *base, size_t size) {
     return moat_linux_result(start == MAP_FAILED ? -1 : 0, saved);
 }
 
-static bool is_limited(int resource) {
-    struct rlimit given;
-    return getrlimit(resource, &given) != 0 || given.rlim_cur != RLIM_INFINITY;
+/* Whether address space or writable memory is bounded, or may be. */
+static bool is_limited(void) {
+    struct rlimit space, data;
+    return getrlimit(RLIMIT_AS, &space) != 0 || getrlimit(RLIMIT_DATA, &data) != 0 ||
+           space.rlim_cur != RLIM_INFINITY || data.rlim_cur != RLIM_INFINITY;
 }
 
 /* What is left behind is counted as one more mapping, after the one at `to` was taken away: a limit
  * that is reached would leave a hole there, and nothing to fill it with. */
 int moat_os_move(void *from, void *to, size_t size) {
     int saved = errno;
-    if (is_limited(RLIMIT_AS) || is_limited(RLIMIT_DATA)) {
+    if (is_limited()) {
         errno = saved;
         return ENOTSUP;
     }

@@ -75,21 +75,25 @@ Test(region_stash, memory_that_cannot_be_written_any_more_is_dropped) {
     }
 }
 
+static int set_limit(bool data, const struct rlimit *to) {
+    return data ? setrlimit(RLIMIT_DATA, to) : setrlimit(RLIMIT_AS, to);
+}
+
 /* The kernel asks for room when it has already taken away what was there. */
-static void limit(int what) {
+static void limit(bool data) {
     unsigned char *before = filled(SIZE), *after = NULL;
     struct rlimit was, now = {0};
 
-    cr_assert_eq(getrlimit(what, &was), 0);
+    cr_assert_eq(data ? getrlimit(RLIMIT_DATA, &was) : getrlimit(RLIMIT_AS, &was), 0);
     now = (struct rlimit){.rlim_cur = (rlim_t)1 << 20, .rlim_max = was.rlim_max};
-    cr_assert_eq(setrlimit(what, &now), 0);
+    cr_assert_eq(set_limit(data, &now), 0);
     enum moat_status gone = moat_release(manager, before);
     enum moat_status come =
         moat_reserve(manager, NULL, SIZE, RW, MOAT_RESERVE_COMMIT, (void **)&after);
-    cr_assert_eq(setrlimit(what, &was), 0);
+    cr_assert_eq(set_limit(data, &was), 0);
     cr_assert_eq(gone, MOAT_OK);
     cr_assert(come == MOAT_OK || come == MOAT_NO_MEMORY || come == MOAT_COMMIT_LIMIT, "%d", come);
-    cr_assert(come == MOAT_OK || what == RLIMIT_DATA, "rights cost no address space");
+    cr_assert(come == MOAT_OK || data, "rights cost no address space");
     if (after)
         release(after);
     for (unsigned cycle = 0; cycle < 3; cycle++)
@@ -97,9 +101,9 @@ static void limit(int what) {
 }
 
 Test(region_stash, no_hole_is_left_where_address_space_is_limited) {
-    limit(RLIMIT_AS);
+    limit(false);
 }
 
 Test(region_stash, no_hole_is_left_where_data_is_limited) {
-    limit(RLIMIT_DATA);
+    limit(true);
 }
