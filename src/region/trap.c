@@ -152,7 +152,7 @@ size_t moat_trap_follow(struct moat_space *space, uintptr_t start, uintptr_t end
 /* The last rung of blocks without markers, for when mappings have run out: a marker all the same.
  * Called dirty, a page is rid of it by whoever commits it. Not where children would lose it. */
 static int mark_bare(struct moat_space *space, const struct moat_run *run) {
-    if (run->open || !space->markers || moat_space_fork(space) != MOAT_FORK_INHERIT)
+    if (run->open || !space->markers || moat_space_fork(space) == MOAT_FORK_WIPE)
         return ENOTSUP;
     int error = moat_os_guard_install(at(run->start), length(run));
     if (!error)
