@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Two entries are erased, one of them spilled. Whoever misses one sees what was done before it was
+ * erased; so does who gets its slot.
+ *
+ * Edges: retract, spill.
+ */
+#include "tiny_table.h"
+
+#define NEAR  PAGE(0, 0, 1)
+#define SPILT PAGE(0, 0, 2)
+
+static int done[2];
+
+static void *erase(void *none) {
+    done[0] = 1;
+    assert(moat_region_table_erase(&table, NEAR, 1));
+    done[1] = 1;
+    assert(moat_region_table_erase(&table, SPILT, 2));
+    return none;
+}
+
+static void *find(void *none) {
+    if (moat_region_table_find(&table, SPILT) == 0)
+        assert(done[1] == 1);
+    if (moat_region_table_find(&table, NEAR) == 0)
+        assert(done[0] == 1);
+    return none;
+}
+
+static void *insert(void *none) {
+    /* All slots are taken: it gets the one or the other. */
+    if (moat_region_table_insert(&table, PAGE(0, 1, 3), 3) == MOAT_TABLE_OK)
+        assert(done[0] == 1);
+    return none;
+}
+
+int main(void) {
+    table_start();
+    store(&parent[0].slot[0], entry_word(NEAR, 1));
+    store(&parent[0].slot[6], entry_word(SPILT, 2));
+    store(&parent[0].meta, MOAT_TABLE_BORN + SPILLED_ONE);
+    for (unsigned i = 1; i < 6; i++)
+        store(&parent[0].slot[i], RESERVED);
+    for (unsigned i = 0; i < MOAT_TABLE_SLOTS; i++)
+        store(&parent[1].slot[i], RESERVED);
+    run((void *(*const[])(void *)){erase, find, insert}, 3);
+    assert(moat_region_table_find(&table, NEAR) == 0);
+    assert(moat_region_table_find(&table, SPILT) == 0);
+    return 0;
+}
