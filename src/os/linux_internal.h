@@ -13,6 +13,13 @@
 
 #define MOAT_LINUX_PAGE ((size_t)4096)
 
+/* What the second argument of ioctl is declared as; the kernel takes the lower 32 bits. */
+#ifdef __GLIBC__
+#define MOAT_LINUX_REQUEST unsigned long
+#else
+#define MOAT_LINUX_REQUEST int
+#endif
+
 /* Turn the outcome of a system call (negative: see errno) into the result of an os call, and give
  * the caller its errno back. */
 static inline int moat_linux_result(long outcome, int saved_errno) {

@@ -29,24 +29,25 @@ static void blank_tabs(char *text) {
             *text = ' ';
 }
 
-static void add_limit(struct moat_os_limit *limit, unsigned resource, uint64_t used) {
-    struct rlimit given;
-
+/* The name of a resource is of another type in each C library, so the callers ask. */
+static void add_limit(struct moat_os_limit *limit, int outcome, const struct rlimit *given,
+                      uint64_t used) {
     limit->used = used;
-    if (getrlimit(resource, &given) == 0 && given.rlim_cur != RLIM_INFINITY)
-        limit->max = given.rlim_cur;
+    if (outcome == 0 && given->rlim_cur != RLIM_INFINITY)
+        limit->max = given->rlim_cur;
 }
 
 static void add_process(const char *root, struct moat_os_limits *limits) {
     char text[TEXT_SIZE];
+    struct rlimit of;
 
     if (moat_linux_read_text(root, "/proc/thread-self/status", text, sizeof text) != 0 &&
         moat_linux_read_text(root, "/proc/self/status", text, sizeof text) != 0)
         return;
     blank_tabs(text);
-    add_limit(&limits->address_space, RLIMIT_AS, key(text, "VmSize:"));
-    add_limit(&limits->data, RLIMIT_DATA, key(text, "VmData:"));
-    add_limit(&limits->locked, RLIMIT_MEMLOCK, key(text, "VmLck:"));
+    add_limit(&limits->address_space, getrlimit(RLIMIT_AS, &of), &of, key(text, "VmSize:"));
+    add_limit(&limits->data, getrlimit(RLIMIT_DATA, &of), &of, key(text, "VmData:"));
+    add_limit(&limits->locked, getrlimit(RLIMIT_MEMLOCK, &of), &of, key(text, "VmLck:"));
 }
 
 static uint64_t setting(const char *root, const char *path, uint64_t otherwise) {

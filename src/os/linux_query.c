@@ -75,7 +75,7 @@ static int ask(int maps, uintptr_t address, struct moat_os_mapping *mapping, cha
     question.name = (uintptr_t)name;
     question.name_size = (uint32_t)size;
     *mapping = (struct moat_os_mapping){0};
-    if (ioctl(maps, ASK_MAP, &question) != 0) {
+    if (ioctl(maps, (MOAT_LINUX_REQUEST)ASK_MAP, &question) != 0) {
         if (errno != ENOENT)
             return errno;
     } else {

@@ -118,7 +118,7 @@ static int open_recorder(void) {
                              .features = UFFD_FEATURE_WP_ASYNC | UFFD_FEATURE_WP_UNPOPULATED};
     /* Faults of the kernel need no handling here, and to ask for it takes a privilege. */
     int file = (int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
-    if (file >= 0 && ioctl(file, UFFDIO_API, &api) != 0) {
+    if (file >= 0 && ioctl(file, (MOAT_LINUX_REQUEST)UFFDIO_API, &api) != 0) {
         close(file);
         return -1;
     }
@@ -129,7 +129,7 @@ static int open_recorder(void) {
 static int open_pagemap(void) {
     struct scan_argument nothing = {.size = sizeof nothing};
     int file = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-    if (file >= 0 && ioctl(file, SCAN_REQUEST, &nothing) != 0) {
+    if (file >= 0 && ioctl(file, (MOAT_LINUX_REQUEST)SCAN_REQUEST, &nothing) != 0) {
         close(file);
         return -1;
     }
@@ -180,7 +180,7 @@ static int request(struct moat_os_watch *watch, int kind, unsigned long what, vo
             errno = error;
             return -1;
         }
-        int outcome = ioctl(file, what, argument);
+        int outcome = ioctl(file, (MOAT_LINUX_REQUEST)what, argument);
         if (outcome >= 0 || again || (errno != EBADF && errno != ENOTTY))
             return outcome;
         uint32_t stale = (uint32_t)file + 1;

@@ -39,9 +39,13 @@ Test(os_symbol, a_function_of_the_program_is_named) {
 
 /* Whose table of all symbols is stripped, as a rule. No sanitizer replaces this one. */
 Test(os_symbol, an_exported_function_of_a_library_is_named) {
+#ifdef __GLIBC__
     const char *text = symbol_of((uintptr_t)&memfrob + 4);
     cr_assert_eq(strncmp(text, "libc.so", 7), 0, "%s", text);
     cr_assert(strstr(text, "memfrob"), "%s", text);
+#else
+    cr_skip_test("the C library may be a part of this program");
+#endif
 }
 
 Test(os_symbol, what_has_no_name_is_a_number) {

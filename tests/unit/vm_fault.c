@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <ucontext.h>
@@ -166,12 +167,17 @@ Test(vm_fault, one_page_of_a_block_of_guards) {
 }
 
 Test(vm_fault, execution_is_told_apart) {
+#if defined(__x86_64__) || defined(__aarch64__)
 #ifdef __x86_64__
     static const unsigned char code[] = {0xB8, 42, 0, 0, 0, 0xC3}; /* mov eax, 42; ret */
+#else
+    static const uint32_t code[] = {0x52800540, 0xD65F03C0}; /* mov w0, #42; ret */
+#endif
     for (int rung = 0; rung < RUNGS; rung++) {
         struct moat_manager *manager = manager_with(rungs[rung]);
         unsigned char *base = reserved(manager, 2 * PAGE, true);
         memcpy(base, code, sizeof code);
+        __builtin___clear_cache((char *)base, (char *)base + sizeof code);
         protect(base, PAGE, MOAT_PAGE_EXECUTE_READ | GUARD);
         catch_violations();
         install();
@@ -186,7 +192,7 @@ Test(vm_fault, execution_is_told_apart) {
         moat_manager_destroy(manager);
     }
 #else
-    cr_skip_test("code is at hand for x86-64 only");
+    cr_skip_test("code is at hand for two machines only");
 #endif
 }
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* As linux/fs.h has them; building must not need headers that new. */
@@ -41,7 +42,7 @@ bool oracle_all_trap(uintptr_t start, size_t pages, uintptr_t *page) {
 static bool ask(uintptr_t at, unsigned *rights, uintptr_t *end) {
     struct map_question question = {.size = 104, .flags = COVERING_OR_NEXT, .address = at};
     int maps = open("/proc/thread-self/maps", O_RDONLY | O_CLOEXEC);
-    bool told = maps >= 0 && ioctl(maps, ASK_MAP, &question) == 0;
+    bool told = maps >= 0 && syscall(SYS_ioctl, maps, ASK_MAP, &question) == 0;
 
     if (maps >= 0)
         close(maps);
@@ -66,7 +67,7 @@ static int is_marked(uintptr_t at) {
         .wanted = IS_GUARD,
     };
     int pagemap = open("/proc/thread-self/pagemap", O_RDONLY | O_CLOEXEC);
-    int count = pagemap < 0 ? -1 : ioctl(pagemap, SCAN_PAGES, &scan);
+    long count = pagemap < 0 ? -1 : syscall(SYS_ioctl, pagemap, SCAN_PAGES, &scan);
 
     if (pagemap >= 0)
         close(pagemap);

@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: MIT */
+/* redirect: all of it is in criterion.h here. */
+#include <criterion/criterion.h>
