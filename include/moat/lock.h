@@ -3,7 +3,7 @@
  * lock: keep a region to one thread, give up waiting, and say that the runtime is gone.
  *
  * Where a host hands regions from thread to thread, one of them can hold a region's lock over many
- * calls: while thread T holds it,
+ * calls: while thread T holds it, or waits in moat_lock for calls under way to end,
  *   - another thread's moat_release and moat_unlock fail with MOAT_NOT_OWNER at once;
  *   - another thread's moat_commit, moat_reset, moat_decommit, moat_protect and moat_lock wait:
  *     MOAT_TIMEOUT after the manager's `timeout_ms`, MOAT_ABANDONED when the wait is called off or

@@ -327,6 +327,9 @@ MOAT_API MOAT_CHECKED enum moat_status moat_protect(struct moat_manager *manager
 /*
  * Describe the run of equal pages that starts at the page of `address`, anywhere in the process.
  *
+ * What other calls change meanwhile is told page by page, as it was or as it is. Of a region whose
+ * release is under way pages may be told as reserved already.
+ *
  *   address   any address; never read
  *   info      receives the description
  *
