@@ -8,7 +8,7 @@ foreach(file IN LISTS programs)
     target_compile_definitions(${test} PRIVATE main=model_main)
     target_compile_options(${test} PRIVATE
         -UNDEBUG -O1 -fno-builtin -fsanitize=thread)
-    set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS -Wno-missing-prototypes)
+    set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS "-Wno-missing-prototypes;-Wno-unused")
     target_link_options(${test} PRIVATE -nodefaultlibs)
     target_link_libraries(${test} PRIVATE moat_build model_engine -lc -lgcc)
     add_dependencies(model ${test})
