@@ -9,6 +9,7 @@
 #include "region/held.h"
 #include "region/region.h"
 #include "region/registry.h"
+#include "support/records.h"
 #include "support/regions.h"
 
 #include <criterion/criterion.h>
@@ -16,35 +17,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MS UINT64_C(1000000)
-
-static const uintptr_t somewhere = UINT64_C(0x100000000000);
-
 static void start(void) {
     cr_assert_eq(moat_region_start(), MOAT_OK);
 }
 
 TestSuite(region_record, .init = start, .timeout = 600);
-
-static struct moat_patience patience(uint64_t ms) {
-    return (struct moat_patience){.timeout_ns = ms * MS};
-}
-
-static struct moat_region_ref published(uintptr_t base, size_t size) {
-    static struct moat_space arena = {.arena = true}; /* nothing maps these regions */
-    struct moat_place place = {.space = &arena, .base = base, .size = size};
-    struct moat_region_ref ref;
-    struct moat_region_terms terms = {.protection = MOAT_PAGE_READWRITE};
-    cr_assert_eq(moat_region_publish(&place, &terms), MOAT_OK);
-    cr_assert(moat_region_find_base(base, &ref));
-    return ref;
-}
-
-static void retire(const struct moat_region_ref *ref) {
-    struct moat_patience none = patience(0);
-    cr_assert_eq(moat_region_close(ref, &none), MOAT_OK);
-    moat_region_retire(ref);
-}
 
 Test(region_record, a_region_is_found_by_its_base_and_by_any_address_in_it) {
     struct moat_region_ref ref, found;
@@ -134,7 +111,7 @@ static uint32_t shared_stripes;
 static _Atomic enum moat_status outcome;
 
 static void *leave_soon(void *unused) {
-    (void)moat_os_wait(&(uint32_t){0}, 0, moat_os_clock() + 30 * MS);
+    pause_ms(30);
     moat_region_leave(&shared, shared_stripes);
     return unused;
 }
@@ -189,7 +166,7 @@ Test(region_record, who_loses_to_a_close_waits_for_its_outcome) {
         outcome = MOAT_STATUS_COUNT;
         cr_assert_eq(moat_region_close(&shared, &none), MOAT_OK);
         cr_assert_eq(pthread_create(&thread, NULL, enters ? try_to_enter : try_to_close, NULL), 0);
-        (void)moat_os_wait(&(uint32_t){0}, 0, moat_os_clock() + 30 * MS);
+        pause_ms(30);
         cr_assert_eq(outcome, MOAT_STATUS_COUNT, "it waits");
         if (succeeds)
             moat_region_retire(&shared);

@@ -99,15 +99,15 @@ def guarded(mutants, inner):
 
 
 def about(complaints, text):
-    """The numbers of the mutants that the compiler does not like."""
-    lines = text.split("\n")
+    """The numbers of the mutants that the compiler does not like: those on the line, or of the
+    operand that begins behind it, or of what began before it."""
+    lines = ["", *text.split("\n"), ""]
     numbers = set()
     for match in ERROR.finditer(complaints):
-        line = min(int(match[1]), len(lines)) - 1
-        while line >= 0 and not QUESTION.search(lines[line]):
-            line -= 1
-        if line >= 0:
-            numbers.update(map(int, QUESTION.findall(lines[line])))
+        line = int(match[1])
+        nearest = next((n for n in (line, line + 1, *range(line - 1, 0, -1))
+                        if QUESTION.search(lines[n])), 0)
+        numbers.update(map(int, QUESTION.findall(lines[nearest])))
     return numbers
 
 
@@ -129,7 +129,7 @@ def mutate_file(build, path, mutants, work):
 
 
 def mutate(build, root, mutants, work, jobs):
-    """Objects of all files, that of the question itself among them, and the mutants in them."""
+    """Objects of all files, that of the question itself among them, and the numbers in them."""
     files = {}
     for mutant in mutants:
         files.setdefault(mutant.file, []).append(mutant)
@@ -139,4 +139,4 @@ def mutate(build, root, mutants, work, jobs):
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         done = list(pool.map(
             lambda file: mutate_file(build, root / file, files[file], work), files))
-    return [runtime] + [output for output, _ in done], [m for _, group in done for m in group]
+    return [runtime, *(output for output, _ in done)], {m.number for _, ms in done for m in ms}

@@ -84,7 +84,7 @@ class Finder:
         """`place`: statement, condition, or value."""
         kind = cursor.kind
         children = list(cursor.get_children())
-        if kind in FIXED:
+        if kind in FIXED or cursor.spelling.startswith("__builtin"):
             return
         if place == "statement":
             self.statement(cursor, children)
