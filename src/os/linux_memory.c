@@ -19,19 +19,19 @@ enum { TEXT_SIZE = 4096 };
 #define NO_LIMIT (UINT64_C(1) << 60)
 
 bool moat_linux_parse_number(const char *text, uint64_t *number) {
+    const char *end = text;
     uint64_t value = 0;
 
     if (strncmp(text, "max", 3) == 0) {
         value = UINT64_MAX;
-        text += 3;
-    } else if (*text < '0' || *text > '9') {
-        return false;
+        end += 3;
+    } else {
+        for (; *end >= '0' && *end <= '9'; end++) {
+            uint64_t digit = (uint64_t)(*end - '0');
+            value = value > (UINT64_MAX - digit) / 10 ? UINT64_MAX : value * 10 + digit;
+        }
     }
-    for (; *text >= '0' && *text <= '9'; text++) {
-        uint64_t digit = (uint64_t)(*text - '0');
-        value = value > (UINT64_MAX - digit) / 10 ? UINT64_MAX : value * 10 + digit;
-    }
-    if (*text != '\0' && *text != '\n' && *text != ' ')
+    if (end == text || (*end != '\0' && *end != '\n' && *end != ' '))
         return false;
     *number = value;
     return true;

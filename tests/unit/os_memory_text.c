@@ -30,6 +30,7 @@ Test(os_memory_text, numbers) {
         {" 5", false, 0},
         {"5x", false, 0},
         {"maximum", false, 0},
+        {"max5", false, 0},
         {"ma", false, 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
