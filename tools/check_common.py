@@ -14,13 +14,15 @@ TOP_FOLDERS = (".ci", "bench", "include", "src", "tests", "tools")
 
 
 def read_files(*patterns, folders=TOP_FOLDERS):
-    """The text files below `folders`, and beside them in the root, that match a pattern."""
+    """The text files below `folders`, and beside them in the root, that match a pattern. Inputs of
+    fuzzers are as they were found."""
     files = {}
     candidates = list(ROOT.iterdir()) if folders == TOP_FOLDERS else []
     for folder in folders:
         candidates += (ROOT / folder).rglob("*")
     for path in sorted(filter(pathlib.Path.is_file, candidates)):
-        if any(path.match(pattern) for pattern in patterns) and "__pycache__" not in path.parts:
+        if any(path.match(pattern) for pattern in patterns) and \
+                not {"__pycache__", "corpus"} & set(path.parts):
             try:
                 files[path.relative_to(ROOT).as_posix()] = path.read_text()
             except UnicodeDecodeError:

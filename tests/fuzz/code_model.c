@@ -5,6 +5,7 @@
  * once it is freed, and what is counted and reported.
  */
 #include "support/input.h"
+#include "support/plant.h"
 #include "support/probe.h"
 #include "support/terms.h"
 #include "support/verify.h"
@@ -16,6 +17,8 @@
 enum { BLOCKS_MAX = 24, FREED_MAX = 16, OPERATIONS_MAX = 256, DENIED_IN_A_MILLION = 60000 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+const char *const plant_names[] = {"open-publishes", "seal-keeps-write", "inside-is-behind", NULL};
 
 struct block {
     struct moat_code_block at;
@@ -52,7 +55,7 @@ static struct block *find(const void *code) {
 }
 
 static bool in(const void *start, size_t size, uintptr_t address) {
-    return address - (uintptr_t)start < size;
+    return address - (uintptr_t)start < size + plant_is("inside-is-behind");
 }
 
 /* The block that an address lies in, in either view. */
@@ -217,8 +220,9 @@ static void change(unsigned choice) {
         expect(moat_code_open(world.heap, code, &at), block ? MOAT_OK : MOAT_NOT_OURS);
     if (!block)
         return;
-    block->published |= choice == 0;
-    block->sealed = choice == 1 || (choice == 0 && block->sealed);
+    block->published |= choice == 0 || (choice == 2 && plant_is("open-publishes"));
+    block->sealed =
+        (choice == 1 && !plant_is("seal-keeps-write")) || (choice == 0 && block->sealed);
     if (choice == 2 && memcmp(&at, &block->at, sizeof(at)) != 0)
         verify_fail("opened %p at %p", at.execute, at.write);
 }

@@ -11,11 +11,15 @@
  */
 #include "support/act.h"
 #include "support/input.h"
+#include "support/plant.h"
 #include "support/world.h"
 
 enum { OPERATIONS_MAX = 512, FULL_CHECK_EVERY = 16 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+const char *const plant_names[] = {"recommit-keeps-protection", "release-from-anywhere",
+                                   "nocache-of-the-page", NULL};
 
 /* How often each call comes, in a hundred and twenty-eight. */
 static const struct {

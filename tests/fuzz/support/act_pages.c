@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* act_pages: reserve, commit, reset, decommit, release, protect and query; and writing. */
 #include "act.h"
+#include "calls.h"
 #include "input.h"
 #include "resting.h"
 #include "verify.h"
@@ -13,7 +14,6 @@
 static void reserve_large(unsigned owner, uintptr_t address, size_t size, uint32_t protection,
                           uint32_t flags) {
     const uint32_t modifiers = MOAT_PAGE_GUARD | MOAT_PAGE_NOCACHE | MOAT_PAGE_WRITECOMBINE;
-    struct moat_manager *manager = world.managers[owner];
     uintptr_t start, end;
     void *got = &got;
     bool valid =
@@ -21,7 +21,7 @@ static void reserve_large(unsigned owner, uintptr_t address, size_t size, uint32
         (flags & ~MOAT_RESERVE_TOP_DOWN) == (MOAT_RESERVE_LARGE_PAGES | MOAT_RESERVE_COMMIT) &&
         model_range(address ? address : MODEL_GRANULE, size, &start, &end);
 
-    enum moat_status is = moat_reserve(manager, (void *)address, size, protection, flags, &got);
+    enum moat_status is = calls->reserve(owner, (void *)address, size, protection, flags, &got);
     if (valid && is != MOAT_NO_PRIVILEGE && !model_may_execute(&world.model, owner, protection)) {
         world.model.reports[owner]++;
         world_expect(is, MOAT_CODE_BLOCKED);
@@ -38,7 +38,7 @@ static void reserve_large(unsigned owner, uintptr_t address, size_t size, uint32
     struct moat_page_info info;
     if (moat_query(got, &info) || info.size != size || info.state != MOAT_STATE_COMMITTED)
         verify_fail("a region of large pages is not committed");
-    world_expect(moat_release(manager, got), MOAT_OK);
+    world_expect(calls->release(owner, got), MOAT_OK);
     world.model.stats[owner].reserves++;
     world.model.stats[owner].releases++;
 }
@@ -101,8 +101,7 @@ void act_reserve(unsigned owner) {
     if (!should && (flags & MOAT_RESERVE_COMMIT) &&
         !model_quota_allows(&world.model, owner, page_count * MODEL_PAGE))
         should = MOAT_COMMIT_LIMIT;
-    enum moat_status is =
-        moat_reserve(world.managers[owner], (void *)address, size, protection, flags, &got);
+    enum moat_status is = calls->reserve(owner, (void *)address, size, protection, flags, &got);
     if (is && got)
         verify_fail("a failed reserve left %p", got);
     if (should != MOAT_INVALID_ARGUMENT && world_denied(owner, is))
@@ -134,8 +133,8 @@ static void commit_or_reset(unsigned owner, bool commit) {
 
     verify_note("%u %s %#lx size %#zx protection %#x", owner, commit ? "commit" : "reset",
                 (unsigned long)address, size, protection);
-    enum moat_status is = (commit ? moat_commit : moat_reset)(
-        world.managers[owner], (void *)address, size, protection, &start);
+    enum moat_status is =
+        (commit ? calls->commit : calls->reset)(owner, (void *)address, size, protection, &start);
     if (commit && world_denied(owner, is)) {
         world_check_range(address, size);
         return;
@@ -168,7 +167,7 @@ void act_decommit(unsigned owner) {
 
     verify_note("%u decommit %#lx size %#zx", owner, (unsigned long)address, size);
     enum moat_status should = model_decommit(&world.model, owner, address, size);
-    world_expect(moat_decommit(world.managers[owner], (void *)address, size), should);
+    world_expect(calls->decommit(owner, (void *)address, size), should);
     if (!should) {
         const struct model_region *region = model_find(&world.model, address);
         uintptr_t start = model_round_down(address, MODEL_PAGE);
@@ -187,7 +186,7 @@ void act_release(unsigned owner) {
         address = region->base + input_take(2) % MODEL_PAGE;
     verify_note("%u release %#lx", owner, (unsigned long)address);
     enum moat_status should = model_release(&world.model, owner, address);
-    world_expect(moat_release(world.managers[owner], (void *)address), should);
+    world_expect(calls->release(owner, (void *)address), should);
     /* What mimalloc supplied is its own again; elsewhere every page traps. */
     bool given_away = moat_manager_options(world.managers[owner])->backend == MOAT_BACKEND_MIMALLOC;
     if (should || given_away)
@@ -200,6 +199,7 @@ void act_release(unsigned owner) {
 
 void act_protect(unsigned owner) {
     unsigned choice = input_take(1);
+    unsigned caller = choice < 30 ? MODEL_OWNERS : owner;
     uintptr_t address = world_address();
     size_t size = world_size(address);
     uint32_t protection = input_protection();
@@ -207,16 +207,16 @@ void act_protect(unsigned owner) {
 
     verify_note("%u protect %#lx size %#zx protection %#x", owner, (unsigned long)address, size,
                 protection);
-    enum moat_status is = moat_protect(choice < 30 ? NULL : world.managers[owner], (void *)address,
-                                       size, protection, choice > 250 ? NULL : &old);
+    enum moat_status is =
+        calls->protect(caller, (void *)address, size, protection, choice > 250 ? NULL : &old);
     const struct model_region *region = model_find(&world.model, address);
     if (region && world_denied(region->owner, is)) {
         world_check_range(address, size);
         return;
     }
     enum moat_status should =
-        model_protect(&world.model, choice < 30 ? MODEL_OWNERS : owner, address, size, protection,
-                      choice > 250 ? NULL : &old_should);
+        model_protect(&world.model, caller, calls->protects_any ? MODEL_OWNERS : caller, address,
+                      size, protection, choice > 250 ? NULL : &old_should);
     world_expect(is, should);
     if (!is && old != old_should)
         verify_fail("the old protection is %#x, not %#x", old, old_should);

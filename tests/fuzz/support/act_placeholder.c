@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* act_placeholder: placeholders, and reserves within limits. */
 #include "act.h"
+#include "calls.h"
 #include "input.h"
 #include "resting.h"
 #include "verify.h"
 #include "world.h"
-
-#include <moat/placeholder.h>
 
 /* More than one region may come of a call. */
 static bool have_room(void) {
@@ -33,8 +32,7 @@ void act_placeholder(unsigned owner) {
     bool in_arena = world.in_arena && base >= world.windows[0].start && base < world.windows[0].end;
     if (!should && address && in_arena)
         should = MOAT_INVALID_ADDRESS;
-    enum moat_status is =
-        moat_placeholder_reserve(world.managers[owner], (void *)address, size, flags, NULL, &got);
+    enum moat_status is = calls->placeholder(owner, (void *)address, size, flags, &got);
     if (is && got)
         verify_fail("a failed reserve left %p", got);
     if (should != MOAT_INVALID_ARGUMENT && world_denied(owner, is))
@@ -88,8 +86,7 @@ void act_replace(unsigned owner) {
     choose_range(&address, &size);
     verify_note("%u replace %#lx size %#zx protection %#x flags %u", owner, (unsigned long)address,
                 size, protection, flags);
-    enum moat_status is = moat_placeholder_replace(world.managers[owner], (void *)address, size,
-                                                   protection, flags, &got);
+    enum moat_status is = calls->replace(owner, (void *)address, size, protection, flags, &got);
     if (world_denied(owner, is)) {
         world_check_range(address, SIZE_MAX);
         return;
@@ -110,7 +107,7 @@ void act_preserve(unsigned owner) {
         return;
     verify_note("%u preserve %#lx size %#zx", owner, (unsigned long)address, size);
     enum moat_status should = model_preserve(&world.model, owner, address, size);
-    world_expect(moat_placeholder_preserve(world.managers[owner], (void *)address, size), should);
+    world_expect(calls->preserve(owner, (void *)address, size), should);
     world_check_range(address, SIZE_MAX);
 }
 
@@ -121,7 +118,7 @@ void act_coalesce(unsigned owner) {
     choose_range(&address, &size);
     verify_note("%u coalesce %#lx size %#zx", owner, (unsigned long)address, size);
     enum moat_status should = model_coalesce(&world.model, owner, address, size);
-    world_expect(moat_placeholder_coalesce(world.managers[owner], (void *)address, size), should);
+    world_expect(calls->coalesce(owner, (void *)address, size), should);
     world_check_range(address, SIZE_MAX);
 }
 
@@ -190,8 +187,7 @@ void act_reserve_within(unsigned owner) {
     else if (!should && (flags & MOAT_RESERVE_COMMIT) &&
              !model_quota_allows(&world.model, owner, page_count * MODEL_PAGE))
         should = MOAT_COMMIT_LIMIT;
-    enum moat_status is =
-        moat_reserve_within(world.managers[owner], size, protection, flags, &limits, &got);
+    enum moat_status is = calls->reserve_within(owner, size, protection, flags, &limits, &got);
     if (is && got)
         verify_fail("a failed reserve left %p", got);
     world.model.reports[owner] += should == MOAT_CODE_BLOCKED;

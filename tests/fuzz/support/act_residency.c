@@ -2,6 +2,7 @@
 /* act_residency: pages that stay, content that goes and comes back, and guards that go off. */
 #define _GNU_SOURCE
 #include "act.h"
+#include "calls.h"
 #include "input.h"
 #include "touch.h"
 #include "verify.h"
@@ -60,8 +61,7 @@ void act_lock_pages(unsigned owner) {
         should = model_find_run(&world.model, any ? MODEL_OWNERS : owner, address, size, &run)
                      ? model_lock_pages(&run)
                      : MOAT_NO_ACCESS;
-    enum moat_status is =
-        moat_lock_pages(any ? NULL : world.managers[owner], (void *)address, size);
+    enum moat_status is = calls->lock_pages(any ? MODEL_OWNERS : owner, (void *)address, size);
     if (!should && is == MOAT_LOCK_LIMIT)
         return; /* of this machine: nothing has changed, and verify_locked sees to that */
     world_expect(is, should);
@@ -88,8 +88,7 @@ void act_unlock_pages(unsigned owner) {
     for (size_t i = 0; !should && i < run.count; i++)
         if (!run.first[i].locked)
             should = MOAT_NOT_LOCKED;
-    world_expect(moat_unlock_pages(any ? NULL : world.managers[owner], (void *)address, size),
-                 should);
+    world_expect(calls->unlock_pages(any ? MODEL_OWNERS : owner, (void *)address, size), should);
     for (size_t i = 0; !should && i < run.count; i++)
         run.first[i].locked = false;
     world_check_range(address, size);
@@ -130,7 +129,7 @@ void act_discard(unsigned owner) {
     for (size_t i = 0; !should && i < run.count; i++)
         if (!run.first[i].protection)
             should = MOAT_INVALID_ADDRESS;
-    world_expect(moat_discard(world.managers[owner], (void *)address, size), should);
+    world_expect(calls->discard(owner, (void *)address, size), should);
     for (size_t i = 0; !should && i < run.count; i++) {
         run.first[i].content = 0;
         run.first[i].unsure = run.first[i].lost = run.first[i].touched = false;
@@ -174,8 +173,7 @@ void act_reset_undo(unsigned owner) {
     enum moat_status should = find_committable(owner, address, size, protection, &run);
     if (!should)
         should = look_for_losses(&run, &open);
-    enum moat_status is =
-        moat_reset_undo(world.managers[owner], (void *)address, size, protection, &start);
+    enum moat_status is = calls->reset_undo(owner, (void *)address, size, protection, &start);
     if (should || !open || is != MOAT_CONTENT_LOST)
         world_expect(is, should);
     if (!is && (uintptr_t)start != model_round_down(address, MODEL_PAGE))

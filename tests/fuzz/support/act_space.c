@@ -2,6 +2,7 @@
 /* act_space: the fuzzer maps and unmaps, tells Moat of it or not, and wants address space back. */
 #define _GNU_SOURCE
 #include "act.h"
+#include "calls.h"
 #include "input.h"
 #include "resting.h"
 #include "verify.h"
@@ -67,10 +68,10 @@ void act_adopt(unsigned owner) {
         return;
     verify_note("%u adopt %#lx size %#zx", owner, (unsigned long)address, size);
     enum moat_status should = model_adopt(&world.model, owner, address, size);
-    enum moat_status is = moat_adopt(world.managers[owner], (const void *)address, size);
+    enum moat_status is = calls->adopt(owner, (const void *)address, size);
     /* What lies beside regions that Moat has placed is not known. */
     if (!is && should == MOAT_INVALID_ADDRESS && !world_in_window(address))
-        is = moat_disown(world.managers[owner], (const void *)address) ? MOAT_CORRUPT : should;
+        is = calls->disown(owner, (const void *)address) ? MOAT_CORRUPT : should;
     world_expect(is, should);
 }
 
@@ -83,7 +84,7 @@ void act_disown(unsigned owner) {
 
     verify_note("%u disown %#lx", owner, (unsigned long)address);
     enum moat_status should = model_disown(&world.model, owner, address);
-    world_expect(moat_disown(world.managers[owner], (const void *)address), should);
+    world_expect(calls->disown(owner, (const void *)address), should);
 }
 
 void act_trim(unsigned owner) {
@@ -93,9 +94,9 @@ void act_trim(unsigned owner) {
     size_t given = SIZE_MAX;
     uintptr_t start, end;
 
-    (void)owner;
     verify_note("trim %#lx size %#zx", (unsigned long)address, size);
-    enum moat_status is = moat_trim((const void *)address, size, choice & 4 ? NULL : &given);
+    enum moat_status is =
+        calls->trim(owner, (const void *)address, size, choice & 4 ? NULL : &given);
     bool valid = size == 0 || model_range(address, size, &start, &end);
     /* What lies empty is not known; only that one who needs nothing gets it. */
     if (!valid && is != (address ? MOAT_INVALID_ARGUMENT : MOAT_NO_MEMORY) &&

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* act_watch: which pages were written, asked for piece by piece, and reset. */
 #include "act.h"
+#include "calls.h"
 #include "input.h"
 #include "probe.h"
 #include "verify.h"
@@ -60,8 +61,8 @@ void act_watch_get(unsigned owner) {
     enum moat_status should = model_watch(any ? MODEL_OWNERS : owner, address, size, &run);
     if (room == 0)
         should = MOAT_INVALID_ARGUMENT;
-    world_expect(moat_watch_get(any ? NULL : world.managers[owner], flags, (const void *)address,
-                                size, pages, &found),
+    world_expect(calls->watch_get(any ? MODEL_OWNERS : owner, flags, (const void *)address, size,
+                                  pages, &found),
                  should);
     if (should && found != room)
         verify_fail("a failed watch changed the count to %zu", found);
@@ -74,11 +75,12 @@ void act_watch_get(unsigned owner) {
 void act_watch_reset(unsigned owner) {
     uintptr_t address = world_address();
     size_t size = world_size(address);
+    unsigned whose = input_take(1) & 1 ? MODEL_OWNERS : owner;
     struct model_run run;
 
-    verify_note("%u watch reset %#lx size %#zx", owner, (unsigned long)address, size);
-    enum moat_status should = model_watch(owner, address, size, &run);
-    world_expect(moat_watch_reset(world.managers[owner], (const void *)address, size), should);
+    verify_note("%u watch reset %#lx size %#zx", whose, (unsigned long)address, size);
+    enum moat_status should = model_watch(whose, address, size, &run);
+    world_expect(calls->watch_reset(whose, (const void *)address, size), should);
     for (size_t i = 0; !should && i < run.count; i++)
         run.first[i].written = run.first[i].unsure ? MODEL_PERHAPS_WRITTEN : MODEL_CLEAN;
 }

@@ -2,6 +2,8 @@
 /* model: the rules of moat.h in the plainest form; nothing here knows how Moat does it. */
 #include "model.h"
 
+#include "plant.h"
+
 #include <stdlib.h>
 
 enum {
@@ -171,6 +173,8 @@ enum moat_status model_commit(struct model *model, unsigned owner, uintptr_t add
     for (size_t i = 0; i < run.count; i++) {
         if (run.first[i].protection == 0)
             run.first[i] = (struct model_page){0};
+        else if (plant_is("recommit-keeps-protection"))
+            continue;
         model_set_protection(&run.first[i], protection);
     }
     model->stats[owner].bytes_committed += fresh * MODEL_PAGE;
@@ -235,7 +239,8 @@ enum moat_status model_release(struct model *model, unsigned owner, uintptr_t ad
     struct model_region *region = model_find(model, address);
     struct moat_stats *stats = &model->stats[owner];
 
-    if (!region || region->owner != owner || address - region->base >= MODEL_PAGE) {
+    bool first = region && address - region->base < MODEL_PAGE;
+    if (!region || region->owner != owner || (!first && !plant_is("release-from-anywhere"))) {
         stats->refused++;
         model->reports[owner]++;
         return MOAT_NOT_OURS;
@@ -265,13 +270,15 @@ void model_drop_owner(struct model *model, unsigned owner) {
 /* NOCACHE belongs to the reservation: what a page was given of it does not count. */
 uint32_t model_seen(const struct model_region *region, const struct model_page *page) {
     uint32_t protection = page->protection & ~MOAT_PAGE_NOCACHE;
+    if (plant_is("nocache-of-the-page"))
+        return page->protection;
     if (protection != MOAT_PAGE_NOACCESS)
         protection |= region->protection & MOAT_PAGE_NOCACHE;
     return protection;
 }
 
-enum moat_status model_protect(struct model *model, unsigned owner, uintptr_t address, size_t size,
-                               uint32_t protection, uint32_t *old) {
+enum moat_status model_protect(struct model *model, unsigned owner, unsigned whose,
+                               uintptr_t address, size_t size, uint32_t protection, uint32_t *old) {
     uintptr_t start, end;
     struct model_run run;
 
@@ -284,9 +291,10 @@ enum moat_status model_protect(struct model *model, unsigned owner, uintptr_t ad
     struct model_region *region = model_find(model, start);
     if (!region)
         return model_protect_mapped(model, owner, start, end, protection, old);
-    /* Whoever calls is told, and of calls in nobody's name the owner of the region. */
+    /* Whoever calls is told, and of calls in nobody's name the owner of the region; of code that is
+     * refused he is told in any case. */
     uint64_t *reports = &model->reports[owner < MODEL_OWNERS ? owner : region->owner];
-    bool whole = model_find_run(model, owner, address, size, &run);
+    bool whole = model_find_run(model, whose, address, size, &run);
     for (size_t i = 0; whole && i < run.count; i++)
         whole = run.first[i].protection != 0;
     if (!whole) {
@@ -294,7 +302,7 @@ enum moat_status model_protect(struct model *model, unsigned owner, uintptr_t ad
         return MOAT_INVALID_ADDRESS;
     }
     if (!model_may_execute_pages(model, &run, protection)) {
-        ++*reports;
+        model->reports[region->owner]++;
         return MOAT_CODE_BLOCKED;
     }
     *old = model_seen(run.region, run.first);

@@ -138,9 +138,10 @@ enum moat_status model_decommit(struct model *model, unsigned owner, uintptr_t a
                                 size_t size);
 enum moat_status model_release(struct model *model, unsigned owner, uintptr_t address);
 
-/* `owner` may be MODEL_OWNERS: any. Mappings are changed as well. */
-enum moat_status model_protect(struct model *model, unsigned owner, uintptr_t address, size_t size,
-                               uint32_t protection, uint32_t *old);
+/* `owner`, who calls, may be MODEL_OWNERS: nobody; and `whose` the region has to be: anybody's.
+ * Mappings are changed as well. */
+enum moat_status model_protect(struct model *model, unsigned owner, unsigned whose,
+                               uintptr_t address, size_t size, uint32_t protection, uint32_t *old);
 
 /* What a query of an address in a region answers. */
 void model_query(const struct model_region *region, uintptr_t address, struct moat_page_info *info);

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "world.h"
 
+#include "calls.h"
 #include "input.h"
 #include "resting.h"
 #include "touch.h"
@@ -48,40 +49,49 @@ static void answer(void *context) {
     world.model.stats[owner].releases++;
 }
 
-static struct moat_manager *create(unsigned owner, unsigned mechanism, unsigned choice) {
+void world_draw(unsigned owner, unsigned choice, struct moat_options *options) {
     static const enum moat_watch watches[] = {MOAT_WATCH_AUTO, MOAT_WATCH_FAULT, MOAT_WATCH_AUTO,
                                               MOAT_WATCH_FAULT};
+
+    moat_options_init(options);
+    terms_draw(options);
+    terms_listen(options, &world.reports[owner]);
+    world.reports[owner].answer = answer;
+    world.reports[owner].context = &world.reports[owner];
+    options->timeout_ms = 1000;
+    if (choice & 1)
+        options->deny_reserve = options->deny_commit = options->deny_protect = DENIED_IN_A_MILLION;
+    options->deny_seed = choice;
+    options->watch = watches[choice >> 1 & 3];
+    if ((choice & 0x18) == 0x18) {
+        options->quota_bytes = (choice >> 5) * MIB / 2 + MIB / 4;
+        options->reserve_bytes = choice & 0x20 ? MIB / 4 : 6 * MODEL_PAGE;
+    }
+}
+
+void world_know(unsigned owner, const struct moat_options *options) {
+    world.model.quota[owner] = options->quota_bytes;
+    world.model.reserve[owner] = options->reserve_bytes;
+    world.model.strict[owner] = options->execute == MOAT_EXECUTE_WX;
+    terms_say(owner, options);
+}
+
+static struct moat_manager *create(unsigned owner, unsigned mechanism, unsigned choice) {
     struct moat_options options;
     struct moat_manager *manager;
 
-    moat_options_init(&options);
-    terms_draw(&options);
-    terms_listen(&options, &world.reports[owner]);
-    world.reports[owner].answer = answer;
-    world.reports[owner].context = &world.reports[owner];
-    options.timeout_ms = 1000;
-    if (choice & 1)
-        options.deny_reserve = options.deny_commit = options.deny_protect = DENIED_IN_A_MILLION;
-    options.deny_seed = choice;
-    options.watch = watches[choice >> 1 & 3];
+    world_draw(owner, choice, &options);
     options.trap = mechanism == 1 ? MOAT_TRAP_PROTECT : MOAT_TRAP_AUTO;
     if (mechanism == 2) {
         options.backend = MOAT_BACKEND_MIMALLOC;
         options.fork = MOAT_FORK_INHERIT;
-    }
-    if ((choice & 0x18) == 0x18) {
-        options.quota_bytes = (choice >> 5) * MIB / 2 + MIB / 4;
-        options.reserve_bytes = choice & 0x20 ? MIB / 4 : 6 * MODEL_PAGE;
     }
     enum moat_status status = moat_manager_create(&options, &manager);
     if (status == MOAT_NOT_SUPPORTED && mechanism == 2) /* no such library here */
         return create(owner, 0, choice);
     if (status)
         verify_fail("create: %s", moat_last_error_text());
-    world.model.quota[owner] = options.quota_bytes;
-    world.model.reserve[owner] = options.reserve_bytes;
-    world.model.strict[owner] = options.execute == MOAT_EXECUTE_WX;
-    terms_say(owner, &options);
+    world_know(owner, &options);
     return manager;
 }
 
@@ -130,9 +140,7 @@ static void open_windows(unsigned choice) {
     world.limited = (struct world_window){limited, limited + LIMITED_SIZE};
 }
 
-void world_begin(void) {
-    unsigned mechanisms = input_take(1);
-
+void world_open(void) {
     verify_forget();
     memset(world.reports, 0, sizeof(world.reports));
     memset(world.reports_seen, 0, sizeof(world.reports_seen));
@@ -141,12 +149,18 @@ void world_begin(void) {
     verify_told_begin();
     touch_begin();
     open_windows(input_take(1));
-    world.managers[0] = create(0, mechanisms % MECHANISMS, input_take(1));
-    world.managers[1] = create(1, mechanisms / MECHANISMS % MECHANISMS, input_take(1));
     (void)moat_set_critical_level(MOAT_TASK_CRITICAL);
     world.model.level = MOAT_TASK_CRITICAL;
     world.reset_size = 0;
     world.lock_address = 0;
+}
+
+void world_begin(void) {
+    unsigned mechanisms = input_take(1);
+
+    world_open();
+    world.managers[0] = create(0, mechanisms % MECHANISMS, input_take(1));
+    world.managers[1] = create(1, mechanisms / MECHANISMS % MECHANISMS, input_take(1));
 }
 
 /* --- Aiming --- */
@@ -237,7 +251,7 @@ void world_named(uintptr_t base, size_t size) {
 void world_expect(enum moat_status is, enum moat_status should) {
     for (unsigned owner = 0; is && owner < MODEL_OWNERS; owner++)
         check_text(owner);
-    if (is != should)
+    if (!calls->alike(is, should))
         verify_fail("%s instead of %s: %s", moat_status_describe(is)->name,
                     moat_status_describe(should)->name, moat_last_error_text());
 }
@@ -288,6 +302,10 @@ void world_end(void) {
         model_drop_owner(&world.model, owner);
         world_check_all();
     }
+    world_close();
+}
+
+void world_close(void) {
     while (world.model.mapping_count > 0) {
         struct model_mapping *mapping = &world.model.mappings[0];
         munmap((void *)mapping->base, mapping->page_count * MODEL_PAGE);

@@ -41,6 +41,14 @@ void world_begin(void);
 /* Destroy the managers one by one, and see that nothing of theirs is left. */
 void world_end(void);
 
+/* The same but for the managers, which somebody else makes, once it is open, and destroys. */
+void world_open(void);
+void world_close(void);
+
+/* Options that the input draws, and what the model has to know of them once there is a manager. */
+void world_draw(unsigned owner, unsigned choice, struct moat_options *options);
+void world_know(unsigned owner, const struct moat_options *options);
+
 bool world_in_window(uintptr_t address);
 
 /* An address in a live region, in a window, in a mapping, or one that is never right. */
