@@ -18,9 +18,11 @@ static void drop(struct moat_region_line *lines) {
 }
 
 static void *settle_and_drop(void *none) {
+    uint64_t old = array_word(&table, 1, true);
     void *lines;
     size_t size;
 
+    moat_cas_acq_rel(&table.current, &old, array_word(&table, 2, false));
     moat_region_table_help(&table);
     if (moat_region_table_take_retired(&table, &lines, &size)) {
         assert(lines == parent && size == sizeof(parent));
@@ -35,22 +37,14 @@ static void *find(void *none) {
     return none;
 }
 
-static void *publish(void *none) {
-    uint64_t old = array_word(&table, 1, true);
-
-    moat_cas_acq_rel(&table.current, &old, array_word(&table, 2, false));
-    return none;
-}
-
 int main(void) {
     growth_prepare(entry_word(MOVING, 1) | MOAT_TABLE_FROZEN);
     store(&parent[0].meta, MOAT_TABLE_BORN | MOAT_TABLE_FROZEN);
     store(&child[0].slot[0], entry_word(MOVING, 1));
     store(&child[0].meta, MOAT_TABLE_BORN);
     store(&child[2].meta, MOAT_TABLE_BORN);
-    array_start(2, child);
-    growth_share_out();
-    run((void *(*const[])(void *)){publish, settle_and_drop, find}, 3);
+    store(&table.progress[1].cursor, 2);
+    run((void *(*const[])(void *)){settle_and_drop, find}, 2);
     assert(moat_region_table_find(&table, MOVING) == 1);
     return 0;
 }

@@ -30,7 +30,6 @@ static void *settle_and_drop(void *none) {
 int main(void) {
     growth_prepare(entry_word(MOVING, 1));
     growth_publish();
-    growth_share_out();
     run((void *(*const[])(void *)){bear, settle_and_drop}, 2);
     assert(moat_region_table_find(&table, MOVING) == 1);
     return 0;

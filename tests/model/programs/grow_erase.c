@@ -5,6 +5,7 @@
  *
  * Edges: grow, freeze, retract.
  */
+#define CHILD NULL
 #include "tiny_growth.h"
 
 static bool erased[2];

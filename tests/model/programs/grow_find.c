@@ -26,7 +26,6 @@ int main(void) {
     growth_prepare(entry_word(MOVING, 1) | MOAT_TABLE_FROZEN);
     store(&parent[0].meta, MOAT_TABLE_BORN | MOAT_TABLE_FROZEN);
     growth_publish();
-    growth_share_out();
     run((void *(*const[])(void *)){bear, settle_it, find}, 3);
     assert(moat_region_table_find(&table, MOVING) == 1);
     return 0;

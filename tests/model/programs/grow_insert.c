@@ -5,6 +5,7 @@
  *
  * Edges: grow, freeze, publish (slot -> frozen slot -> slot of the child), birth.
  */
+#define CHILD NULL
 #include "tiny_growth.h"
 
 static int record[2];

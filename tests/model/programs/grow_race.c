@@ -36,12 +36,10 @@ static void *look(void *none) {
 }
 
 int main(void) {
-    table_start();
     for (unsigned i = 0; i < 2; i++) {
         atomic_init(&offer[i][0].meta, 7);
         atomic_init(&offer[i][1].meta, 7);
     }
-    array_start(2, NULL);
     run((void *(*const[])(void *)){grow_first, grow_second, look}, 3);
     assert(taken[0] != taken[1]);
     return 0;

@@ -5,6 +5,7 @@
  *
  * Edges: grow, freeze, publish.
  */
+#define CHILD NULL
 #include "tiny_growth.h"
 
 static int record[3];

@@ -34,12 +34,9 @@ static void *find(void *none) {
 }
 
 int main(void) {
-    table_start();
     /* Line 0 is full, so is line 1, where GOING lies. */
-    for (unsigned i = 0; i < MOAT_TABLE_SLOTS; i++) {
-        store(&parent[0].slot[i], RESERVED);
-        store(&parent[1].slot[i], RESERVED);
-    }
+    line_fill(&parent[0], RESERVED);
+    line_fill(&parent[1], RESERVED);
     store(&parent[1].slot[0], entry_word(GOING, 1));
     store(&parent[0].meta, meta_with_pointer(MOAT_TABLE_BORN, 0, pointer_make(1, 0)));
     run((void *(*const[])(void *)){insert, erase, find}, 3);

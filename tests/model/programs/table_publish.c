@@ -28,7 +28,6 @@ static void *find(void *none) {
 }
 
 int main(void) {
-    table_start();
     run((void *(*const[])(void *)){insert, find}, 2);
     assert(moat_region_table_find(&table, PAGE(0, 0, 1)) == 2);
     return 0;

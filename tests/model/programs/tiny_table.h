@@ -8,8 +8,8 @@
  *     bits 3, 4   the first of the slots that it prefers: f, f + 1 and f + 3
  *     bits 0 - 2  which of those it is
  *
- * The lines are filled by hand, without an atomic step more than needed: a checker that explores
- * all executions pays for each.
+ * It begins as it is by static initialisers: a checker that explores all executions pays for each
+ * step, and main's are part of all of them.
  *
  * Easy to get wrong: include this before any other header of src/lockfree.
  */
@@ -26,49 +26,48 @@
 #include "lockfree/region_table_grow.c"
 #include "lockfree/region_table_insert.c"
 
-#define LINES_MAX 4
-
 /* Which: 1 to 7; first: 0 to 3. */
 #define PAGE(line, first, which) ((uint64_t)(line) << 6 | (uint64_t)(first) << 3 | (which))
 
-static struct moat_region_table table;
-static _Alignas(64) struct moat_region_line parent[2], child[LINES_MAX];
+/* A line with this in all slots, and this meta word. */
+#define LINE(slots, meta)                                                                          \
+    { {(slots), (slots), (slots), (slots), (slots), (slots), (slots)}, (meta) }
 
-static void store(_Atomic uint64_t *at, uint64_t value) {
-    /* relaxed: no other thread runs yet. */
-    atomic_store_explicit(at, value, memory_order_relaxed);
-}
+/* The two lines there are, and those of the array that follows; tiny_growth.h has others. */
+#ifndef PARENT_LINE
+#define PARENT_LINE LINE(EMPTY, MOAT_TABLE_BORN)
+#define CHILD_LINE  LINE(0, 0)
+#define CHILD       NULL
+#endif
 
-/* An array that the threads may meet. */
-static void array_start(unsigned lines_log2, struct moat_region_line *lines) {
-    for (unsigned settled = 0; settled < 2; settled++) {
-        struct moat_region_array *array = &table.array[lines_log2][settled];
-
-        if (lines)
-            store(&array->lines, (uint64_t)(uintptr_t)lines);
-        array->mask = (UINT64_C(64) << lines_log2) - 64 + MOAT_TABLE_FIRST_MASK;
-        array->lines_log2 = lines_log2;
-        array->settled = settled;
+#define ARRAY_OF(storage, log2, all_born)                                                          \
+    {                                                                                              \
+        .lines = (uint64_t)(uintptr_t)(storage),                                                   \
+        .mask = (UINT64_C(64) << (log2)) - 64 + MOAT_TABLE_FIRST_MASK, .lines_log2 = (log2),       \
+        .settled = (all_born)                                                                      \
     }
+#define ARRAY_WORD(log2, all_born) ((uint64_t)(uintptr_t)&table.array[log2][all_born])
+
+static _Alignas(64) struct moat_region_line parent[2] = {PARENT_LINE, PARENT_LINE};
+static _Alignas(64) struct moat_region_line child[4] = {CHILD_LINE, CHILD_LINE, CHILD_LINE,
+                                                        CHILD_LINE};
+static struct moat_region_table table = {
+    .seed = {1, UINT64_C(1) << MOAT_TABLE_HASH_SHIFT},
+    .current = ARRAY_WORD(1, true),
+    .settled = ARRAY_WORD(1, true),
+    .array = {[1] = {ARRAY_OF(parent, 1, false), ARRAY_OF(parent, 1, true)},
+              [2] = {ARRAY_OF(CHILD, 2, false), ARRAY_OF(CHILD, 2, true)}},
+    .retiring = UINT64_C(1) << 32,
+};
+
+/* For main, before there are threads. */
+static inline void store(_Atomic uint64_t *at, uint64_t value) {
+    atomic_init(at, value);
 }
 
-static void line_start(struct moat_region_line *line) {
+static inline void line_fill(struct moat_region_line *line, uint64_t word) {
     for (unsigned i = 0; i < MOAT_TABLE_SLOTS; i++)
-        store(&line->slot[i], EMPTY);
-    store(&line->meta, MOAT_TABLE_BORN);
-}
-
-/* A settled table of two lines, both empty; four lines may follow. */
-static void table_start(void) {
-    table.seed[0] = 1;
-    table.seed[1] = UINT64_C(1) << MOAT_TABLE_HASH_SHIFT;
-    array_start(1, parent);
-    array_start(2, NULL);
-    line_start(&parent[0]);
-    line_start(&parent[1]);
-    store(&table.retiring, UINT64_C(1) << 32);
-    store(&table.settled, array_word(&table, 1, true));
-    store(&table.current, array_word(&table, 1, true));
+        store(&line->slot[i], word);
 }
 
 /* Run up to three threads to their ends. */
