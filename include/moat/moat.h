@@ -43,7 +43,12 @@ extern "C" {
 #define MOAT_VERSION_MINOR 4
 #define MOAT_VERSION_PATCH 0
 
-#define MOAT_PAGE_SIZE   ((size_t)4096)
+/* As on Windows, but in a build for kernels with larger pages (README.md, Supported machines), which
+ * has all of its programs compiled with the same definition. */
+#ifndef MOAT_PAGE_BYTES
+#define MOAT_PAGE_BYTES 4096
+#endif
+#define MOAT_PAGE_SIZE   ((size_t)MOAT_PAGE_BYTES)
 #define MOAT_GRANULARITY ((size_t)65536)
 
 /* Protection of pages: exactly one of the first six, optionally with one modifier. The values are

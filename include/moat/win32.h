@@ -118,7 +118,7 @@ typedef struct _SYSTEM_INFO {
             WORD wReserved;
         };
     };
-    DWORD dwPageSize;                   /* 4096 */
+    DWORD dwPageSize;                   /* 4096, as a rule */
     LPVOID lpMinimumApplicationAddress; /* 0x10000 */
     LPVOID lpMaximumApplicationAddress; /* 0x7FFFFFFEFFFF */
     DWORD_PTR dwActiveProcessorMask;    /* one bit a processor, 64 at most */

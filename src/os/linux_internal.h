@@ -9,9 +9,12 @@
 
 #include "os/os.h"
 
+#include <moat/moat.h>
+
 #include <errno.h>
 
-#define MOAT_LINUX_PAGE ((size_t)4096)
+/* The page of os.h. The kernel's own, moat_os_page(), may be smaller. */
+#define MOAT_LINUX_PAGE MOAT_PAGE_SIZE
 
 /* What the second argument of ioctl is declared as; the kernel takes the lower 32 bits. */
 #ifdef __GLIBC__

@@ -120,7 +120,7 @@ uint64_t moat_os_address_room(void) {
         if ((moat_linux_read_text("", "/proc/thread-self/statm", text, sizeof text) == 0 ||
              moat_linux_read_text("", "/proc/self/statm", text, sizeof text) == 0) &&
             moat_linux_parse_number(text, &pages))
-            room -= pages * MOAT_LINUX_PAGE < room ? pages * MOAT_LINUX_PAGE : room;
+            room -= pages * moat_os_page() < room ? pages * moat_os_page() : room;
     }
     errno = saved;
     return room;

@@ -52,7 +52,7 @@ fail:;
 
 int moat_os_reserve(size_t size, size_t alignment, void **base) {
     int saved = errno;
-    size_t slack = alignment > MOAT_LINUX_PAGE ? alignment - MOAT_LINUX_PAGE : 0;
+    size_t slack = alignment - moat_os_page();
     uintptr_t padded;
     if (!moat_add_checked(size, slack, &padded))
         return ENOMEM;

@@ -37,8 +37,8 @@ static int read_entries(int file, uint64_t *entries, size_t size) {
 
 static int look(int file, const void *start, size_t size, bool *own) {
     uint64_t entries[ENTRIES];
-    size_t left = size / MOAT_LINUX_PAGE;
-    off_t first = (off_t)((uintptr_t)start / MOAT_LINUX_PAGE * sizeof entries[0]);
+    size_t left = size / moat_os_page();
+    off_t first = (off_t)((uintptr_t)start / moat_os_page() * sizeof entries[0]);
 
     *own = true;
     if (lseek(file, first, SEEK_SET) != first)

@@ -83,6 +83,10 @@ unsigned moat_os_processor(void) {
     return processor >= 0 ? (unsigned)processor : moat_os_thread();
 }
 
+size_t moat_os_page(void) {
+    return (size_t)getauxval(AT_PAGESZ);
+}
+
 bool moat_os_environment_trusted(void) {
     int saved = errno;
     bool trusted = getauxval(AT_SECURE) == 0;

@@ -196,6 +196,8 @@ static struct uffdio_range range_of(void *start, size_t size) {
 
 int moat_os_watch_begin(struct moat_os_watch *watch, void *start, size_t size) {
     int saved = errno;
+    if (moat_os_page() != MOAT_LINUX_PAGE) /* it would tell of parts of pages */
+        return ENOSYS;
     struct uffdio_register all = {.range = range_of(start, size), .mode = UFFDIO_REGISTER_MODE_WP};
     return moat_linux_result(request(watch, RECORDER, UFFDIO_REGISTER, &all), saved);
 }

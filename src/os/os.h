@@ -17,6 +17,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The page size of this kernel, which a page here is a multiple of: nothing below may be called where
+ * it is not. */
+size_t moat_os_page(void);
+
 /* Access rights of mapped pages, as a set. */
 enum { MOAT_OS_NONE = 0, MOAT_OS_READ = 1, MOAT_OS_WRITE = 2, MOAT_OS_EXECUTE = 4 };
 
@@ -386,7 +390,7 @@ struct moat_os_scan {
     size_t count;     /* receives the number of stretches */
 };
 
-/* Record writes to the pages of a range, from now on; those that hold something count as written.
+/* Record writes to the pages of a range, from now on, where the kernel's pages are these; those that hold something count as written.
  * Splits mappings. Idempotent. Ended by moat_os_unreserve as well. */
 int moat_os_watch_begin(struct moat_os_watch *watch, void *start, size_t size);
 int moat_os_watch_end(struct moat_os_watch *watch, void *start, size_t size);

@@ -2,7 +2,7 @@
 /*
  * geometry: pages, granules and blocks.
  *
- * A page is what the kernel protects, a granule is what Win32 reserves at, and a block is what one
+ * A page is what Moat has the kernel protect: one of its pages, or several; a granule is what Win32 reserves at, and a block is what one
  * page table of the kernel maps: the unit in which address space is opened and stripes are locked.
  */
 #ifndef MOAT_REGION_GEOMETRY_H
@@ -10,7 +10,17 @@
 
 #include "base/align.h"
 
-#define MOAT_PAGE_SHIFT    12
+#include <moat/moat.h>
+
+#if MOAT_PAGE_BYTES == 4096
+#define MOAT_PAGE_SHIFT 12
+#elif MOAT_PAGE_BYTES == 16384
+#define MOAT_PAGE_SHIFT 14
+#elif MOAT_PAGE_BYTES == 65536
+#define MOAT_PAGE_SHIFT 16
+#else
+#error "MOAT_PAGE_BYTES is 4096, 16384 or 65536"
+#endif
 #define MOAT_GRANULE_SHIFT 16
 #define MOAT_BLOCK_SHIFT   21
 

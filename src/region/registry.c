@@ -2,6 +2,7 @@
 /* registry: reserving, opening and growing. */
 #include "region/registry.h"
 
+#include "base/error_text.h"
 #include "os/os.h"
 #include "region/books.h"
 #include "region/chance.h"
@@ -206,11 +207,25 @@ static bool set_up(struct moat_registry *of) {
     return moat_fork_start();
 }
 
+/* A change of rights that is not for whole pages of the kernel is refused by it, or is for more. */
+static bool pages_fit(void) {
+    size_t page = moat_os_page();
+
+    if (MOAT_PAGE % page == 0)
+        return true;
+    moat_error_set("create: the pages of this kernel are of %zu bytes, and this build of Moat is "
+                   "for %zu; configure it with -DMOAT_PAGE_SIZE=%zu",
+                   page, (size_t)MOAT_PAGE, page);
+    return false;
+}
+
 enum moat_status moat_region_start(void) {
     uint32_t own = STARTING + moat_os_process();
     /* A(start) */
     uint32_t now = atomic_load_explicit(&moat_registry_phase, memory_order_acquire);
 
+    if (now != READY && !pages_fit())
+        return MOAT_NOT_SUPPORTED;
     while (now != READY) {
         if (now == own) {
             (void)moat_os_wait(&moat_registry_phase, own, UINT64_MAX);

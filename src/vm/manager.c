@@ -162,6 +162,8 @@ enum moat_status moat_manager_create(const struct moat_options *options,
     if (status)
         return status;
     status = moat_region_start();
+    if (status == MOAT_NOT_SUPPORTED)
+        return status;
     struct moat_manager *made = status ? NULL : make(&chosen);
     if (!made) {
         return moat_fail_books(MOAT_NO_MEMORY, "create", 0);
