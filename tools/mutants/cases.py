@@ -5,6 +5,7 @@ What a case passes on its way is recorded by the mutated program itself, in chil
 that ends otherwise than it did without a mutant has killed it; so has one that does not end.
 """
 
+import collections
 import concurrent.futures
 import dataclasses
 import json
@@ -30,7 +31,7 @@ class Case:
     environment: dict
     seconds: float = 0
     seen: frozenset = frozenset()
-    kills: int = 0
+    kills: collections.Counter = dataclasses.field(default_factory=collections.Counter)
 
     @property
     def patience(self):
@@ -128,10 +129,11 @@ def record_all(cases, count, jobs, patience, tell):
 
 
 def judge(mutant, cases, budget):
-    """(verdict, what killed it): by the cases that pass it, those that kill often and soon first,
-    as long as what they take without a mutant stays within the budget."""
-    passing = sorted((c for c in cases if mutant.number in c.seen),
-                     key=lambda case: case.seconds / (1 + case.kills))
+    """(verdict, what killed it): by the cases that pass it, as long as what they take without a
+    mutant stays within the budget. Those first that are short, pass little else, and have killed
+    in this file before."""
+    passing = sorted((case for case in cases if mutant.number in case.seen),
+                     key=lambda c: c.seconds * len(c.seen) / (1 + c.kills[mutant.file]))
     spent = 0
     for case in passing:
         spent += case.seconds
@@ -139,6 +141,6 @@ def judge(mutant, cases, budget):
             break
         ending, _ = run(case, case.patience, MOAT_MUTANT=str(mutant.number))
         if ending in ("failed", "hung"):
-            case.kills += 1
+            case.kills[mutant.file] += 1
             return "killed", case.name + (" (hung)" if ending == "hung" else "")
     return ("survived", "") if passing else ("unreached", "")
