@@ -366,6 +366,7 @@ MOAT_API MOAT_CHECKED enum moat_status moat_stats_read(const struct moat_manager
  *
  * Returns   MOAT_OK          what was released before the call traps
  *           MOAT_NO_ACCESS   manager is NULL
+ *           MOAT_TIMEOUT     another call was making some of them trap, and stayed unfinished
  *           MOAT_NO_MEMORY   the kernel refused some of them (guard_failures of moat_stats_read);
  *                            they stay accessible and nobody's, and are tried again
  *           MOAT_CORRUPT, MOAT_UNAVAILABLE   Moat's books are damaged: see moat_release

@@ -37,6 +37,7 @@ struct part {
     _Atomic uint64_t since; /* of moat_os_clock: nothing in it has been there for longer */
     _Atomic uint64_t flushes;
     _Atomic uint64_t stuck;
+    _Atomic uint64_t hands; /* that have words of it, which may not trap yet */
     _Atomic uint64_t words[];
 };
 
@@ -137,6 +138,17 @@ static uint64_t swap(_Atomic uint64_t *slot, uint64_t word) {
     return atomic_exchange_explicit(slot, word, memory_order_acq_rel);
 }
 
+/* Before a word is taken: whoever misses the word finds the hand. */
+static void take_hand(struct part *part) {
+    /* R(put) A(put) */
+    atomic_fetch_add_explicit(&part->hands, 1, memory_order_acq_rel);
+}
+
+static void leave_hand(struct part *part) {
+    /* R(hand) */
+    atomic_fetch_sub_explicit(&part->hands, 1, memory_order_release);
+}
+
 static void account(struct part *part, uint64_t regions, uint64_t bytes) {
     (void)add(&part->regions, regions);
     (void)add(&part->bytes, bytes);
@@ -146,17 +158,6 @@ static void account(struct part *part, uint64_t regions, uint64_t bytes) {
 static uint64_t put_word(const struct moat_limbo *limbo, struct part *part, uint64_t word) {
     uint64_t turn = add(&part->turn, 1);
     return swap(&part->words[turn % limbo->terms.regions], word);
-}
-
-/* They come nearly in order, or nearly in the reverse order. */
-static void sort(uint64_t *words, size_t count) {
-    for (size_t i = 1; i < count; i++) {
-        uint64_t moved = words[i];
-        size_t at = i;
-        for (; at > 0 && (words[at - 1] & BASE_MASK) > (moved & BASE_MASK); at--)
-            words[at] = words[at - 1];
-        words[at] = moved;
-    }
 }
 
 /* Put back what will not trap, for later; the bytes that there is no room for. */
@@ -173,11 +174,11 @@ static size_t put_back(const struct moat_limbo *limbo, struct part *part,
 }
 
 /* Have some places trap, and give them up. */
-static size_t trap(struct moat_limbo *limbo, struct part *part, uint64_t *words, size_t count) {
+static size_t trap(struct moat_limbo *limbo, struct part *part, const uint64_t *words,
+                   size_t count) {
     struct moat_limbo_place places[MOAT_LIMBO_BATCH];
     struct moat_limbo_report report = {0};
 
-    sort(words, count);
     for (size_t i = 0; i < count; i++)
         places[i] = unpack(words[i]);
     moat_limbo_trap(places, count, &limbo->terms, &report);
@@ -205,8 +206,11 @@ static size_t flush(struct moat_limbo *limbo, struct part *part) {
     (void)add(&part->flushes, 1);
     /* relaxed: a number. */
     atomic_store_explicit(&part->stuck, 0, memory_order_relaxed);
+    take_hand(part);
     for (uint32_t slot = 0; slot < limbo->terms.regions; slot++) {
-        uint64_t word = look(&part->words[slot]) ? swap(&part->words[slot], 0) : 0;
+        /* A(put) */
+        uint64_t word = atomic_load_explicit(&part->words[slot], memory_order_acquire);
+        word = word ? swap(&part->words[slot], 0) : 0;
         if (word)
             words[count++] = word;
         if (count == MOAT_LIMBO_BATCH) {
@@ -216,6 +220,7 @@ static size_t flush(struct moat_limbo *limbo, struct part *part) {
     }
     if (count)
         trapped += trap(limbo, part, words, count);
+    leave_hand(part);
     moat_held_end(MOAT_HELD_PLACE);
     return trapped;
 }
@@ -254,9 +259,11 @@ void moat_limbo_put(struct moat_limbo *limbo, const struct moat_place *place, bo
     if (regions == 0)
         /* relaxed: read after the count. */
         atomic_store_explicit(&part->since, moat_os_clock(), memory_order_relaxed);
+    take_hand(part);
     uint64_t other = put_word(limbo, part, word);
     if (other)
         (void)trap(limbo, part, &other, 1);
+    leave_hand(part);
     if (regions == 0)
         tell_worker(limbo);
     moat_held_end(MOAT_HELD_PLACE);
@@ -273,6 +280,25 @@ size_t moat_limbo_flush(struct moat_limbo *limbo) {
             trapped += flush(limbo, part);
     }
     return trapped;
+}
+
+bool moat_limbo_settle(struct moat_limbo *limbo, uint64_t patience_ns) {
+    uint64_t deadline = moat_os_clock() + patience_ns;
+
+    if (!limbo || flag(&limbo->off)) /* in a forked child there is nobody else */
+        return true;
+    for (unsigned at = 0; at < PARTS; at++) {
+        struct part *part = part_at(limbo, at);
+        /* A(hand) */
+        while (part && atomic_load_explicit(&part->hands, memory_order_acquire) != 0) {
+            uint64_t now = moat_os_clock();
+            if (now >= deadline)
+                return false;
+            /* A sleep: it takes a fraction of a millisecond, mostly. */
+            (void)moat_os_wait(&limbo->stop, 0, now + NS_PER_MS / 10);
+        }
+    }
+    return true;
 }
 
 size_t moat_limbo_flush_all(void) {
@@ -415,6 +441,8 @@ void moat_limbo_in_child(bool forget) {
             for (uint32_t slot = 0; slot < limbo->terms.regions; slot++)
                 (void)swap(&part->words[slot], 0);
             account(part, 0 - look(&part->regions), 0 - look(&part->bytes));
+            /* relaxed: there is one thread, and it has none in hand. */
+            atomic_store_explicit(&part->hands, 0, memory_order_relaxed);
         }
     }
 }

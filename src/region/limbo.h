@@ -16,7 +16,9 @@
  * Edges
  *   part    a part is laid out, then hung in -> whoever finds it
  *   limbo   a limbo is set up, then listed -> whoever flushes all
- *   put     what was done to a region, then its word -> whoever takes the word
+ *   put     what was done to a region, then its word -> whoever takes the word; and who has hands
+ *           on a part, then a word taken -> who misses the word
+ *   hand    what was in hand traps, then the hand goes -> who waits for it
  *   sleep   something is put, then counted; the thread says that it sleeps, then looks at that:
  *           one sees the other
  */
@@ -71,6 +73,10 @@ void moat_limbo_put(struct moat_limbo *limbo, const struct moat_place *place, bo
 /* Have all that is there trap, in one or in every limbo. The bytes. */
 size_t moat_limbo_flush(struct moat_limbo *limbo);
 size_t moat_limbo_flush_all(void);
+
+/* Wait until nobody has anything in hand that was taken out and does not trap yet; NULL is allowed.
+ * False: patience is at its end. Not within a call that may have something in hand itself. */
+bool moat_limbo_settle(struct moat_limbo *limbo, uint64_t patience_ns);
 
 void moat_limbo_count(const struct moat_limbo *limbo, struct moat_limbo_sums *sums);
 

@@ -190,8 +190,20 @@ static void trap_span(const struct span *span, const struct moat_limbo_terms *te
     }
 }
 
+/* They come nearly in order, or nearly in the reverse order. */
+static void sort(struct moat_limbo_place *places, size_t count) {
+    for (size_t i = 1; i < count; i++) {
+        struct moat_limbo_place moved = places[i];
+        size_t at = i;
+        for (; at > 0 && places[at - 1].place.base > moved.place.base; at--)
+            places[at] = places[at - 1];
+        places[at] = moved;
+    }
+}
+
 void moat_limbo_trap(struct moat_limbo_place *places, size_t count,
                      const struct moat_limbo_terms *terms, struct moat_limbo_report *report) {
+    sort(places, count);
     for (size_t i = 0; i < count;) {
         struct span span = {&places[i], &places[i], places[i].place.space};
         for (i++; i < count && join(span.last, &places[i]); i++)

@@ -16,7 +16,7 @@ struct moat_limbo_place {
                         pattern */
 };
 
-/* Make places trap, which are in ascending order. They are still claimed afterwards. */
+/* Make places trap, and sort them by their addresses. They are still claimed afterwards. */
 void moat_limbo_trap(struct moat_limbo_place *places, size_t count,
                      const struct moat_limbo_terms *terms, struct moat_limbo_report *report);
 

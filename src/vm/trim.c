@@ -12,7 +12,8 @@
 
 #include <moat/space.h>
 
-#define CALL "trim"
+#define CALL      "trim"
+#define NS_PER_MS UINT64_C(1000000)
 
 struct need {
     struct moat_range range; /* from 0 on: anywhere; empty: whatever there is */
@@ -76,6 +77,9 @@ enum moat_status moat_flush(struct moat_manager *manager) {
         return moat_fail_latched("flush", 0);
     moat_fork_check();
     (void)moat_limbo_flush(manager->limbo);
+    if (!moat_limbo_settle(manager->limbo, manager->options.timeout_ms * NS_PER_MS))
+        return moat_fail(MOAT_TIMEOUT, "flush", 0,
+                         "another call has some in hand and has not made them trap yet");
     moat_limbo_count(manager->limbo, &sums);
     if (sums.stuck)
         return moat_fail(MOAT_NO_MEMORY, "flush", 0, "the kernel does not let some regions trap");
