@@ -8,6 +8,7 @@
 
 #include <moat/lock.h>
 #include <moat/moat.h>
+#include <moat/watch.h>
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -116,6 +117,34 @@ Test(vm_lock, others_are_refused_or_time_out_and_queries_go_through) {
             cr_assert_eq(from_another_thread(call), call == UNLOCK ? MOAT_NOT_OWNER : MOAT_OK, "%s",
                          names[call]);
     cr_assert_eq(from_another_thread(RELEASE), MOAT_OK);
+    moat_manager_destroy(manager);
+}
+
+static void *watch(void *watched) {
+    enum moat_status *statuses = watched;
+    void *page;
+    size_t count = 1;
+    statuses[0] = moat_watch_get(manager, 0, base, PAGE, &page, &count);
+    statuses[1] = moat_watch_reset(manager, base, PAGE);
+    return NULL;
+}
+
+Test(vm_lock, a_lock_keeps_others_from_the_records_of_writes) {
+    enum moat_status statuses[2] = {MOAT_OK, MOAT_OK};
+    pthread_t thread;
+    void *at = NULL;
+    manager = manager_with("timeout=0");
+    if (moat_reserve(manager, NULL, 2 * BLOCK, MOAT_PAGE_READWRITE, MOAT_RESERVE_WRITE_WATCH, &at))
+        cr_skip_test("no write watch here: %s", moat_last_error_text());
+    base = at;
+    cr_assert_eq(make(LOCK), MOAT_OK);
+    cr_assert_eq(pthread_create(&thread, NULL, watch, statuses), 0);
+    pthread_join(thread, NULL);
+    cr_assert_eq(statuses[0], MOAT_TIMEOUT);
+    cr_assert_eq(statuses[1], MOAT_TIMEOUT);
+    watch(statuses);
+    cr_assert_eq(statuses[0], MOAT_OK);
+    cr_assert_eq(statuses[1], MOAT_OK);
     moat_manager_destroy(manager);
 }
 

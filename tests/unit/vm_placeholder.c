@@ -6,6 +6,7 @@
 #include "support/regions.h"
 #include "support/touch.h"
 
+#include <moat/heap.h>
 #include <moat/lock.h>
 #include <moat/placeholder.h>
 
@@ -305,4 +306,38 @@ Test(vm_placeholder, a_manager_takes_its_parts_with_it) {
     moat_manager_destroy(other);
     for (size_t page = 0; page < 8; page++)
         cr_assert_null(info_of(at + page * PAGE).owner);
+}
+
+static void refuses(struct moat_manager *by, const void *address, const char *because) {
+    uint64_t before = stats_of(by).refused;
+    cr_assert_eq(moat_placeholder_preserve(by, (void *)(uintptr_t)address, PAGE), MOAT_NOT_OURS);
+    cr_assert_not_null(strstr(moat_last_error_text(), because), "%s", moat_last_error_text());
+    cr_assert_eq(stats_of(by).refused, before + 1);
+}
+
+/* Splitting and turning back are kinds of freeing: whose memory it is comes first. */
+Test(vm_placeholder, what_is_not_ours_is_not_cut_joined_or_replaced) {
+    struct moat_manager *other = manager_with("");
+    unsigned char *base = placeholder(4 * PAGE), *ours = reserved(manager, GRANULE, true);
+    struct moat_heap *heap;
+    void *block, *at;
+    cr_assert_eq(preserve(base, PAGE), MOAT_OK);
+    refuses(other, base, "another manager");
+    refuses(other, ours, "another manager");
+    cr_assert_eq(moat_placeholder_coalesce(other, base, 4 * PAGE), MOAT_NOT_OURS);
+    cr_assert_eq(moat_placeholder_replace(other, base, PAGE, MOAT_PAGE_READWRITE, 0, &at),
+                 MOAT_INVALID_ADDRESS);
+    cr_assert_eq(moat_heap_create(manager, 0, &heap), MOAT_OK);
+    cr_assert_eq(moat_heap_alloc(heap, 100000, &block), MOAT_OK);
+    memset(block, 'b', 100000);
+    refuses(manager, block, "belongs to a heap");
+    cr_assert_eq(moat_decommit(manager, block, PAGE), MOAT_NOT_OURS);
+    cr_assert_not_null(strstr(moat_last_error_text(), "belongs to a heap"));
+    cr_assert_eq(moat_release(manager, block), MOAT_NOT_OURS);
+    cr_assert(touch_all_bytes(block, 100000, 'b'));
+    is_part(base, base + PAGE, MOAT_PAGE_NOACCESS);
+    is_part(base + PAGE, base + 4 * PAGE, MOAT_PAGE_NOACCESS);
+    cr_assert_eq(coalesce(base, 4 * PAGE), MOAT_OK);
+    moat_heap_destroy(heap);
+    moat_manager_destroy(other);
 }
