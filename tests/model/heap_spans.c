@@ -344,11 +344,13 @@ static const struct {
     {.name = "place not looked at again", .load = load_place_once},
 };
 
-/* An argument: explore so many preemptions more. */
+/* Arguments: explore so many preemptions more; "all": without reduction. */
 int main(int argc, char **argv) {
-    unsigned more = argc > 1 ? (unsigned)atoi(argv[1]) : 0;
+    unsigned more = explore_arguments(argc, argv);
     int bad = 0;
 
+    /* The world below the heap is plain memory, of which no touch is told. */
+    explorer.unreduced = true;
     bad += explore_every(scenarios, SCENARIOS, more, true);
     for (unsigned i = 0; i < sizeof(plants) / sizeof(plants[0]); i++) {
         plant.load = plants[i].load;

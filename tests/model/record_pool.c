@@ -6,6 +6,8 @@
  */
 #include "support/explore.h"
 
+#include "support/pairs.h"
+
 #include "lockfree/shard.h"
 #define moat_shard_of_this_thread() 0u
 
@@ -19,9 +21,14 @@ static struct moat_record_pool pool;
 static _Atomic uint32_t links[INDICES + 1];
 static bool owned[INDICES + 1];
 
+enum { TAKE, GIVE, EXTEND };
+
 static uint32_t take(void) {
+    pairs_begin(TAKE);
     uint32_t index = moat_record_pool_take(&pool);
 
+    pairs_end();
+    explore_touch(owned, WRITES);
     if (index > INDICES)
         explore_fail("an index beyond the bound");
     else if (index != 0 && owned[index])
@@ -34,8 +41,11 @@ static uint32_t take(void) {
 static void give(uint32_t index) {
     if (index == 0)
         return;
+    explore_touch(owned, WRITES);
     owned[index] = false;
+    pairs_begin(GIVE);
     moat_record_pool_give(&pool, index);
+    pairs_end();
 }
 
 static void reset(void) {
@@ -60,6 +70,11 @@ static void setup_extend(void) {
     moat_record_pool_init(&pool, links, sizeof(links[0]));
 }
 
+static void setup_some(void) {
+    setup_extend();
+    moat_record_pool_extend(&pool, 2);
+}
+
 static void take_one(void) {
     take();
 }
@@ -73,12 +88,17 @@ static void take_two_give_first(void) {
     take();
     give(first);
 }
+static void extend(uint32_t indices) {
+    pairs_begin(EXTEND);
+    moat_record_pool_extend(&pool, indices);
+    pairs_end();
+}
 static void extend_take(void) {
-    moat_record_pool_extend(&pool, 2);
+    extend(2);
     take();
 }
 static void extend_more_take(void) {
-    moat_record_pool_extend(&pool, INDICES);
+    extend(INDICES);
     take();
     take();
 }
@@ -108,6 +128,7 @@ static const struct scenario scenarios[] = {
      check,
      3},
     {"from the first index on", reset, {take_give, take_two_give_first}, check, 4},
+    {"extend beside a give", setup_some, {extend_more_take, take_give}, check, 4},
     {"extend against extend", setup_extend, {extend_take, extend_more_take, take_give}, check, 4},
 };
 #define SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
@@ -131,7 +152,7 @@ static bool cas_blind_deal(_Atomic uint64_t *at, uint64_t *expected, uint64_t de
     (void)expected;
     if (at != &pool.dealt)
         return false;
-    explore_step();
+    explore_step(at, true);
     *at = desired;
     *result = true;
     return true;
@@ -145,12 +166,14 @@ static const struct {
     {"fresh index dealt blindly", cas_blind_deal},
 };
 
-/* An argument: explore so many preemptions more. */
+/* Arguments: explore so many preemptions more; "all": without reduction. */
 int main(int argc, char **argv) {
-    unsigned more = argc > 1 ? (unsigned)atoi(argv[1]) : 0;
+    unsigned more = explore_arguments(argc, argv);
     int bad = 0;
 
     bad += explore_every(scenarios, SCENARIOS, more, true);
+    bad += pairs_report((const char *const[]){"take", "give", "extend"}, EXTEND + 1,
+                        (const unsigned[]){0, 0, 0});
     for (unsigned i = 0; i < sizeof(plants) / sizeof(plants[0]); i++) {
         plant.cas = plants[i].cas;
         bad += explore_planted(scenarios, SCENARIOS, plants[i].name);

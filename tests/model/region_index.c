@@ -6,6 +6,7 @@
  */
 #include "support/explore.h"
 
+#include "support/pairs.h"
 #include "support/plants.h"
 
 #include "lockfree/record_pool.c"
@@ -56,8 +57,16 @@ static void clear_directory(void) {
 static struct call *begin(enum call_kind kind, uint64_t page) {
     struct call *call = &calls[call_count++];
 
+    explore_touch(calls, WRITES);
+    pairs_begin((int)kind);
     *call = (struct call){.kind = kind, .page = page, .start = ++now};
     return call;
+}
+
+static void end(struct call *call) {
+    pairs_end();
+    explore_touch(calls, WRITES);
+    call->end = ++now;
 }
 
 static void insert(uint64_t page) {
@@ -65,28 +74,28 @@ static void insert(uint64_t page) {
 
     if (!moat_region_index_insert(&index_, page))
         explore_fail("out of nodes");
-    call->end = ++now;
+    end(call);
 }
 
 static void erase(uint64_t page) {
     struct call *call = begin(ERASE, page);
 
     moat_region_index_erase(&index_, page);
-    call->end = ++now;
+    end(call);
 }
 
 static void find_last(uint64_t page) {
     struct call *call = begin(LAST, page);
 
     call->found = moat_region_index_find_last(&index_, page, &call->base);
-    call->end = ++now;
+    end(call);
 }
 
 static void find_next(uint64_t page) {
     struct call *call = begin(NEXT, page);
 
     call->found = moat_region_index_find_next(&index_, page, &call->base);
-    call->end = ++now;
+    end(call);
 }
 
 static void reset(void) {
@@ -230,6 +239,18 @@ static void erase_a_insert_z(void) {
     insert(PAGE_Z);
     find_last(PAGE_C);
 }
+static void erase_a(void) {
+    erase(PAGE_A);
+}
+static void erase_d_search(void) {
+    erase(PAGE_D);
+    find_next(PAGE_A);
+}
+static void setup_ab(void) {
+    reset();
+    insert(PAGE_A);
+    insert(PAGE_B);
+}
 static void search_both(void) {
     find_last(PAGE_D + 3);
     find_next(PAGE_A - 1);
@@ -248,6 +269,9 @@ static const struct scenario scenarios[] = {
      {insert_erase_a, erase_b, insert_c_search},
      check,
      2},
+    {"two erases of one word", setup_ab, {erase_a, erase_b, search_both}, check, 3},
+    {"two erases, two nodes", setup_d, {erase_a, erase_d_search}, check, 4},
+    {"searches beside a stale clear", setup_d, {erase_a_insert_c, insert_b, search_both}, check, 2},
     {"erase of an insert in progress", reset, {insert_a, erase_a_insert_z, insert_b}, check, 3},
     {"searches beside an erase and an insert", setup_d, {search_both, erase_a_insert_c}, check, 3},
 };
@@ -292,15 +316,18 @@ static const struct {
     {"summary cleared blindly", cas_blind_clear},
 };
 
-/* An argument: explore so many preemptions more. */
+/* Arguments: explore so many preemptions more; "all": without reduction. */
 int main(int argc, char **argv) {
-    unsigned more = argc > 1 ? (unsigned)atoi(argv[1]) : 0;
+    unsigned more = explore_arguments(argc, argv);
     int bad = 0;
 
     directory = calloc(1, sizeof(*directory));
     if (!directory)
         return 1;
     bad += explore_every(scenarios, SCENARIOS, more, true);
+    /* Searches write nothing. */
+    bad += pairs_report((const char *const[]){"insert", "erase", "last", "next"}, NEXT + 1,
+                        (const unsigned[]){0, 0, 1u << LAST | 1u << NEXT, 1u << NEXT});
     for (unsigned i = 0; i < sizeof(plants) / sizeof(plants[0]); i++) {
         plant.cas = plants[i].cas;
         bad += explore_planted(scenarios, SCENARIOS, plants[i].name);

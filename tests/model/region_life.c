@@ -7,6 +7,8 @@
  */
 #include "support/explore.h"
 
+#include "support/pairs.h"
+
 #include "support/plants.h"
 
 #include "lockfree/region_life.c"
@@ -27,6 +29,10 @@ static void reset(void) {
     moat_life_birth(&life, &first_life);
 }
 
+enum { WORK, CLOSE, END, REOPEN, LOCK, UNLOCK, NUDGE, MEND, LIFE_KINDS };
+static const char *const life_kinds[] = {"work", "close",  "end",   "reopen",
+                                         "lock", "unlock", "nudge", "mend"};
+
 /* What a futex does: sleep only if the word is still the one seen, all in one step. */
 static void sleep_on(uint32_t seen) {
     if ((uint32_t)moat_load_acquire(&life) == seen)
@@ -42,11 +48,13 @@ static void work(uint32_t generation, uint32_t stripes) {
     enum moat_life_status status;
     uint32_t seen;
 
+    pairs_begin(WORK);
     while ((status = moat_life_enter(&life, generation, stripes, false, &seen)) != MOAT_LIFE_OK) {
         if (status == MOAT_LIFE_GONE || moat_load_acquire(&called_off) != 0)
             return;
         sleep_on(seen);
     }
+    explore_touch(inside, WRITES);
     rounds++;
     for (unsigned i = 0; i < 2; i++) {
         if (stripes >> i & 1 && inside[i]++ != 0)
@@ -56,12 +64,15 @@ static void work(uint32_t generation, uint32_t stripes) {
         explore_fail("a thread entered while another was alone");
     if (moat_life_generation(&life) != generation)
         explore_fail("a thread entered another life");
+    explore_touch(inside, WRITES);
     for (unsigned i = 0; i < 2; i++)
         inside[i] -= stripes >> i & 1;
     wake_if(moat_life_leave(&life, stripes));
+    pairs_end();
 }
 
 static void be_alone(void) {
+    explore_touch(inside, WRITES);
     if (alone++ != 0 || inside[0] + inside[1] != 0)
         explore_fail("who closed or locked is not alone");
 }
@@ -78,6 +89,7 @@ static bool lock_alone(uint32_t generation) {
     enum moat_life_status status;
     uint32_t seen;
 
+    pairs_begin(LOCK);
     while ((status = moat_life_lock(&life, generation, &seen)) == MOAT_LIFE_CLOSING ||
            status == MOAT_LIFE_LOCKED)
         sleep_on(seen);
@@ -93,6 +105,7 @@ static bool close_alone(uint32_t generation) {
     enum moat_life_status status;
     uint32_t seen;
 
+    pairs_begin(CLOSE);
     while ((status = moat_life_close(&life, generation, false, &seen)) == MOAT_LIFE_CLOSING)
         sleep_on(seen);
     if (status == MOAT_LIFE_GONE || status == MOAT_LIFE_LOCKED)
@@ -115,34 +128,46 @@ static void work_all(void) {
 static void end_life(void) {
     if (!close_alone(first_life))
         return;
+    explore_touch(inside, WRITES);
     alone--;
     deaths++;
+    pairs_begin(END);
     wake_if(moat_life_death(&life));
+    pairs_end();
 }
 static void end_and_begin(void) {
     uint32_t generation;
 
     if (!close_alone(first_life))
         return;
+    explore_touch(inside, WRITES);
     alone--;
     deaths++;
+    pairs_begin(END);
     wake_if(moat_life_death(&life));
+    pairs_end();
     moat_life_birth(&life, &generation);
     work(generation, 1);
 }
 static void give_up_then_end(void) {
     if (!close_alone(first_life))
         return;
+    explore_touch(inside, WRITES);
     alone--;
+    pairs_begin(REOPEN);
     wake_if(moat_life_reopen(&life));
+    pairs_end();
     end_life();
 }
 
 static void lock_and_unlock(void) {
     if (!lock_alone(first_life))
         return;
+    explore_touch(inside, WRITES);
     alone--;
+    pairs_begin(UNLOCK);
     wake_if(moat_life_unlock(&life));
+    pairs_end();
 }
 static void lock_work_end(void) {
     uint32_t seen;
@@ -154,17 +179,53 @@ static void lock_work_end(void) {
     wake_if(moat_life_leave(&life, 1));
     if (moat_life_close(&life, first_life, true, &seen) != MOAT_LIFE_OK)
         explore_fail("the holder of a lock does not get to close");
+    explore_touch(inside, WRITES);
     alone--;
     deaths++;
+    pairs_begin(END);
     wake_if(moat_life_death(&life));
+    pairs_end();
+}
+/* A close and a lock whose time is over while stripes are held: rolled back, they left nothing. */
+static void close_times_out(void) {
+    uint32_t seen;
+
+    pairs_begin(CLOSE);
+    enum moat_life_status status = moat_life_close(&life, first_life, false, &seen);
+
+    if (status != MOAT_LIFE_BUSY && status != MOAT_LIFE_OK)
+        return;
+    pairs_begin(REOPEN);
+    wake_if(moat_life_reopen(&life));
+    pairs_end();
+}
+static void lock_times_out(void) {
+    uint32_t seen;
+
+    pairs_begin(LOCK);
+    enum moat_life_status status = moat_life_lock(&life, first_life, &seen);
+
+    if (status != MOAT_LIFE_BUSY && status != MOAT_LIFE_OK)
+        return;
+    pairs_begin(UNLOCK);
+    wake_if(moat_life_unlock(&life));
+    pairs_end();
+}
+static void nudge(void) {
+    pairs_begin(NUDGE);
+    wake_if(moat_life_nudge(&life));
+    pairs_end();
 }
 static void lock_for_ever(void) {
     (void)lock_alone(first_life);
+    explore_touch(inside, WRITES);
     alone--;
 }
 static void call_off(void) {
     moat_store_release(&called_off, 1);
+    pairs_begin(NUDGE);
     wake_if(moat_life_nudge(&life));
+    pairs_end();
 }
 
 /* What a forked child finds: one thread held a stripe and the lock, another one was closing. */
@@ -181,18 +242,24 @@ static void mend(void) {
 
     if (held != (MOAT_LIFE_CLOSING_BIT | MOAT_LIFE_LOCKED_BIT | 1))
         explore_fail("somebody got past what the dead hold");
+    pairs_begin(MEND);
     wake_if(moat_life_mend(&life, held));
+    pairs_end();
 }
 /* A lock of the dead would be refused, so this one waits for stripes and closing alone. */
 static void close_after_dead(void) {
     uint32_t seen;
 
+    pairs_begin(CLOSE);
     while (moat_life_close(&life, first_life, true, &seen) == MOAT_LIFE_CLOSING)
         sleep_on(seen);
     be_alone();
+    explore_touch(inside, WRITES);
     alone--;
     deaths++;
+    pairs_begin(END);
     wake_if(moat_life_death(&life));
+    pairs_end();
 }
 
 static void check_quiet(void) {
@@ -230,6 +297,19 @@ static const struct scenario scenarios[] = {
     {"two ends and a new life", reset, {end_and_begin, end_life, work_first}, check_one_death, 4},
     {"two locks and work", reset, {lock_and_unlock, lock_and_unlock, work_both}, check, 3},
     {"a lock against an end", reset, {lock_and_unlock, give_up_then_end, work_first}, check, 3},
+    {"a close that times out", reset, {work_both, close_times_out, end_life}, check_one_death, 4},
+    {"two closes that time out", reset, {work_first, close_times_out, close_times_out}, check, 4},
+    {"a lock that times out", reset, {work_both, lock_times_out, end_life}, check, 4},
+    {"locks that time out", reset, {work_first, lock_times_out, lock_and_unlock}, check, 4},
+    {"a lock and a close that time out",
+     reset,
+     {work_first, lock_times_out, close_times_out},
+     check,
+     4},
+    {"a nudge beside a close", reset, {work_first, close_times_out, nudge}, check, 4},
+    {"a nudge beside a lock", reset, {work_first, lock_times_out, nudge}, check, 4},
+    {"a nudge beside an end", reset, {work_first, end_life, nudge}, check_one_death, 4},
+    {"two nudges", reset, {nudge, nudge, work_first}, check, 4},
     {"the holder ends", reset, {lock_work_end, end_life, work_first}, check_one_death, 4},
     {"waits called off", reset, {lock_for_ever, work_both, call_off}, check_quiet, 6},
     {"what the dead held", reset_with_dead, {mend, work_both, work_first}, check, 4},
@@ -292,12 +372,21 @@ static const struct {
     {.name = "waiters bit outlives a nudge", .mask = mask_nudge_loses},
 };
 
-/* An argument: explore so many preemptions more. */
+/* What one thread alone may do at a time, or only before others may: of a bit for each kind. */
+static const unsigned never[LIFE_KINDS] = {
+    [END] = 1u << END | 1u << REOPEN | 1u << UNLOCK,
+    [REOPEN] = 1u << REOPEN,
+    [UNLOCK] = 1u << UNLOCK | 1u << REOPEN,
+    [MEND] = 1u << MEND | 1u << END | 1u << REOPEN | 1u << LOCK | 1u << UNLOCK | 1u << NUDGE,
+};
+
+/* Arguments: explore so many preemptions more; "all": without reduction. */
 int main(int argc, char **argv) {
-    unsigned more = argc > 1 ? (unsigned)atoi(argv[1]) : 0;
+    unsigned more = explore_arguments(argc, argv);
     int bad = 0;
 
     bad += explore_every(scenarios, SCENARIOS, more, false);
+    bad += pairs_report(life_kinds, LIFE_KINDS, never);
     for (unsigned i = 0; i < sizeof(plants) / sizeof(plants[0]); i++) {
         plant.cas = plants[i].cas;
         plant.mask = plants[i].mask;

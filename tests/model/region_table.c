@@ -203,6 +203,31 @@ static void replace_c(void) {
     erase(0, 2);
 }
 
+static void replace_d(void) {
+    replace(1, 2, 3);
+    find(0);
+}
+static void setup_two(void) {
+    reset();
+    preset(0, 1);
+    preset(1, 2);
+}
+static void erase_one(void) {
+    erase(1, 2);
+    find(0);
+}
+static void replace_once(void) {
+    replace(0, 1, 2);
+}
+static void find_twice(void) {
+    find(0);
+    find(0);
+}
+static void grow_only(void) {
+    grow(2, 0);
+    help_to_the_end();
+}
+
 /* --- Two growths race; exactly one wins --- */
 
 static void race_a(void) {
@@ -241,6 +266,24 @@ static void drop_c(void) {
     erase(0, 1);
 }
 
+static void drop_d(void) {
+    replace(0, 1, 2);
+}
+static void setup_retired(void) {
+    setup_drop();
+    grow(2, 0);
+    help_to_the_end();
+}
+static void drop_once(void) {
+    drop_retired();
+}
+
+static void grow_again(void) {
+    grow(3, 0);
+    help_to_the_end();
+    find(0);
+}
+
 static const struct scenario scenarios[] = {
     {"one line", setup_one, {one_a, one_b}, check, 4},
     {"one line, three threads", setup_one, {one_a, one_b, one_c}, check, 2},
@@ -268,9 +311,20 @@ static const struct scenario scenarios[] = {
     {"replaced where displaced", setup_displaced, {replace_a, replace_b}, check, 3},
     {"replaced during growth", setup_displaced, {grow_a, replace_c}, check, 3},
     {"replaced during growth, spilled", setup_spilled, {grow_a, replace_c}, check, 3},
+    {"two replaces", setup_two, {replace_a, replace_d}, check, 4},
+    {"a replace beside an erase", setup_two, {replace_a, erase_one}, check, 4},
+    {"replaced and found during growth",
+     setup_displaced,
+     {grow_only, replace_once, find_twice},
+     check,
+     1},
     {"two growths race", setup_displaced, {race_a, race_b}, check, 2},
     {"dropped arrays and a reader", setup_drop, {drop_a, drop_b}, check, 2},
     {"dropped arrays and a writer", setup_drop, {drop_a, drop_c}, check, 2},
+    {"dropped arrays and a replace", setup_drop, {drop_a, drop_d}, check, 2},
+    {"a drop beside a growth", setup_retired, {grow_again, drop_once}, check, 3},
+    {"a drop, a growth and a find", setup_retired, {grow_again, drop_once, find_twice}, check, 2},
+    {"two threads drop", setup_retired, {drop_once, drop_once}, check, 2},
     {"dropped arrays, three threads", setup_drop, {drop_a, drop_b, drop_c}, check, 1},
 };
 #define SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
@@ -296,13 +350,14 @@ static int run_plants(void) {
     return bad;
 }
 
-/* An argument: explore so many preemptions more. */
+/* Arguments: explore so many preemptions more; "all": without reduction. */
 int main(int argc, char **argv) {
-    unsigned more = argc > 1 ? (unsigned)atoi(argv[1]) : 0;
+    unsigned more = explore_arguments(argc, argv);
     int bad = 0;
 
     choose_pages();
     bad += explore_every(scenarios, SCENARIOS, more, true);
+    bad += pairs_report(table_kinds, TABLE_KINDS, (const unsigned[TABLE_KINDS]){0});
     bad += run_plants();
     return bad != 0;
 }

@@ -7,8 +7,12 @@
  * the code under test. An execution is a list of choices (go on, or which thread instead);
  * executions are enumerated depth first, so a failure is reproducible. The bound is on preemptions,
  * switches away from a thread that could have gone on; switches at explore_yield, explore_sleep and
- * at a thread's end are free. Memory is sequentially consistent here: orders weaker than that are
- * argued in src/lockfree/README.md, not explored.
+ * at a thread's end are free. Memory is sequentially consistent here: weaker orders are explored by
+ * the engine in tests/model/engine, without a bound, on smaller programs.
+ *
+ * Steps that commute are not explored in both orders. explore_reduce.h says how, and why no outcome
+ * is lost under a bound. It needs to know what is shared: the seam tells it about each step, and
+ * plain memory that threads share in the tests themselves is told with explore_touch.
  *
  * A scenario can also park one thread for ever after its nth step, for every n: the others must
  * end.
@@ -34,8 +38,8 @@
 #define EXPLORE_STEPS_MAX   100000
 #define EXPLORE_STACK_BYTES (64 * 1024)
 
-static void explore_step(void);
-#define MOAT_STEP() explore_step()
+static void explore_step(const volatile void *word, bool changes);
+#define MOAT_STEP(word, changes) explore_step(word, changes)
 
 struct scenario {
     const char *name;
@@ -47,6 +51,8 @@ struct scenario {
 
 enum explore_state { READY, ASLEEP, PARKED, ENDED };
 
+#include "explore_reduce.h"
+
 static struct {
     const struct scenario *scenario;
     ucontext_t main;
@@ -54,6 +60,7 @@ static struct {
         ucontext_t context;
         enum explore_state state;
         unsigned steps;
+        struct explore_block block;
     } thread[EXPLORE_THREADS];
     int running; /* -1: not inside an execution, steps are free */
     unsigned thread_count;
@@ -67,7 +74,9 @@ static struct {
     } choice[EXPLORE_CHOICES_MAX];
     unsigned choice_count, choice_next;
     const char *failure;
-    unsigned long executions;
+    unsigned long executions, cut; /* so many of them were cut short */
+    struct explore_reduction reduction;
+    bool unreduced;
 } explorer = {.running = -1};
 
 static _Alignas(64) char explore_stack[EXPLORE_THREADS][EXPLORE_STACK_BYTES];
@@ -77,7 +86,7 @@ static void explore_fail(const char *what) {
         explorer.failure = what;
 }
 
-static bool explore_is_parked(unsigned thread) {
+static inline bool explore_is_parked(unsigned thread) {
     return explorer.thread[thread].state == PARKED;
 }
 
@@ -135,11 +144,23 @@ static void switch_away(void) {
     switch_to(count == 0 || explorer.failure ? -1 : nth_ready(choose(count), false));
 }
 
-static void explore_step(void) {
+/* A block is over: is this execution the same as one with fewer switches? */
+static void finish_block(void) {
+    if (explorer.unreduced || !reduction_is_redundant(&explorer.reduction, explorer.running,
+                                                      &explorer.thread[explorer.running].block))
+        return;
+    explorer.reduction.redundant = true;
+    explorer.cut++;
+    switch_to(-1);
+}
+
+static void explore_step(const volatile void *word, bool changes) {
+    enum explore_kind kind = changes ? WRITES : READS;
     int self = explorer.running;
 
     if (self < 0)
         return;
+    finish_block();
     if (++explorer.steps > EXPLORE_STEPS_MAX)
         explore_fail("an execution does not end");
     if (explorer.failure) {
@@ -151,18 +172,32 @@ static void explore_step(void) {
         explorer.thread[self].state = PARKED;
         switch_away();
     }
-    if (explorer.preemptions_left == 0)
-        return;
-    unsigned way = choose(1 + ready_count(false));
+    bool alone = !explorer.unreduced && !reduction_is_shared(&explorer.reduction, word);
 
-    if (way != 0) {
-        explorer.preemptions_left--;
-        switch_to(nth_ready(way - 1, false));
+    if (explorer.preemptions_left > 0 && !alone) {
+        unsigned way = choose(1 + ready_count(false));
+
+        if (way != 0) {
+            explorer.preemptions_left--;
+            reduction_preempted(&explorer.reduction, &explorer.thread[self].block);
+            switch_to(nth_ready(way - 1, false));
+        }
     }
+    if (!explorer.unreduced)
+        reduction_begin(&explorer.reduction, self, &explorer.thread[self].block, word, kind);
+}
+
+/* The running thread touches plain memory that another thread may touch as well. */
+static inline void explore_touch(const volatile void *object, enum explore_kind kind) {
+    int self = explorer.running;
+
+    if (self >= 0 && !explorer.unreduced)
+        reduction_touch(&explorer.reduction, self, &explorer.thread[self].block, object, kind);
 }
 
 /* A free choice of who goes on. */
 static inline void explore_yield(void) {
+    finish_block();
     unsigned way = choose(1 + ready_count(false));
 
     if (way != 0)
@@ -171,11 +206,14 @@ static inline void explore_yield(void) {
 
 /* Wait until explore_wake_all; if nobody calls it the execution fails. */
 static inline void explore_sleep(void) {
+    explore_touch(&explorer.thread, WRITES);
+    finish_block();
     explorer.thread[explorer.running].state = ASLEEP;
     switch_away();
 }
 
 static inline void explore_wake_all(void) {
+    explore_touch(&explorer.thread, WRITES);
     for (unsigned i = 0; i < explorer.thread_count; i++) {
         if (explorer.thread[i].state == ASLEEP)
             explorer.thread[i].state = READY;
@@ -184,6 +222,7 @@ static inline void explore_wake_all(void) {
 
 static void thread_main(void) {
     explorer.scenario->body[explorer.running]();
+    finish_block();
     explorer.thread[explorer.running].state = ENDED;
     switch_away();
 }
@@ -194,11 +233,13 @@ static void execute(void) {
     explorer.steps = 0;
     explorer.choice_next = 0;
     explorer.executions++;
+    reduction_start(&explorer.reduction);
     explorer.thread_count = 0;
     for (unsigned i = 0; i < EXPLORE_THREADS && explorer.scenario->body[i]; i++) {
         explorer.thread_count++;
         explorer.thread[i].state = READY;
         explorer.thread[i].steps = 0;
+        explorer.thread[i].block = (struct explore_block){0};
         getcontext(&explorer.thread[i].context);
         explorer.thread[i].context.uc_stack.ss_sp = explore_stack[i];
         explorer.thread[i].context.uc_stack.ss_size = EXPLORE_STACK_BYTES;
@@ -206,6 +247,8 @@ static void execute(void) {
     }
     switch_away();
     explorer.running = -1;
+    if (explorer.reduction.redundant)
+        return;
     for (unsigned i = 0; i < explorer.thread_count; i++) {
         if (explorer.thread[i].state == ASLEEP && !explorer.park_reached)
             explore_fail("a thread sleeps for ever");
@@ -230,19 +273,28 @@ static void explore_all(const struct scenario *scenario) {
     explorer.scenario = scenario;
     explorer.failure = NULL;
     explorer.choice_count = 0;
-    do
+    do {
         execute();
-    while (!explorer.failure && next_execution());
+        /* More is shared than was known: what was explored so far left ways out. */
+        if (explorer.reduction.learned)
+            explorer.choice_count = 0;
+    } while (!explorer.failure && (explorer.reduction.learned || next_execution()));
 }
 
 /* Every interleaving with so many preemptions. Returns what failed, or NULL. */
 static const char *explore(const struct scenario *scenario, unsigned preemptions) {
     struct scenario bounded = *scenario;
 
-    bounded.preemptions = preemptions;
     explorer.park_thread = -1;
     explorer.park_reached = false;
-    explore_all(&bounded);
+    reduction_forget(&explorer.reduction);
+    /* One preemption shows nearly all that is shared, at little cost. */
+    bounded.preemptions = preemptions < 1 ? preemptions : 1;
+    if (!explorer.unreduced)
+        explore_all(&bounded);
+    bounded.preemptions = preemptions;
+    if (explorer.unreduced || !explorer.failure)
+        explore_all(&bounded);
     return explorer.failure;
 }
 
@@ -250,6 +302,7 @@ static const char *explore(const struct scenario *scenario, unsigned preemptions
 static inline const char *explore_parked(const struct scenario *scenario, unsigned preemptions) {
     struct scenario parked = *scenario;
 
+    reduction_forget(&explorer.reduction);
     parked.preemptions = preemptions;
     for (int thread = 0; thread < EXPLORE_THREADS && scenario->body[thread]; thread++) {
         explorer.park_thread = thread;
@@ -273,12 +326,21 @@ static int explore_report(const char *kind, const char *name, bool expect_failur
                           const char *failure, double since) {
     bool bad = expect_failure != (failure != NULL);
 
-    printf("%s %-8s %-44s %9lu executions %5.1f s%s%s\n", bad ? "FAIL" : "ok  ", kind, name,
-           explorer.executions, explore_seconds() - since, failure ? "  " : "",
-           failure ? failure : "");
+    printf("%s %-8s %-44s %9lu executions, %8lu cut short %5.1f s%s%s\n", bad ? "FAIL" : "ok  ",
+           kind, name, explorer.executions, explorer.cut, explore_seconds() - since,
+           failure ? "  " : "", failure ? failure : "");
     fflush(stdout);
-    explorer.executions = 0;
+    explorer.executions = explorer.cut = 0;
     return bad;
+}
+
+/*
+ * The arguments of a program: so many preemptions more, and "all" for no reduction. Returns the
+ * former.
+ */
+static inline unsigned explore_arguments(int argc, char **argv) {
+    explorer.unreduced = argc > 2 && strcmp(argv[2], "all") == 0;
+    return argc > 1 ? (unsigned)atoi(argv[1]) : 0;
 }
 
 /* Explore every scenario, with so many preemptions more than it asks for, and with `park` also with

@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "pairs.h"
+
 #define HISTORY_CALLS_MAX 24
 #define HISTORY_KEYS_MAX  8
 #define NEVER             UINT32_MAX
@@ -43,12 +45,17 @@ static void history_reset(void) {
 static unsigned history_start(enum history_kind kind, unsigned key, unsigned handle) {
     unsigned at = history.count++;
 
+    pairs_begin((int)kind);
+    /* Whether a call ended before another one started is all that matters of their order. */
+    explore_touch(&history, STARTS);
     history.call[at] = (struct history_call){
         .kind = kind, .key = key, .handle = handle, .start = history.now++, .end = NEVER};
     return at;
 }
 
 static void history_end(unsigned at, unsigned result) {
+    pairs_end();
+    explore_touch(&history, ENDS);
     history.call[at].result = result;
     history.call[at].end = history.now++;
 }

@@ -26,13 +26,14 @@ static bool cas_meta_first(_Atomic uint64_t *at, uint64_t *expected, uint64_t de
 
     (void)desired, (void)result;
     if (!is_table(at) && *expected == 0)
-        atomic_compare_exchange_strong(&line_of(at)->meta, &none, MOAT_TABLE_BORN);
+        real_cas(&line_of(at)->meta, &none, MOAT_TABLE_BORN);
     return false;
 }
 
 /* Growth does not freeze slots. */
 static bool mask_no_slot_freeze(_Atomic uint64_t *at, uint64_t value, uint64_t *result) {
     (void)value;
+    explore_touch(at, READS);
     *result = *at;
     return at != &line_of(at)->meta;
 }
@@ -40,6 +41,7 @@ static bool mask_no_slot_freeze(_Atomic uint64_t *at, uint64_t value, uint64_t *
 /* Growth does not freeze meta words. */
 static bool mask_no_meta_freeze(_Atomic uint64_t *at, uint64_t value, uint64_t *result) {
     (void)value;
+    explore_touch(at, READS);
     *result = *at;
     return at == &line_of(at)->meta;
 }
@@ -51,7 +53,7 @@ static bool load_no_second_look(const _Atomic uint64_t *at, bool acquire, uint64
     if (at != &table.current || explorer.running < 0)
         return false;
     if (acquire) {
-        explore_step();
+        explore_step(at, false);
         array[explorer.running] = table.current;
     }
     *result = array[explorer.running];
@@ -158,8 +160,6 @@ static bool cas_replace_by_halves(_Atomic uint64_t *at, uint64_t *expected, uint
         word_page(*expected) != word_page(desired))
         return false;
     *result = real_cas(at, expected, EMPTY);
-    if (*result && explorer.running >= 0)
-        explore_step();
     if (*result)
         real_cas(at, &empty, desired);
     return true;

@@ -11,6 +11,7 @@
 #include "explore.h" /* first: it defines the seam */
 
 #include "history.h"
+#include "pairs.h"
 #include "plants.h"
 
 #include "lockfree/region_table.c"
@@ -21,6 +22,10 @@
 #define FILLERS      (2 * MOAT_TABLE_SLOTS)
 #define FILLER_FIRST 100u /* handle of filler 0 */
 #define LOG2_LAST    3u
+
+/* What may meet; the first four are enum history_kind. */
+enum { GROW = REPLACE + 1, DROP, TABLE_KINDS };
+static const char *const table_kinds[] = {"find", "insert", "erase", "replace", "grow", "drop"};
 
 static struct moat_region_table table;
 /* By log2 of the lines; the last is a second array of four lines, for the loser of a race. */
@@ -137,13 +142,17 @@ static void replace(unsigned key, unsigned from, unsigned to) {
 }
 
 static void grow(unsigned lines_log2, unsigned copy) {
+    pairs_begin(GROW);
     growths += moat_region_table_grow(&table, storage[lines_log2 + copy], lines_log2);
+    pairs_end();
 }
 
 /* Not a size that fits: only helps. */
 static void help_to_the_end(void) {
+    pairs_begin(GROW);
     while (table.settled != table.current)
         moat_region_table_grow(&table, NULL, 0);
+    pairs_end();
 }
 
 /* Drop the pages of every array that is handed out, word by word. */
@@ -151,14 +160,20 @@ static void drop_retired(void) {
     void *lines;
     size_t size;
 
+    pairs_begin(DROP);
     while (moat_region_table_take_retired(&table, &lines, &size)) {
         _Atomic uint64_t *word = lines;
 
         for (size_t i = 0; i < size / sizeof(*word); i++)
             moat_store_relaxed(&word[i], 0);
-        for (unsigned i = 0; i < LOG2_LAST + 2; i++)
+        explore_touch(dropped, WRITES);
+        for (unsigned i = 0; i < LOG2_LAST + 2; i++) {
+            if (lines == storage[i] && dropped[i])
+                explore_fail("an array was handed out twice");
             dropped[i] |= lines == storage[i];
+        }
     }
+    pairs_end();
 }
 
 /* Are displaced entries and pointers one to one, spilled entries counted, and none reserved? */
