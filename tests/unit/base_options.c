@@ -339,3 +339,11 @@ Test(options, check_finds_every_value_out_of_range) {
     cr_assert_eq(moat_options_check(&options), MOAT_INVALID_ARGUMENT);
     cr_assert_not_null(strstr(moat_last_error_text(), "\"quarantine\" is 4097"));
 }
+
+Test(options, a_fork_policy_needs_pages_of_the_kernel) {
+    struct moat_options options = parsed("fork=wipe,backend=mimalloc");
+    cr_assert_eq(moat_options_check(&options), MOAT_INVALID_ARGUMENT);
+    cr_assert_not_null(strstr(moat_last_error_text(), "option \"fork\" is wipe"));
+    options = parsed("fork=wipe");
+    cr_assert_eq(moat_options_check(&options), MOAT_OK);
+}
