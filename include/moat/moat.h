@@ -43,8 +43,8 @@ extern "C" {
 #define MOAT_VERSION_MINOR 4
 #define MOAT_VERSION_PATCH 0
 
-/* As on Windows, but in a build for kernels with larger pages (README.md, Supported machines), which
- * has all of its programs compiled with the same definition. */
+/* As on Windows, but in a build for kernels with larger pages, 16384 or 65536. Programs are then
+ * compiled with the definition that the library was. */
 #ifndef MOAT_PAGE_BYTES
 #define MOAT_PAGE_BYTES 4096
 #endif

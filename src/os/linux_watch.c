@@ -277,8 +277,9 @@ int moat_os_watch_count(struct moat_os_watch *watch, uintptr_t start, uintptr_t 
         count = -1;
 
     *pages = 0;
+    /* Up: what the kernel calls a page may be a part of one. */
     for (int i = 0; i < count; i++)
-        *pages += (size_t)(found[i].end - found[i].start) / MOAT_LINUX_PAGE;
+        *pages += (size_t)(found[i].end - found[i].start + MOAT_LINUX_PAGE - 1) / MOAT_LINUX_PAGE;
     return moat_linux_result(count, saved);
 }
 

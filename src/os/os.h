@@ -17,8 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The page size of this kernel, which a page here is a multiple of: nothing below may be called where
- * it is not. */
+/* The page size of this kernel. A page here is a multiple of it: nothing below may be called where
+ * that is not so. */
 size_t moat_os_page(void);
 
 /* Access rights of mapped pages, as a set. */
@@ -390,8 +390,9 @@ struct moat_os_scan {
     size_t count;     /* receives the number of stretches */
 };
 
-/* Record writes to the pages of a range, from now on, where the kernel's pages are these; those that hold something count as written.
- * Splits mappings. Idempotent. Ended by moat_os_unreserve as well. */
+/* Record writes to the pages of a range, from now on, where the kernel's own are as large; those
+ * that hold something count as written. Splits mappings. Idempotent. Ended by moat_os_unreserve as
+ * well. */
 int moat_os_watch_begin(struct moat_os_watch *watch, void *start, size_t size);
 int moat_os_watch_end(struct moat_os_watch *watch, void *start, size_t size);
 

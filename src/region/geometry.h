@@ -2,8 +2,9 @@
 /*
  * geometry: pages, granules and blocks.
  *
- * A page is what Moat has the kernel protect: one of its pages, or several; a granule is what Win32 reserves at, and a block is what one
- * page table of the kernel maps: the unit in which address space is opened and stripes are locked.
+ * A page is what Moat has the kernel protect: one of its pages, or several. A granule is what Win32
+ * reserves at. A block is the unit in which address space is opened and stripes are locked: what
+ * one page table maps, where the kernel has pages of 4 KiB.
  */
 #ifndef MOAT_REGION_GEOMETRY_H
 #define MOAT_REGION_GEOMETRY_H

@@ -21,7 +21,8 @@
 #define BYTES_OF_PIECES_PER_RECORD ((size_t)128)
 #define RECORDS_PER_FROZEN         UINT32_C(1024)
 #define FROZEN_MIN                 UINT32_C(64)
-#define NODES_PER_STEP             UINT32_C(64)
+/* A node is an odd number of 64 bytes. */
+#define NODES_PER_STEP ((uint32_t)MOAT_PAGE_BYTES / 64)
 
 /* Steps are opened as they are or not at all: see books.c. */
 #define IS_WHOLE_PAGES(count, type) ((count) * sizeof(type) % MOAT_PAGE == 0)

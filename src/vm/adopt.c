@@ -29,7 +29,7 @@ struct slot {
     _Atomic(struct moat_manager *) owner;
 };
 
-#define SLOTS 127u
+#define SLOTS (MOAT_PAGE / sizeof(struct slot) - 1)
 
 struct chunk {
     _Atomic uint64_t link; /* of the books */

@@ -23,7 +23,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PAGE    ((SIZE_T)4096)
+#define PAGE    ((SIZE_T)MOAT_PAGE_BYTES)
 #define GRANULE ((SIZE_T)65536)
 #define VIEW    (5 * PAGE)
 #define GIB     ((SIZE_T)1 << 30)

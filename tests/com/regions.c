@@ -15,7 +15,7 @@
 #include <stdalign.h>
 #include <string.h>
 
-#define PAGE    ((SIZE_T)4096)
+#define PAGE    ((SIZE_T)MOAT_PAGE_BYTES)
 #define GRANULE ((SIZE_T)65536)
 
 /* Not a result of anything here: what a variable holds that was never set. */

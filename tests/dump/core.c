@@ -28,7 +28,7 @@
 
 #define GIB ((size_t)1 << 30)
 
-enum { PAGE = 4096, GRANULE = 65536, BLOCK = 2 << 20, FACTS = 8000, SKIPPED = 77 };
+enum { PAGE = MOAT_PAGE_BYTES, GRANULE = 65536, BLOCK = 2 << 20, FACTS = 8000, SKIPPED = 77 };
 
 /* What the child tells, in memory that is in no dump. */
 struct facts {

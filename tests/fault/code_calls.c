@@ -15,7 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { PAGE = 4096, HEAP = 1 << 20, SIZE = 4 * PAGE, CALLS_MAX = 60 };
+enum { PAGE = MOAT_PAGE_BYTES, HEAP = 1 << 20, SIZE = 4 * PAGE, CALLS_MAX = 60 };
 
 static struct moat_manager *manager;
 static struct moat_code_heap *heap;

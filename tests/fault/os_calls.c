@@ -17,7 +17,7 @@
 #define SYS_mseal 462
 #endif
 
-enum { PAGE = 4096, READ_WRITE = MOAT_OS_READ | MOAT_OS_WRITE };
+enum { PAGE = MOAT_PAGE_BYTES, READ_WRITE = MOAT_OS_READ | MOAT_OS_WRITE };
 enum { DONTNEED_LOCKED = 24, GUARD_INSTALL = 102, GUARD_REMOVE = 103 };
 
 /* The call must end with this result and leave errno alone. */

@@ -22,7 +22,7 @@
 #define SYS_mseal 462
 #endif
 
-enum { PAGE = 4096 };
+enum { PAGE = MOAT_PAGE_BYTES };
 
 static void use(void) {
     struct moat_manager *manager;

@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, CALLS_MAX = 120, REGIONS = 9000 };
+enum { PAGE = MOAT_PAGE_BYTES, CALLS_MAX = 120, REGIONS = 9000 };
 
 #define REQUIRE(condition)                                                                         \
     do {                                                                                           \

@@ -15,7 +15,11 @@
 #include <setjmp.h>
 #include <signal.h>
 
-enum { PAGE = 4096, RW = MOAT_PAGE_READWRITE, GUARDED = MOAT_PAGE_READWRITE | MOAT_PAGE_GUARD };
+enum {
+    PAGE = MOAT_PAGE_BYTES,
+    RW = MOAT_PAGE_READWRITE,
+    GUARDED = MOAT_PAGE_READWRITE | MOAT_PAGE_GUARD
+};
 
 static struct moat_manager *manager;
 static unsigned char *base;

@@ -20,7 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, GRANULE = 65536 };
+enum { PAGE = MOAT_PAGE_BYTES, GRANULE = 65536 };
 
 #define BIG ((size_t)300 << 20)
 

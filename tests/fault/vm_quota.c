@@ -21,7 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE = 4096, BLOCK = 2 << 20, SLOTS = 8, STEPS = 6000, RW = MOAT_PAGE_READWRITE };
+enum { PAGE = MOAT_PAGE_BYTES, BLOCK = 2 << 20, SLOTS = 8, STEPS = 6000, RW = MOAT_PAGE_READWRITE };
 
 TestSuite(vm_quota, .timeout = 900);
 

@@ -18,7 +18,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { SIZE = 65536, PAGE = 4096, LIVE = 6, WARM = 200, RW = MOAT_PAGE_READWRITE };
+enum { SIZE = 65536, PAGE = MOAT_PAGE_BYTES, LIVE = 6, WARM = 200, RW = MOAT_PAGE_READWRITE };
 
 TestSuite(vm_retain_calls, .fini = inject_clear);
 

@@ -24,7 +24,13 @@
 
 #define BLOCK ((size_t)2 << 20)
 
-enum { PAGE = 4096, GRANULE = 65536, RW = MOAT_PAGE_READWRITE, CALLS_MAX = 40, RANGES = 20000 };
+enum {
+    PAGE = MOAT_PAGE_BYTES,
+    GRANULE = 65536,
+    RW = MOAT_PAGE_READWRITE,
+    CALLS_MAX = 40,
+    RANGES = 20000
+};
 
 static const struct {
     enum inject_kind kind;

@@ -26,7 +26,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, GRANULE = 65536, COUNT = 40, SIZE = COUNT * PAGE, CALLS_MAX = 60 };
+enum { PAGE = MOAT_PAGE_BYTES, GRANULE = 65536, COUNT = 40, SIZE = COUNT * PAGE, CALLS_MAX = 60 };
 
 #define RW   MOAT_PAGE_READWRITE
 #define SCAN ((long)_IOWR('f', 16, uint64_t[12]))

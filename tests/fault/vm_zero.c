@@ -25,7 +25,7 @@
 #define MADV_GUARD_INSTALL 102
 #endif
 
-enum { PAGE = 4096, PAGES = 700, RW = MOAT_PAGE_READWRITE };
+enum { PAGE = MOAT_PAGE_BYTES, PAGES = 700, RW = MOAT_PAGE_READWRITE };
 
 static const size_t size = (size_t)PAGES * PAGE;
 

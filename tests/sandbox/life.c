@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, PAGES = 1200, RW = MOAT_PAGE_READWRITE };
+enum { PAGE = MOAT_PAGE_BYTES, PAGES = 1200, RW = MOAT_PAGE_READWRITE };
 
 #define REQUIRE(condition)                                                                         \
     do {                                                                                           \

@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { CHILDREN = 200, REGIONS = 64, CALLS_OF_CHILD = 300, PAGE = 4096, PAGES_MAX = 40 };
+enum { CHILDREN = 200, REGIONS = 64, CALLS_OF_CHILD = 300, PAGE = MOAT_PAGE_BYTES, PAGES_MAX = 40 };
 
 /* ThreadSanitizer's own part of a fork allocates, and it reports that of a handler. */
 #ifdef __SANITIZE_THREAD__

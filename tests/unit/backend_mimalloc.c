@@ -16,7 +16,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, BLOCK = 65536, POISON = 0xDB, READ_WRITE = MOAT_OS_READ | MOAT_OS_WRITE };
+enum {
+    PAGE = MOAT_PAGE_BYTES,
+    BLOCK = 65536,
+    POISON = 0xDB,
+    READ_WRITE = MOAT_OS_READ | MOAT_OS_WRITE
+};
 
 static const struct moat_backend_ops *loaded(void) {
     const struct moat_backend_ops *ops = moat_backend_mimalloc();

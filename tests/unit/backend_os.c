@@ -9,7 +9,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-enum { PAGE = 4096, BLOCK = 65536 };
+enum { PAGE = MOAT_PAGE_BYTES, BLOCK = 65536 };
 
 Test(backend_os, supplies_inaccessible_aligned_blocks) {
     const struct moat_backend_ops *os = moat_backend_os();

@@ -18,7 +18,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, SAME_THREAD = 0x40, SAME_REGION = 0x80, BOTH = 0xC0, RW = 3 << 3, R = 1 << 3 };
+enum {
+    PAGE = MOAT_PAGE_BYTES,
+    SAME_THREAD = 0x40,
+    SAME_REGION = 0x80,
+    BOTH = 0xC0,
+    RW = 3 << 3,
+    R = 1 << 3
+};
 
 struct file {
     unsigned char bytes[4096];

@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, READ_WRITE = MOAT_OS_READ | MOAT_OS_WRITE };
+enum { PAGE = MOAT_PAGE_BYTES, READ_WRITE = MOAT_OS_READ | MOAT_OS_WRITE };
 
 /* Pages of 'x', readable and writable, or no test where there are no markers. */
 static char *filled(size_t count) {

@@ -15,7 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, READ_WRITE = MOAT_OS_READ | MOAT_OS_WRITE };
+enum { PAGE = MOAT_PAGE_BYTES, READ_WRITE = MOAT_OS_READ | MOAT_OS_WRITE };
 
 static char *reserved(size_t size, size_t alignment) {
     void *base = NULL;

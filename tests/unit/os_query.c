@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, READ_WRITE = MOAT_OS_READ | MOAT_OS_WRITE };
+enum { PAGE = MOAT_PAGE_BYTES, READ_WRITE = MOAT_OS_READ | MOAT_OS_WRITE };
 
 typedef int query_function(uintptr_t address, struct moat_os_mapping *mapping);
 

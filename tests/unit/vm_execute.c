@@ -15,7 +15,7 @@
 #include <sys/mman.h>
 
 enum {
-    PAGE = 4096,
+    PAGE = MOAT_PAGE_BYTES,
     RW = MOAT_PAGE_READWRITE,
     RO = MOAT_PAGE_READONLY,
     NONE = MOAT_PAGE_NOACCESS,

@@ -29,7 +29,7 @@ struct cell {
 
 #define NEVER NULL, NULL
 
-enum { PAGE = 4096, REGION = 16 * PAGE, LARGE = 4 << 20 };
+enum { PAGE = MOAT_PAGE_BYTES, REGION = 16 * PAGE, LARGE = 4 << 20 };
 
 /* What every scene begins with. */
 extern IHostMemoryManager *host;

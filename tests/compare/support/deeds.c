@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { BLOCKS = 64, PAGE = 4096, SAID_MAX = 1 << 16 };
+enum { BLOCKS = 64, PAGE = MOAT_PAGE_BYTES, SAID_MAX = 1 << 16 };
 
 #define LOOK_AROUND ((size_t)1 << 16) /* how far before and behind a block a guard is looked for */
 #define MARK        0xA7

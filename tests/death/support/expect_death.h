@@ -15,7 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { PAGE = 4096, GRANULE = 65536, BLOCK = 2097152 };
+enum { PAGE = MOAT_PAGE_BYTES, GRANULE = 65536, BLOCK = 2097152 };
 
 enum touch { TOUCH_READ, TOUCH_WRITE, TOUCH_EXECUTE };
 

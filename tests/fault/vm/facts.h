@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { PAGE = 4096, FACTS_PAGES_MAX = 2048 };
+enum { PAGE = MOAT_PAGE_BYTES, FACTS_PAGES_MAX = 2048 };
 
 struct fact {
     uintptr_t allocation;

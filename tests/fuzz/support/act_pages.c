@@ -22,6 +22,9 @@ static void reserve_large(unsigned owner, uintptr_t address, size_t size, uint32
         model_range(address ? address : MODEL_GRANULE, size, &start, &end);
 
     enum moat_status is = calls->reserve(owner, (void *)address, size, protection, flags, &got);
+    /* Only where the machine has some is the size looked at, before the rights are. */
+    if (is != MOAT_NO_PRIVILEGE && (address | size) % MODEL_LARGE_PAGE != 0)
+        valid = false;
     if (valid && is != MOAT_NO_PRIVILEGE && !model_may_execute(&world.model, owner, protection)) {
         world.model.reports[owner]++;
         world_expect(is, MOAT_CODE_BLOCKED);

@@ -16,8 +16,9 @@
 #include <stdint.h>
 
 enum {
-    MODEL_PAGE = 4096,
+    MODEL_PAGE = MOAT_PAGE_BYTES,
     MODEL_GRANULE = 65536,
+    MODEL_LARGE_PAGE = 2 << 20,
     MODEL_REGIONS_MAX = 24,
     MODEL_OWNERS = 2,
     MODEL_MAPPINGS_MAX = 6,

@@ -11,7 +11,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, BATCH = 256 };
+enum { PAGE = MOAT_PAGE_BYTES, BATCH = 256 };
 
 typedef ssize_t transfer(pid_t process, const struct iovec *local, unsigned long local_count,
                          const struct iovec *remote, unsigned long remote_count,

@@ -252,7 +252,7 @@ static bool locks_count(void) {
     if (answer < 0) {
         void *page = mmap(NULL, MODEL_PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         answer = page != MAP_FAILED && read_locked(&before) && mlock(page, MODEL_PAGE) == 0 &&
-                 read_locked(&after) && after == before + 4;
+                 read_locked(&after) && after == before + MODEL_PAGE / 1024;
         munmap(page, MODEL_PAGE);
         if (!answer)
             fprintf(stderr, "verify: mlock does nothing here, or is not told of: locked pages are "
@@ -269,6 +269,6 @@ void verify_locked(const struct model *model) {
     for (size_t i = 0; i < model->region_count; i++)
         for (size_t page = 0; page < model->regions[i].page_count; page++)
             pages += model->regions[i].pages[page].locked;
-    if (kib != pages * 4)
-        verify_fail("the kernel has locked %zu KiB, not %zu", kib, pages * 4);
+    if (kib != pages * (MODEL_PAGE / 1024))
+        verify_fail("the kernel has locked %zu KiB, not %zu", kib, pages * (MODEL_PAGE / 1024));
 }

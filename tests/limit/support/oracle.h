@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { PAGE = 4096 };
+enum { PAGE = MOAT_PAGE_BYTES };
 
 /* Whether none of the pages can be read or written. On no, *page is one that can. */
 bool oracle_all_trap(uintptr_t start, size_t pages, uintptr_t *page);

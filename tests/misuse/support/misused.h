@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { PAGE = 4096, GRANULE = 65536 };
+enum { PAGE = MOAT_PAGE_BYTES, GRANULE = 65536 };
 
 #define RW MOAT_PAGE_READWRITE
 

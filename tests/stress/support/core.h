@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PAGE = 4096, GRANULE = 65536, CORE_MECHANISMS = 3, CORE_THREADS_MAX = 16 };
+enum { PAGE = MOAT_PAGE_BYTES, GRANULE = 65536, CORE_MECHANISMS = 3, CORE_THREADS_MAX = 16 };
 
 #define CHECK(condition, ...)                                                                      \
     do {                                                                                           \

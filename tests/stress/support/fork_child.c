@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, SECONDS_MAX = 20 };
+enum { PAGE = MOAT_PAGE_BYTES, SECONDS_MAX = 20 };
 
 #define RW MOAT_PAGE_READWRITE
 

@@ -5,7 +5,7 @@
 
 #include <moat/code.h>
 
-enum { PAGE = 4096, GRANULE = 65536, HEAP = 16 << 20 };
+enum { PAGE = MOAT_PAGE_BYTES, GRANULE = 65536, HEAP = 16 << 20 };
 
 extern struct moat_manager *code_manager;
 extern struct moat_code_heap *code_heap;

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { PAGE = 4096, GRANULE = 65536, BLOCK = 2097152 };
+enum { PAGE = MOAT_PAGE_BYTES, GRANULE = 65536, BLOCK = 2097152 };
 
 /* Both rungs of the ladder. Where the kernel has no markers the two are the same. */
 #define RUNGS 2
