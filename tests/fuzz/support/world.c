@@ -65,7 +65,8 @@ void world_draw(unsigned owner, unsigned choice, struct moat_options *options) {
     options->watch = watches[choice >> 1 & 3];
     if ((choice & 0x18) == 0x18) {
         options->quota_bytes = (choice >> 5) * MIB / 2 + MIB / 4;
-        options->reserve_bytes = choice & 0x20 ? MIB / 4 : (MODEL_PAGE > MIB / 64 ? 2 : 6) * MODEL_PAGE;
+        options->reserve_bytes =
+            choice & 0x20 ? MIB / 4 : (MODEL_PAGE > MIB / 64 ? 2 : 6) * MODEL_PAGE;
     }
 }
 
