@@ -180,6 +180,15 @@ Test(region_lock, who_waits_for_a_holder_that_ends_is_told_so) {
     finish(&waiter);
     cr_assert_eq(abandoned(), before + 1);
     cr_assert(is_open());
+    /* Of the next holder that is no news. */
+    struct other next = {.locks = 1, .ends = unlocks};
+    struct moat_patience none = patience(0);
+    uint32_t stripes;
+    begin(&next);
+    await(&next);
+    cr_assert_eq(moat_region_enter(&ref, ref.base, ref.base + PAGE, &none, &stripes), MOAT_TIMEOUT);
+    finish(&next);
+    cr_assert(is_open());
 }
 
 Test(region_lock, a_lock_that_is_taken_from_its_holder_is_no_longer_its_own) {

@@ -98,8 +98,8 @@ def score(found):
 
 
 def main(mutate, tell):
-    options = argparse.Namespace(tests="^unit_", sample=0, seed=1, jobs=2, budget=9, patience=60,
-                                 results=None)
+    options = argparse.Namespace(tests="^unit_", sample=0, again=False, seed=1, jobs=2, budget=9,
+                                 patience=60, results=None)
     accepted = {
         ("src/planted.c", "gone", "return 1;", "return 0;"): ("planted", "is not there"),
         ("src/planted.c", "not_looked_at", FATES[6][0], FATES[6][1]): ("planted", "no one looks"),
