@@ -135,5 +135,5 @@ int moat_os_find_room(const struct moat_os_room *room, uintptr_t *base) {
     if (error != 0)
         return error;
     *base = search.base;
-    return search.base != 0 ? 0 : ENOMEM;
+    return search.base != 0 ? 0 : ENOSPC;
 }

@@ -190,7 +190,7 @@ struct moat_os_room {
 };
 
 /* The highest base where there is such room, at this moment; not within what the stack of the first
- * thread may grow into. ENOMEM: there is none. ENOSYS: no way to know (no /proc). Else the error of
+ * thread may grow into. ENOSPC: there is none. ENOSYS: no way to know (no /proc). Else the error of
  * opening or reading it. Looks at every mapping there is. */
 int moat_os_find_room(const struct moat_os_room *room, uintptr_t *base);
 

@@ -141,16 +141,19 @@ static bool bounded(const struct moat_place_wish *wish) {
     return wish->lowest != 0 || wish->limit != 0;
 }
 
-/* Take the highest room there is; ENOMEM if there is none. */
-static int take_room(const struct moat_os_room *room, uintptr_t *base) {
+/* Take the highest room there is; ENOMEM if that cannot be mapped, or, and then it is `crowded`,
+ * if there is none. */
+static int take_room(const struct moat_os_room *room, uintptr_t *base, bool *crowded) {
     int error = EEXIST;
+    *crowded = false;
     for (unsigned tries = 0; error == EEXIST && tries < ROOM_TRIES; tries++) {
         error = moat_os_find_room(room, base);
+        *crowded = error == ENOSPC;
         if (!error)
             error =
                 moat_os_reserve_at((void *)(*base - room->margin), room->held + 2 * room->margin);
     }
-    return error == EEXIST ? ENOMEM : error;
+    return error == EEXIST || error == ENOSPC ? ENOMEM : error;
 }
 
 static enum moat_status place_high(const struct moat_place_wish *wish, struct moat_place *place) {
@@ -166,15 +169,17 @@ static enum moat_status place_high(const struct moat_place_wish *wish, struct mo
 
     room.margin = before > behind ? before : behind;
 
-    int error = take_room(&room, &base);
-    bool yields = error == ENOMEM && bounded(wish);
+    /* For want of room alone: a refusal that passes must not cost a region its guards. */
+    bool crowded;
+    int error = take_room(&room, &base, &crowded);
+    bool yields = crowded && bounded(wish);
     if (yields && room.margin > MOAT_GRANULE) {
         room.margin = MOAT_GRANULE;
-        error = take_room(&room, &base);
+        error = take_room(&room, &base, &crowded);
     }
-    if (error == ENOMEM && yields) {
+    if (yields && crowded) {
         room.margin = 0;
-        error = take_room(&room, &base);
+        error = take_room(&room, &base, &crowded);
     }
     if (error == ENOMEM)
         return MOAT_NO_MEMORY;
@@ -234,6 +239,10 @@ static enum moat_status place_outside(const struct moat_place_wish *wish, uintpt
     /* The rest of the last granule belongs to nobody, and is held so that it stays so. */
     uintptr_t end = base + moat_round_up(wish->size, MOAT_GRANULE);
     int error = moat_os_reserve_at((void *)base, end - base);
+    if (error == EEXIST && moat_spare_parked() != 0) {
+        moat_spare_refill(); /* what waits there to be unmapped is nobody's */
+        error = moat_os_reserve_at((void *)base, end - base);
+    }
     if (error == EEXIST)
         error = moat_resting_take(base, end);
     if (error) {
