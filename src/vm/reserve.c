@@ -215,8 +215,12 @@ static void vacate(struct moat_manager *manager, const struct moat_place *place,
         kept = moat_trap_pages(place->space, place->base, end, 0, &report) != 0;
     if (!kept)
         moat_trap_normalise(place->space, place->base, end);
+    if (report.refusals)
+        moat_manager_count(manager, MOAT_COUNT_GUARD_FAILURES, report.refusals);
     moat_watch_stop(place);
-    if (kept || moat_place_vacate(place, NULL))
+    /* Pages that will not trap keep their granules; a mapping of their own may go all the same, or
+     * else is known to be Moat's. */
+    if ((kept && place->space->arena) || moat_place_vacate(place, NULL))
         moat_manager_count(manager, MOAT_COUNT_STRANDED_BYTES, place->size);
     if (committed && moat_quota_exists(manager))
         moat_quota_refund(manager, place->size);
