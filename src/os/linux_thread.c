@@ -7,9 +7,7 @@
 #include <stdatomic.h>
 
 static void (*_Atomic the_hook)(void);
-static pthread_key_t key;
-static int key_error;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static _Atomic uint64_t the_key; /* plus 1; 0: there is none yet */
 
 /* The address is the name. */
 static _Thread_local char token __attribute__((tls_model("initial-exec")));
@@ -24,19 +22,35 @@ static void at_exit(void *unused) {
     atomic_load_explicit(&the_hook, memory_order_relaxed)();
 }
 
-static void make_key(void) {
-    key_error = pthread_key_create(&key, at_exit);
+/* Made when it is first needed, and tried again by the next who needs it if there was none to be
+ * had. */
+static int find_key(pthread_key_t *key) {
+    /* relaxed: the number is all there is to know. */
+    uint64_t known = atomic_load_explicit(&the_key, memory_order_relaxed);
+
+    if (known == 0) {
+        int error = pthread_key_create(key, at_exit);
+        if (error)
+            return error;
+        /* relaxed: as above. */
+        if (atomic_compare_exchange_strong_explicit(&the_key, &known, (uint64_t)*key + 1,
+                                                    memory_order_relaxed, memory_order_relaxed))
+            return 0;
+        pthread_key_delete(*key); /* another thread was faster */
+    }
+    *key = (pthread_key_t)(known - 1);
+    return 0;
 }
 
 int moat_os_at_thread_exit(void (*hook)(void)) {
     int saved = errno;
-    pthread_once(&once, make_key);
-    if (key_error)
-        return key_error;
+    pthread_key_t key;
     /* relaxed: as in at_exit. */
     atomic_store_explicit(&the_hook, hook, memory_order_relaxed);
+    int error = find_key(&key);
     /* Any value but NULL has the hook called, also one more time if this is called by a hook. */
-    int error = pthread_setspecific(key, &token);
+    if (error == 0)
+        error = pthread_setspecific(key, &token);
     errno = saved;
     return error;
 }
