@@ -233,7 +233,8 @@ MOAT_API MOAT_CHECKED enum moat_status moat_reserve(struct moat_manager *manager
  *                                   page that is committed and has none
  * After a failure nothing has changed. If the kernel refuses to undo as well, the pages concerned
  * are uncommitted to every query and inaccessible; where the kernel has no markers they may stay
- * accessible (and read as zero), which is counted in guard_failures.
+ * accessible (and read as zero), which is counted in guard_failures. Pages that were committed stay
+ * so with their content, and a query tells which protection they have.
  * Threads   any, at once
  * Since     0.1
  * Contract  VirtualAlloc, MEM_COMMIT
@@ -320,7 +321,8 @@ MOAT_API MOAT_CHECKED enum moat_status moat_release(struct moat_manager *manager
  *           MOAT_CODE_BLOCKED       as moat_commit, by the options of the manager that the region
  *                                   belongs to; memory in no region: by those of `manager`
  *           MOAT_MAP_LIMIT, MOAT_COMMIT_LIMIT, MOAT_NO_MEMORY, MOAT_TIMEOUT
- * After a failure nothing has changed.
+ * After a failure nothing has changed; if the kernel refuses to undo as well, a query tells which
+ * protection each page has.
  * Threads   any, at once
  * Since     0.1
  * Contract  VirtualProtect
