@@ -3,13 +3,16 @@
 """Which system calls may be made: those that SYSCALLS.md lists, and it lists no others.
 
 Every function of the C library that a source file calls is either known to stay in the process, or
-stands here with the system calls that it makes. A new one has to be put in its place."""
+stands here with the system calls that it makes. A new one has to be put in its place. And each has
+a row in the table of what fault injection makes fail, as has each advice, each number of a call and
+each errno that a source names."""
 
 import re
 
 import check_common
 
 PUBLISHED = "SYSCALLS.md"
+FAILING = "tests/every/support/calls.c"
 ROW = re.compile(r"^\| (`[^|]*)\|")
 NAME = re.compile(r"`([a-z0-9_]+)`")
 CALL = re.compile(r"\b([a-z][a-z0-9_]*)\s*\(")
@@ -20,7 +23,14 @@ OWN = re.compile(r"^[a-z_][^\n;{}=]*?\b(\w+)\([^;{}]*\)\s*\{", re.M)
 MACRO = re.compile(r"^\s*#\s*define\s+(\w+)\(", re.M)
 ADVICE = re.compile(r"\bmadvise\([^;]*\bMADV_([A-Z_]+)")
 ADVICE_NAME = re.compile(r"`([A-Z_]+)`")
+FAILING_ROW = re.compile(r"\{CALL_(\w+),\s*(?:(?:ADVICE|NUMBER)\()?\"?(?:MADV_|SYS_)?(\w+)")
+ERRNO = re.compile(r"\bE[A-Z]{3,}[A-Z0-9]*\b")
+# Not of a call: what os answers by itself, names of the ELF format, and the like.
+NO_ERRNO = {"ENOTSUP", "ETIMEDOUT", "ENTRIES", "ELFMAG", "ELFCLASS64"}
 POINTER = re.compile(r"\(\s*\*\s*(?:_Atomic\s+)?(\w+)\s*\)\s*\(")
+
+# Those that cannot fail, or whose answer is not looked at; and what stands for a list of its own.
+CANNOT_FAIL = {"clock_gettime", "getpid", "gettid", "pthread_join", "process_vm_readv"}
 
 # What functions of libc ask of the kernel.
 MAKES = {
@@ -74,7 +84,7 @@ STAY = {
     "atomic_thread_fence",
     "getauxval", "memchr", "memcmp", "memcpy", "memmove", "memset", "offsetof",
     "pthread_atfork", "pthread_attr_destroy", "pthread_attr_init", "pthread_attr_setstacksize",
-    "pthread_detach", "pthread_key_create", "pthread_once", "pthread_self",
+    "pthread_detach", "pthread_key_create", "pthread_key_delete", "pthread_once", "pthread_self",
     "pthread_setspecific", "sched_getcpu", "sigaddset", "sigdelset", "sigemptyset", "sigfillset",
     "sigismember", "strchr", "strcmp", "strcpy", "strlen", "strncmp", "strrchr", "strstr",
     "syscall", "va_arg", "va_copy", "va_end", "va_start",
@@ -112,14 +122,37 @@ def made_by(text):
             yield number, "SYS_" + name, [name]
 
 
+def failing(text):
+    """The functions, the advices and numbers, and the errnos that the table of faults has."""
+    rows = FAILING_ROW.findall(text)
+    return {name for name, _ in rows}, {which for _, which in rows}, set(ERRNO.findall(text))
+
+
+def check_failing(path, text, table):
+    """What a source asks of the kernel, or hears from it, that no fault is made of."""
+    names, which, errnos = table
+    for line, name, calls in made_by(text):
+        number = name.removeprefix("SYS_")
+        known = number in which if number != name else name in names
+        if calls and not known and name not in CANNOT_FAIL:
+            yield path, line, f"{name} never fails in a test: {FAILING} has no row for it"
+    for advice in sorted(set(ADVICE.findall(text)) - which):
+        yield path, 1, f"advice {advice} never fails in a test: {FAILING} has no row for it"
+    for errno in sorted(set(ERRNO.findall(COMMENT.sub("", text))) - errnos - NO_ERRNO):
+        yield path, 1, f"{errno} is no answer to any call of {FAILING}"
+
+
 def check(files):
     findings = []
+    table = failing(files[FAILING])
     own, others = published(files[PUBLISHED])
     known = set(ADVICE_NAME.findall(files[PUBLISHED]))
     used = set()
     for path, text in files.items():
         if not path.endswith(".c") or not path.startswith(("src/os/", "src/backend/")):
             continue
+        if path.startswith("src/os/"):
+            findings += check_failing(path, text, table)
         for advice in sorted(set(ADVICE.findall(text)) - known):
             findings.append((path, 1, f"advice {advice}, which {PUBLISHED} lacks"))
         for line, name, calls in made_by(text):
@@ -136,8 +169,14 @@ def check(files):
 
 
 LIST = "## Own\n| `read`, `mseal` (462) | needed |\n## libc\n| `brk` | start |\n"
+ROWS = """    {CALL_read, NULL, 0, 0, 0, {EIO}, {0}},
+    {CALL_syscall, "SYS_mseal", -1, 462, 0, {EPERM}, {0}},
+    {CALL_syscall, NUMBER(SYS_brk), 0, {ENOMEM}, {0}},
+    {CALL_madvise, ADVICE(MADV_FREE), HALF, {EINVAL}, {0}},
+"""
 CLEAN = {
     PUBLISHED: LIST,
+    FAILING: ROWS,
     "src/os/a.c": "/* open( */\nstatic int f(void) {\n    return read(syscall(SYS_mseal));\n}\n",
 }
 PLANTED = [
@@ -145,10 +184,15 @@ PLANTED = [
     ("which SYSCALLS.md lacks", {"src/os/p.c": "int a = syscall(SYS_ioctl);\n"}),
     ("advice COLD", {"src/os/p.c": "int a = madvise(0, 1, MADV_COLD);\n"}),
     ("what does it ask", {"src/backend/p.c": "int a = reboot(1);\n"}),
+    ("read never fails", {FAILING: ROWS.replace("CALL_read", "CALL_write")}),
+    ("mseal never fails", {FAILING: ROWS.replace("SYS_mseal", "SYS_other")}),
+    ("advice COLD never fails", {"src/os/p.c": "int a = madvise(0, 1, MADV_COLD);\n"}),
+    ("EBUSY is no answer", {"src/os/p.c": "int a = errno == EBUSY;\n"}),
     ("is listed, and no source", {PUBLISHED: LIST.replace("`read`", "`read`, `ioctl`")}),
 ]
 
 if __name__ == "__main__":
     FILES = check_common.read_files("*.c", folders=("src",))
-    FILES[PUBLISHED] = (check_common.ROOT / PUBLISHED).read_text()
+    for name in (PUBLISHED, FAILING):
+        FILES[name] = (check_common.ROOT / name).read_text()
     check_common.main(check, FILES, CLEAN, PLANTED)
