@@ -18,6 +18,11 @@ static bool is_life(uint64_t word, uint32_t generation) {
     return generation_of(word) == generation && (generation & 1) != 0;
 }
 
+/* The tick that comes after the one of this word. */
+static uint64_t next_tick(uint64_t word) {
+    return (word + MOAT_LIFE_TICK_ONE) & MOAT_LIFE_TICK_BITS;
+}
+
 uint32_t moat_life_generation(const _Atomic uint64_t *life) {
     /* A(birth) */
     return generation_of(moat_load_acquire(life));
@@ -25,11 +30,12 @@ uint32_t moat_life_generation(const _Atomic uint64_t *life) {
 
 void moat_life_birth(_Atomic uint64_t *life, uint32_t *generation) {
     /* relaxed: the record is the caller's alone; what ordered taking it orders this. */
-    uint32_t free_generation = generation_of(moat_load_relaxed(life));
+    uint64_t word = moat_load_relaxed(life);
 
-    *generation = free_generation + 1;
+    *generation = generation_of(word) + 1;
     /* R(birth) */
-    moat_store_release(life, (uint64_t)*generation << GENERATION_SHIFT);
+    moat_store_release(life,
+                       (uint64_t)*generation << GENERATION_SHIFT | (word & MOAT_LIFE_TICK_BITS));
 }
 
 /* The lock bit, unless it is this thread's own. */
@@ -127,9 +133,10 @@ bool moat_life_reopen(_Atomic uint64_t *life) {
 }
 
 bool moat_life_death(_Atomic uint64_t *life) {
-    /* relaxed: the generation is this thread's own; others can only set the waiters bit. */
-    uint32_t generation = generation_of(moat_load_relaxed(life));
-    uint64_t next = (uint64_t)(generation + 1) << GENERATION_SHIFT;
+    /* relaxed: the generation is this thread's own; others can only set the waiters bit, or nudge,
+     * which is as good as the tick of this step. */
+    uint64_t word = moat_load_relaxed(life);
+    uint64_t next = (uint64_t)(generation_of(word) + 1) << GENERATION_SHIFT | next_tick(word);
 
     /* R(close) A(close) */
     return (moat_exchange_acq_rel(life, next) & MOAT_LIFE_WAITERS_BIT) != 0;
@@ -173,15 +180,21 @@ bool moat_life_locked(const _Atomic uint64_t *life) {
 }
 
 bool moat_life_nudge(_Atomic uint64_t *life) {
-    /* R(nudge) A(nudge) also where nobody waits: who sets the bit next must see what led here. */
-    uint64_t word = moat_and_acq_rel(life, ~(uint64_t)MOAT_LIFE_WAITERS_BIT);
+    /* relaxed: the swap decides. */
+    uint64_t word = moat_load_relaxed(life);
+    uint64_t next;
 
+    do {
+        next = word & ~(uint64_t)(MOAT_LIFE_WAITERS_BIT | MOAT_LIFE_TICK_BITS);
+        next |= next_tick(word);
+        /* R(nudge) A(nudge) also where nobody waits: who sets the bit next must see why. */
+    } while (!moat_cas_acq_rel(life, &word, next));
     return (word & MOAT_LIFE_WAITERS_BIT) != 0;
 }
 
 uint32_t moat_life_held(const _Atomic uint64_t *life) {
     /* A(stripe) A(close) A(lock) */
-    return (uint32_t)moat_load_acquire(life) & ~MOAT_LIFE_WAITERS_BIT;
+    return (uint32_t)moat_load_acquire(life) & ~(MOAT_LIFE_WAITERS_BIT | MOAT_LIFE_TICK_BITS);
 }
 
 bool moat_life_mend(_Atomic uint64_t *life, uint32_t bits) {

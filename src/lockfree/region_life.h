@@ -3,7 +3,8 @@
  * region_life: who works on a region, and who may free it? One 64-bit word in the record decides.
  *
  * High 32 bits: generation, odd while the record belongs to a region, even while it is free. Low 32
- * bits, which a futex can sleep on: closing, waiters, locked and MOAT_LIFE_STRIPES stripe bits.
+ * bits, which a futex can sleep on: closing, waiters, locked, a tick of four bits and
+ * MOAT_LIFE_STRIPES stripe bits.
  * Every step compares the generation in the same word that it changes, so a caller that kept a
  * record over the region's death learns MOAT_LIFE_GONE and changes nothing.
  *
@@ -21,10 +22,14 @@
  *
  * Sleeping: whoever gets BUSY or CLOSING also gets the low word to compare with, in which the
  * waiters bit is set. That bit is never cleared without somebody being told to wake all sleepers.
+ * Whoever falls asleep after that, on a bit that another has set again, waits for what still keeps
+ * him out; but what a nudge or a death was to tell him is over. So these two change the tick: he
+ * does not fall asleep.
  *
  * Limits     a generation returns after 2^31 lives of one record: a caller stopped for exactly a
- *            multiple of that many is not told apart.
- * Progress   lock-free; leave, reopen, death, unlock, nudge and mend are wait-free.
+ *            multiple of that many is not told apart. A tick returns after 16 nudges and deaths: a
+ *            caller stopped between looking and sleeping for a multiple of that many sleeps on.
+ * Progress   lock-free; leave, reopen, death, unlock and mend are wait-free.
  *
  * Edges. R() marks the releasing end, A() the acquiring end.
  *
@@ -43,8 +48,10 @@
 
 #include "lockfree/atomic.h"
 
-#define MOAT_LIFE_STRIPES     29
+#define MOAT_LIFE_STRIPES     25
 #define MOAT_LIFE_STRIPES_ALL ((UINT32_C(1) << MOAT_LIFE_STRIPES) - 1)
+#define MOAT_LIFE_TICK_ONE    (UINT32_C(1) << MOAT_LIFE_STRIPES)
+#define MOAT_LIFE_TICK_BITS   (UINT32_C(15) << MOAT_LIFE_STRIPES)
 #define MOAT_LIFE_LOCKED_BIT  (UINT32_C(1) << 29)
 #define MOAT_LIFE_WAITERS_BIT (UINT32_C(1) << 30)
 #define MOAT_LIFE_CLOSING_BIT (UINT32_C(1) << 31)

@@ -272,7 +272,7 @@ static void check(void) {
         parked |= explore_is_parked(i);
     if (deaths > 1)
         explore_fail("one life ended twice");
-    if (!parked && (uint32_t)life != 0)
+    if (!parked && ((uint32_t)life & ~MOAT_LIFE_TICK_BITS) != 0)
         explore_fail("something is still held when all is quiet");
 }
 
@@ -336,7 +336,7 @@ static bool mask_no_wake(_Atomic uint64_t *at, uint64_t value, uint64_t *result)
 
 /* The end of a life does not change its generation: what a pool without generations would do. */
 static bool mask_same_generation(_Atomic uint64_t *at, uint64_t value, uint64_t *result) {
-    if ((uint32_t)value != 0)
+    if (value >> 32 == UINT32_MAX)
         return false;
     *result = real_exchange(at, value - (UINT64_C(2) << 32));
     return true;
@@ -353,10 +353,12 @@ static bool cas_past_lock(_Atomic uint64_t *at, uint64_t *expected, uint64_t des
 }
 
 /* Waits are called off without those who are just going to sleep. */
-static bool mask_nudge_loses(_Atomic uint64_t *at, uint64_t value, uint64_t *result) {
-    if (value != ~(uint64_t)MOAT_LIFE_WAITERS_BIT)
+static bool cas_nudge_loses(_Atomic uint64_t *at, uint64_t *expected, uint64_t desired,
+                            bool *result) {
+    if (((*expected ^ desired) & MOAT_LIFE_TICK_BITS) == 0)
         return false;
-    *result = real_load(at);
+    *expected = real_load(at);
+    *result = true;
     return true;
 }
 
@@ -369,7 +371,7 @@ static const struct {
     {.name = "sleepers not woken", .mask = mask_no_wake},
     {.name = "generation comes again", .mask = mask_same_generation},
     {.name = "lock not looked at", .cas = cas_past_lock},
-    {.name = "waiters bit outlives a nudge", .mask = mask_nudge_loses},
+    {.name = "waiters bit outlives a nudge", .cas = cas_nudge_loses},
 };
 
 /* What one thread alone may do at a time, or only before others may: of a bit for each kind. */

@@ -44,11 +44,14 @@ Test(region_life, nobody_enters_a_life_that_is_over) {
     cr_assert_eq(moat_life_enter(&life, generation + 2, 1, false, &seen), MOAT_LIFE_GONE);
     cr_assert_eq(moat_life_close(&life, generation, false, &seen), MOAT_LIFE_OK);
     moat_life_death(&life);
+    const uint64_t over = life;
+
+    cr_assert_eq(over & ~(uint64_t)MOAT_LIFE_TICK_BITS, UINT64_C(2) << 32);
     cr_assert_eq(moat_life_enter(&life, generation, 1, false, &seen), MOAT_LIFE_GONE);
     cr_assert_eq(moat_life_close(&life, generation, false, &seen), MOAT_LIFE_GONE);
     /* The generation of a free record is no life, though it compares equal. */
     cr_assert_eq(moat_life_enter(&life, generation + 1, 1, false, &seen), MOAT_LIFE_GONE);
-    cr_assert_eq(life, UINT64_C(2) << 32, "a refused step changed the word");
+    cr_assert_eq(life, over, "a refused step changed the word");
     moat_life_birth(&life, &generation);
     cr_assert_eq(moat_life_enter(&life, 1, 1, false, &seen), MOAT_LIFE_GONE);
 }
@@ -83,7 +86,7 @@ Test(region_life, generations_wrap_without_touching_the_low_word) {
     cr_assert_eq(generation, UINT32_MAX);
     cr_assert_eq(moat_life_close(&life, generation, false, &seen), MOAT_LIFE_OK);
     moat_life_death(&life);
-    cr_assert_eq(life, 0u);
+    cr_assert_eq(life, MOAT_LIFE_TICK_ONE);
 }
 
 Test(region_life, all_stripes_together) {
@@ -121,7 +124,7 @@ Test(region_life, a_locked_region_is_not_closed_by_others) {
     cr_assert_eq((uint32_t)life, MOAT_LIFE_LOCKED_BIT, "a close given up keeps the lock");
     cr_assert_eq(moat_life_close(&life, generation, true, &seen), MOAT_LIFE_OK);
     moat_life_death(&life);
-    cr_assert_eq((uint32_t)life, 0, "a lock outlived the region");
+    cr_assert_eq((uint32_t)life & ~MOAT_LIFE_TICK_BITS, 0u, "a lock outlived the region");
 }
 
 Test(region_life, a_lock_waits_for_stripes_and_for_a_close) {
@@ -139,13 +142,17 @@ Test(region_life, a_lock_waits_for_stripes_and_for_a_close) {
     cr_assert_eq(moat_life_lock(&life, generation, &seen), MOAT_LIFE_GONE);
 }
 
-Test(region_life, a_nudge_clears_the_waiters_bit_alone) {
+Test(region_life, a_nudge_is_told_from_one_that_others_wait_after) {
+    uint32_t again;
+
     cr_assert_not(moat_life_nudge(&life));
     cr_assert_eq(moat_life_lock(&life, generation, &seen), MOAT_LIFE_OK);
     cr_assert_eq(moat_life_enter(&life, generation, 1, false, &seen), MOAT_LIFE_LOCKED);
     cr_assert(moat_life_nudge(&life));
     cr_assert_neq((uint32_t)life, seen, "who goes to sleep now would not wake");
-    cr_assert_eq((uint32_t)life, MOAT_LIFE_LOCKED_BIT);
+    cr_assert_eq((uint32_t)life & ~MOAT_LIFE_TICK_BITS, MOAT_LIFE_LOCKED_BIT);
+    cr_assert_eq(moat_life_enter(&life, generation, 1, false, &again), MOAT_LIFE_LOCKED);
+    cr_assert_neq(again, seen, "who was called off would sleep because another waits");
 }
 
 Test(region_life, what_the_dead_held_is_undone_and_nothing_else) {

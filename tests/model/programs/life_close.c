@@ -19,8 +19,7 @@ static void *work(void *none) {
     uint32_t generation = moat_life_generation(&life);
     uint32_t seen;
 
-    if ((generation & 1) != 0 &&
-        moat_life_enter(&life, generation, 1, false, &seen) == MOAT_LIFE_OK) {
+    if (moat_life_enter(&life, generation, 1, false, &seen) == MOAT_LIFE_OK) {
         assert(page == (int)generation);
         page = (int)generation;
         moat_life_leave(&life, 1);

@@ -40,6 +40,8 @@ static void *other(void *none) {
 static void *onlooker(void *none) {
     if (!moat_life_locked(&life))
         assert(before == 1);
+    if (moat_life_held(&life) == 0)
+        assert(under == 1);
     return none;
 }
 

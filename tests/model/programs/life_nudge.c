@@ -1,58 +1,49 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Waits that are called off: the caller writes that they are, then nudges. Three threads wait in
- * three ways for a stripe that nobody gives back; each that falls asleep all the same is woken.
+ * Waits that are called off: the caller writes that they are, then nudges. Two threads wait, one of
+ * them in three ways, for a stripe that nobody gives back: whoever falls asleep is woken.
  *
  * Edges: nudge (-> enter, close, drained, lock).
  */
-#include <assert.h>
-#include <pthread.h>
-#include <stddef.h>
-
-#include "lockfree/region_life.c"
+#include "tiny_futex.h"
 
 static _Atomic uint64_t life = UINT64_C(1) << 32 | 1; /* stripe 0 is held */
 static _Atomic uint64_t called_off;
-static bool asleep[2], woken;
 
-/* See life_sleep.c. The flag is looked at as late as can be. */
-static bool falls_asleep(uint32_t seen) {
-    return atomic_load_explicit(&called_off, memory_order_relaxed) == 0 &&
-           (uint32_t)moat_add_acq_rel(&life, 0) == seen;
+static void wait_unless_called_off(unsigned sleeper, uint32_t seen) {
+    if (moat_load_relaxed(&called_off) == 0)
+        futex_wait(&life, sleeper, seen);
 }
 
 static void *enter(void *none) {
     uint32_t seen;
 
-    assert(moat_life_enter(&life, 1, 1, false, &seen) != MOAT_LIFE_OK);
-    asleep[0] = falls_asleep(seen);
+    if (moat_life_enter(&life, 1, 1, false, &seen) != MOAT_LIFE_OK)
+        wait_unless_called_off(0, seen);
     return none;
 }
 
-static void *lock(void *none) {
+#ifndef TRY
+#define TRY moat_life_lock(&life, 1, &seen)
+#endif
+
+static void *wait_for_all(void *none) {
     uint32_t seen;
 
-    assert(moat_life_lock(&life, 1, &seen) == MOAT_LIFE_BUSY);
-    if (moat_life_drained(&life, &seen) == MOAT_LIFE_BUSY)
-        asleep[1] = falls_asleep(seen);
+    if (TRY == MOAT_LIFE_BUSY && moat_life_drained(&life, &seen) == MOAT_LIFE_BUSY)
+        wait_unless_called_off(1, seen);
     return none;
 }
 
 static void *call_off(void *none) {
-    atomic_store_explicit(&called_off, 1, memory_order_relaxed);
-    woken = moat_life_nudge(&life);
+    moat_store_relaxed(&called_off, 1);
+    if (moat_life_nudge(&life))
+        futex_wake(0);
     return none;
 }
 
 int main(void) {
-    pthread_t thread[3];
-
-    pthread_create(&thread[0], NULL, enter, NULL);
-    pthread_create(&thread[1], NULL, lock, NULL);
-    pthread_create(&thread[2], NULL, call_off, NULL);
-    for (int i = 0; i < 3; i++)
-        pthread_join(thread[i], NULL);
-    assert(!asleep[0] || woken);
-    assert(!asleep[1] || woken);
+    run((void *(*const[])(void *)){enter, wait_for_all, call_off}, 3);
+    nobody_oversleeps();
     return 0;
 }
