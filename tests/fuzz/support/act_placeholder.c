@@ -126,7 +126,8 @@ void act_coalesce(unsigned owner) {
 
 static bool limits_valid(const struct moat_address_limits *limits) {
     if (limits->lowest % MODEL_GRANULE || limits->highest >= MODEL_USER_END ||
-        (limits->highest && (limits->highest + 1) % MODEL_PAGE))
+        (limits->highest &&
+         ((limits->highest + 1) % MODEL_PAGE || limits->highest <= limits->lowest)))
         return false;
     return limits->alignment == 0 || (limits->alignment >= MODEL_GRANULE &&
                                       (limits->alignment & (limits->alignment - 1)) == 0);
