@@ -26,15 +26,15 @@ static const struct {
     void (*act)(unsigned owner);
     unsigned weight;
 } calls[] = {
-    {act_reserve, 14},    {act_commit, 11},        {act_reset, 5},        {act_decommit, 6},
-    {act_release, 4},     {act_protect, 8},        {act_query, 2},        {act_fill, 10},
+    {act_reserve, 12},    {act_commit, 11},        {act_reset, 5},        {act_decommit, 6},
+    {act_release, 4},     {act_protect, 6},        {act_query, 2},        {act_fill, 8},
     {act_lock, 2},        {act_unlock, 2},         {act_level, 2},        {act_watch_get, 6},
     {act_watch_reset, 3}, {act_kernel_write, 2},   {act_lock_pages, 3},   {act_unlock_pages, 2},
     {act_discard, 2},     {act_reset_undo, 3},     {act_drop_content, 2}, {act_guard_fault, 2},
     {act_touch, 4},       {act_placeholder, 3},    {act_replace, 4},      {act_preserve, 4},
     {act_coalesce, 2},    {act_reserve_within, 2}, {act_map, 3},          {act_unmap, 1},
     {act_adopt, 2},       {act_disown, 1},         {act_trim, 1},         {act_describe, 6},
-    {act_guards, 3},      {act_fork, 1},
+    {act_guards, 3},      {act_fork, 1},           {act_life, 6},
 };
 
 static void operate(void) {

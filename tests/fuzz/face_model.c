@@ -271,14 +271,14 @@ static const struct {
     void (*act)(unsigned face);
     unsigned weight;
 } acts[] = {
-    {act_reserve, 14},    {act_commit, 12},      {act_reset, 5},        {act_decommit, 8},
-    {act_release, 6},     {act_protect, 10},     {act_fill, 10},        {act_watch_get, 4},
+    {act_reserve, 12},    {act_commit, 12},      {act_reset, 5},        {act_decommit, 8},
+    {act_release, 6},     {act_protect, 10},     {act_fill, 8},         {act_watch_get, 4},
     {act_watch_reset, 2}, {act_lock_pages, 2},   {act_unlock_pages, 2}, {act_discard, 2},
     {act_reset_undo, 4},  {act_drop_content, 2}, {act_touch, 3},        {act_placeholder, 4},
     {act_replace, 4},     {act_preserve, 4},     {act_coalesce, 3},     {act_reserve_within, 3},
     {act_map, 3},         {act_unmap, 1},        {act_adopt, 2},        {act_disown, 1},
     {act_trim, 1},        {act_level, 1},        {act_query_face, 6},   {act_alloc_wrong, 4},
-    {act_free_wrong, 4},  {act_ask_host, 1},
+    {act_free_wrong, 4},  {act_ask_host, 1},     {act_life, 4},
 };
 
 static void operate(void) {

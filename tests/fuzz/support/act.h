@@ -16,6 +16,9 @@ void act_protect(unsigned owner);
 void act_query(unsigned owner);
 void act_fill(unsigned owner);
 
+/* Lives of regions, one after the other (act_life.c) */
+void act_life(unsigned owner);
+
 /* lock.h and quota.h (act_lock.c) */
 void act_lock(unsigned owner);
 void act_unlock(unsigned owner);

@@ -9,7 +9,7 @@
 
 #define MIB ((uint64_t)1 << 20)
 
-enum { TEXT_SIZE = 1024 };
+enum { TEXT_SIZE = 1024, MINUTE_MS = 60000 };
 
 void terms_draw(struct moat_options *options) {
     unsigned choice = input_take(2);
@@ -30,6 +30,13 @@ void terms_draw(struct moat_options *options) {
     options->heap_poison = choice & 0x200 ? MOAT_HEAP_POISON_ON : MOAT_HEAP_POISON_OFF;
     options->fork = (enum moat_fork)((choice >> 10 & 3) % 3);
     options->commit = (enum moat_commit_policy)((choice >> 12 & 3) % 3);
+    choice = input_take(1);
+    if (choice & 1)
+        options->retain_bytes = MIB / 4 << (choice >> 1 & 7);
+    /* One release is put off until the next, which it does not outlast: so what is released traps
+     * when the call returns, by way of all that defers. */
+    options->defer_regions = (choice & 0x30) == 0x30;
+    options->defer_ms = MINUTE_MS;
 }
 
 void terms_say(unsigned owner, const struct moat_options *options) {
