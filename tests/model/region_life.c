@@ -317,12 +317,13 @@ static const struct scenario scenarios[] = {
 };
 #define SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
 
-/* The generation is not compared. */
+/* Neither the generation nor the tick, which an end changes too, is compared. */
 static bool cas_any_life(_Atomic uint64_t *at, uint64_t *expected, uint64_t desired, bool *result) {
-    uint64_t high = real_load(at) >> 32 << 32;
+    const uint64_t low = UINT32_MAX & ~(uint64_t)MOAT_LIFE_TICK_BITS;
+    uint64_t other = real_load(at) & ~low;
 
-    *expected = high | (uint32_t)*expected;
-    *result = real_cas(at, expected, high | (uint32_t)desired);
+    *expected = other | (*expected & low);
+    *result = real_cas(at, expected, other | (desired & low));
     return true;
 }
 
