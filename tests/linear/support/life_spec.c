@@ -122,8 +122,9 @@ static bool apply(const struct linear_call *call, uint64_t word, uint64_t *after
     *after = outcome.after;
     if (!is_entitled(call, word))
         return false;
-    return call->end == LINEAR_NEVER || (outcome.result[0] == call->result[0] &&
-                                         (!outcome.seen || outcome.result[1] == call->result[1]));
+    return call->end == LINEAR_NEVER ||
+           (outcome.result[0] == call->result[0] &&
+            (!outcome.seen || outcome.result[1] == (call->result[1] & ~MOAT_LIFE_TICK_BITS)));
 }
 
 static bool is_pure(const struct linear_call *call) {

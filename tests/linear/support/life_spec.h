@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * life_spec: the life word as its header describes it, one step a call. The state is the word, the
- * waiters bit included: each answer says exactly what was in it, and to whom a wake-up is owed.
+ * waiters bit included: each answer says exactly what was in it, and to whom a wake-up is owed. But
+ * for the tick: which of a nudge and a death at once counts it is open, and tests/model has it.
  */
 #ifndef MOAT_TESTS_LINEAR_LIFE_SPEC_H
 #define MOAT_TESTS_LINEAR_LIFE_SPEC_H
