@@ -1,0 +1,1 @@
+target_sources(${test} PRIVATE fuzz/support/probe.c)
