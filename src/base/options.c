@@ -173,7 +173,7 @@ static const char *quote(struct piece piece, char text[static QUOTE_MAX + 1]) {
     size_t length = piece.length < QUOTE_MAX ? piece.length : QUOTE_MAX;
     for (size_t i = 0; i < length; i++) {
         char character = piece.start[i];
-        text[i] = character >= ' ' && character <= '~' ? character : '?';
+        text[i] = (char)(character >= ' ' && character <= '~' ? character : '?');
     }
     text[length] = '\0';
     return text;

@@ -28,7 +28,7 @@ struct taken {
 static void *address_of(const struct taken *taken) {
     /* relaxed: A(open) by the take; the span stays as long as the slot is taken. */
     uintptr_t base = moat_load_relaxed(&taken->span->base);
-    return (void *)(base + taken->slot * moat_classes[taken->span->class].size);
+    return (void *)(base + (size_t)taken->slot * moat_classes[taken->span->class].size);
 }
 
 /* Have `span` in the lane instead of the full one; another thread may have been faster. */

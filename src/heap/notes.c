@@ -78,7 +78,7 @@ static const char *intern(struct moat_names *names, const char *file) {
     if (!made)
         return NULL;
     made->hash = hash;
-    strcpy(made->text, file);
+    memcpy(made->text, file, strlen(file) + 1);
     do {
         name = find_name(first, hash, file);
         if (name) {
