@@ -21,7 +21,7 @@ int main(void) {
     uint64_t base;
 
     index_start(false);
-    atomic_init(&directory.node[0], 0);
+    atomic_init(&the_directory.node[0], 0);
     atomic_init(&nodes[1].top, 0);
     store(&the_index.pool.dealt, 0);
     run((void *(*const[])(void *)){insert_first, insert_second}, 2);

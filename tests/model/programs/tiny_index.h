@@ -17,10 +17,14 @@
 #include "lockfree/record_pool.c"
 #include "lockfree/region_index.c"
 
-static struct moat_region_index_directory directory;
+/* As much of a directory of 8 MiB as the first node needs. */
+static _Alignas(
+    64) unsigned char directory_storage[offsetof(struct moat_region_index_directory, node) + 64];
+#define the_directory (*(struct moat_region_index_directory *)(void *)directory_storage)
+
 static struct moat_region_index_node nodes[3];
 static struct moat_region_index the_index = {
-    .directory = &directory,
+    .directory = (struct moat_region_index_directory *)(void *)directory_storage,
     .nodes = nodes,
     .node_capacity = 2,
     .pool = {.links = (char *)&nodes[0].link, .stride = sizeof(nodes[0]), .available = 2},
@@ -33,13 +37,13 @@ static void store(_Atomic uint64_t *at, uint64_t value) {
 
 /* One node, empty or with page 0 in it, and five summaries above that say "something below". */
 static inline void index_start(bool with_page_0) {
-    _Atomic uint64_t *const above[] = {&directory.level0[0], &directory.level1[0],
-                                       &directory.level2[0], &directory.level3[0],
-                                       &directory.level4[0]};
+    _Atomic uint64_t *const above[] = {&the_directory.level0[0], &the_directory.level1[0],
+                                       &the_directory.level2[0], &the_directory.level3[0],
+                                       &the_directory.level4[0]};
 
     for (unsigned i = 0; i < sizeof(above) / sizeof(above[0]); i++)
         store(above[i], 1 | PROPAGATED | VERSION_ONE);
-    atomic_init(&directory.node[0], 1);
+    atomic_init(&the_directory.node[0], 1);
     store(&the_index.pool.dealt, 1);
     store(&nodes[1].top, PROPAGATED | VERSION_ONE | with_page_0);
     if (with_page_0) {
