@@ -7,6 +7,7 @@
 #include "region/arenas.h"
 #include "region/mend.h"
 #include "region/pages.h"
+#include "region/quarantine.h"
 #include "region/registry.h"
 
 #include <moat/options.h>
@@ -117,12 +118,22 @@ void moat_policy_in_child(const struct moat_held *held) {
         each_alone(held);
 }
 
+static bool is_emptied(uintptr_t base) {
+    const struct moat_space *arena = moat_arena_of(base);
+    return arena && moat_space_fork(arena) == MOAT_FORK_DONTFORK;
+}
+
 void moat_policy_empty(void) {
     struct moat_space *arena;
+    bool any = false;
 
     for (size_t nth = 0; moat_arena_nth(nth, &arena); nth++)
-        if (moat_space_fork(arena) == MOAT_FORK_DONTFORK)
+        if (moat_space_fork(arena) == MOAT_FORK_DONTFORK) {
             moat_arenas_empty(arena);
+            any = true;
+        }
+    if (any)
+        moat_quarantine_forget(is_emptied);
 }
 
 void moat_policy_catch_up(const struct moat_held *then, const struct moat_held *now) {

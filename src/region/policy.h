@@ -39,7 +39,8 @@ int moat_policy_alone(const struct moat_space *space);
 /* In the child, before anything else. Async-signal-safe. */
 void moat_policy_in_child(const struct moat_held *held);
 
-/* While the child is mended: arenas that have no memory of the parent are empty. */
+/* While the child is mended: arenas that have no memory of the parent are empty, and nothing rests
+ * in them. */
 void moat_policy_empty(void);
 
 /* Afterwards: what was left out for the sake of what T held then, and does not now. */

@@ -121,9 +121,13 @@ static void account(struct part *part, uint64_t regions, uint64_t bytes) {
     atomic_fetch_add_explicit(&part->bytes, bytes, memory_order_relaxed);
 }
 
+static uintptr_t base_of(uint64_t word) {
+    return (uintptr_t)(word >> FIELD_BITS & FIELD_MASK) << MOAT_GRANULE_SHIFT;
+}
+
 /* The bytes that were unmapped for it. */
 static size_t let_go(uint64_t word) {
-    uintptr_t base = (uintptr_t)(word >> FIELD_BITS & FIELD_MASK) << MOAT_GRANULE_SHIFT;
+    uintptr_t base = base_of(word);
 
     if (word & ALONE)
         return moat_resting_end(base, base + size_of(word));
@@ -251,6 +255,27 @@ size_t moat_quarantine_empty_all(void) {
     for (struct moat_quarantine *at = first_of_pool(); at; at = at->next)
         size += empty(at);
     return size + moat_resting_end_all();
+}
+
+static void forget(_Atomic uint64_t *slot, struct part *part, bool (*is_emptied)(uintptr_t)) {
+    /* relaxed: only the number matters. */
+    uint64_t word = atomic_load_explicit(slot, memory_order_relaxed);
+
+    /* relaxed: as above. */
+    if (word != 0 && !(word & ALONE) && is_emptied(base_of(word)) &&
+        atomic_compare_exchange_strong_explicit(slot, &word, 0, memory_order_relaxed,
+                                                memory_order_relaxed))
+        account(part, 0 - UINT64_C(1), 0 - (uint64_t)size_of(word));
+}
+
+void moat_quarantine_forget(bool (*is_emptied)(uintptr_t base)) {
+    for (struct moat_quarantine *at = first_of_pool(); at; at = at->next)
+        for (unsigned i = 0; i < PARTS; i++) {
+            /* A(part) */
+            struct part *part = atomic_load_explicit(&at->parts[i], memory_order_acquire);
+            for (uint32_t slot = 0; part && slot < at->queue + at->array; slot++)
+                forget(&part->slots[slot], part, is_emptied);
+        }
 }
 
 void moat_quarantine_count(const struct moat_quarantine *quarantine, uint64_t *regions,

@@ -53,6 +53,10 @@ void moat_quarantine_rest(struct moat_quarantine *quarantine, uintptr_t base, si
 /* Let everything go that rests in any quarantine. The bytes of address space that were unmapped. */
 size_t moat_quarantine_empty_all(void);
 
+/* Forget what rests at such addresses of arenas: it does not rest there any more, and the word that
+ * told of it would end the rest of whatever comes there next. */
+void moat_quarantine_forget(bool (*is_emptied)(uintptr_t base));
+
 /* How many regions rest, and bytes with what is around them. A snapshot. */
 void moat_quarantine_count(const struct moat_quarantine *quarantine, uint64_t *regions,
                            uint64_t *bytes);

@@ -257,3 +257,34 @@ Test(vm_fork, before_the_first_use_and_twice_over) {
     cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     fork_with("trap=auto");
 }
+
+static uint64_t resting_of(struct moat_manager *of) {
+    struct moat_stats stats;
+    expect(moat_stats_read(of, &stats) == MOAT_OK, 80);
+    return stats.resting_regions;
+}
+
+/* Else what is left of the parent's rest ends that of whatever rests there next, too early. */
+Test(vm_fork, what_rests_in_memory_that_a_child_has_not_got_rests_there_no_more) {
+    struct moat_manager *absent = manager_with("fork=dontfork,quarantine=4");
+    void *base, *again;
+    cr_assert_eq(moat_reserve(absent, NULL, PAGE, RW, 0, &base), MOAT_OK);
+    cr_assert_eq(moat_release(absent, base), MOAT_OK);
+    cr_assert_eq(resting_of(absent), 1);
+    pid_t child = fork();
+    if (child == 0) {
+        expect(moat_reserve(absent, base, PAGE, RW, 0, &again) == MOAT_OK && again == base, 81);
+        expect(resting_of(absent) == 0, 82);
+        expect(moat_release(absent, base) == MOAT_OK && resting_of(absent) == 1, 83);
+        for (int i = 0; i < 4; i++) {
+            expect(moat_reserve(absent, NULL, PAGE, RW, 0, &again) == MOAT_OK, 84);
+            expect(again != base && moat_release(absent, again) == MOAT_OK, 85);
+        }
+        _exit(0);
+    }
+    int status;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%#x", status);
+    cr_assert_eq(resting_of(absent), 1);
+    moat_manager_destroy(absent);
+}

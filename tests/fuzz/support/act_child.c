@@ -58,10 +58,6 @@ static void live_on(void) {
         model_fork(region, moat_manager_options(world.managers[region->owner])->fork);
     }
     resting_forget();
-    /* What was in limbo is forgotten where it rests, and may go early when it rests again. */
-    for (unsigned owner = 0; owner < MODEL_OWNERS; owner++)
-        if (moat_manager_options(world.managers[owner])->defer_regions)
-            resting_stop();
     for (unsigned i = 0; i < WORLD_WINDOWS; i++) {
         const struct world_window *window = &world.windows[i];
         verify_pages(&world.model, window->start, window->end);

@@ -90,11 +90,6 @@ void resting_forget(void) {
     memset(lately, 0, sizeof(lately));
 }
 
-void resting_stop(void) {
-    resting_forget();
-    is_kept = false;
-}
-
 void resting_check(uintptr_t base, size_t size) {
     for (unsigned owner = 0; owner < MODEL_OWNERS; owner++)
         for (size_t i = 0; i < lately[owner].count; i++)

@@ -18,9 +18,6 @@ void resting_add(unsigned owner, const struct moat_options *options, uintptr_t b
 void resting_named(uintptr_t base, size_t size);
 void resting_forget(void);
 
-/* From now on any address may be had, until the process ends. */
-void resting_stop(void);
-
 /* A region was placed there by Moat's own choice: nothing rests there. */
 void resting_check(uintptr_t base, size_t size);
 
