@@ -9,6 +9,7 @@
  */
 #define HELD    1
 #define WAITERS 2
+#define TICK    4 /* and those above: changed by a nudge */
 
 byte life = HELD; /* low half of the life word */
 byte cancels;     /* how often waits were called off */
@@ -90,7 +91,7 @@ proctype caller_off() {
 
     begun == 2;
 #ifdef PLANT_nudged_before_called_off
-    atomic { count = life; life = life & HELD }
+    atomic { count = life; life = (life & (255 - WAITERS)) + TICK }
     if
     :: count & WAITERS -> wake_sleepers()
     :: else
@@ -100,8 +101,11 @@ proctype caller_off() {
     cancels++;
     atomic {
         count = life;
-#ifndef PLANT_nudge_keeps_the_bit
-        life = life & HELD
+#ifndef PLANT_nudge_leaves_the_word
+        life = life & (255 - WAITERS);
+#ifndef PLANT_nudge_without_tick /* then one may sleep on the bit that another has set again */
+        life = life + TICK
+#endif
 #endif
     }
     if
@@ -131,7 +135,7 @@ proctype holder() {
 
     if
     :: true
-    :: atomic { word = life; life = 0 }
+    :: atomic { word = life; life = life & (255 - HELD - WAITERS) }
        if
        :: word & WAITERS -> wake_sleepers()
        :: else
