@@ -10,6 +10,7 @@
  */
 #include "support/act.h"
 #include "support/face.h"
+#include "support/face_malloc.h"
 #include "support/input.h"
 #include "support/plant.h"
 #include "support/resting.h"
@@ -26,7 +27,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 const char *const plant_names[] = {"decommit-past-the-end-is-487", "not-ours-is-invalid-address",
                                    "length-before-pointer",        "free-needs-no-type",
-                                   "commit-needs-reserve",         NULL};
+                                   "commit-needs-reserve",         "free-of-null-is-refused",
+                                   "offers-need-no-priority",      NULL};
 
 /* --- VirtualQuery --- */
 
@@ -232,6 +234,39 @@ static void act_free_wrong(unsigned face) {
     world.model.reports[face]++;
 }
 
+/* OfferVirtualMemory, its undo and VirtualAllocExNuma, with what is wrong whatever is there. */
+static void act_extended_wrong(unsigned face) {
+    unsigned choice = input_take(1);
+    uintptr_t address = world_address();
+    void *start = (void *)address;
+    DWORD error = ERROR_SUCCESS, should = ERROR_INVALID_PARAMETER;
+
+    (void)face;
+    verify_note("offer, reclaim or alloc %#lx, wrongly by %u", (unsigned long)address, choice % 8);
+    face_before();
+    if (choice % 8 < 4) {
+        HANDLE process = choice & 1 ? NULL : GetCurrentProcess();
+        start = VirtualAllocExNuma(process, start, MODEL_PAGE, MEM_RESERVE, PAGE_READWRITE,
+                                   64u + choice);
+        if (choice & 1)
+            should = ERROR_INVALID_HANDLE;
+        if (start || GetLastError() != should)
+            verify_fail("%p of a node of nobody, and the error %u", start, GetLastError());
+        return;
+    }
+    if (choice % 8 == 4)
+        error = OfferVirtualMemory(start, MODEL_PAGE, (OFFER_PRIORITY)(choice & 8 ? 0 : 5));
+    else if (choice % 8 == 5)
+        error = ReclaimVirtualMemory(start, choice & 8 ? 0 : MODEL_PAGE + 1);
+    else
+        error = OfferVirtualMemory((char *)start + (address % MODEL_PAGE == 0), MODEL_PAGE,
+                                   VmOfferPriorityNormal);
+    if (choice % 8 == 4 && plant_is("offers-need-no-priority"))
+        should = ERROR_SUCCESS;
+    if (GetLastError() != FACE_UNTOUCHED || error != should)
+        verify_fail("the error is %u, the last one %u", error, GetLastError());
+}
+
 /* --- Load, notices and identity --- */
 
 static void act_ask_host(unsigned face) {
@@ -271,14 +306,17 @@ static const struct {
     void (*act)(unsigned face);
     unsigned weight;
 } acts[] = {
-    {act_reserve, 12},    {act_commit, 12},      {act_reset, 5},        {act_decommit, 8},
-    {act_release, 6},     {act_protect, 10},     {act_fill, 8},         {act_watch_get, 4},
-    {act_watch_reset, 2}, {act_lock_pages, 2},   {act_unlock_pages, 2}, {act_discard, 2},
-    {act_reset_undo, 4},  {act_drop_content, 2}, {act_touch, 3},        {act_placeholder, 4},
-    {act_replace, 4},     {act_preserve, 4},     {act_coalesce, 3},     {act_reserve_within, 3},
-    {act_map, 3},         {act_unmap, 1},        {act_adopt, 2},        {act_disown, 1},
-    {act_trim, 1},        {act_level, 1},        {act_query_face, 6},   {act_alloc_wrong, 4},
-    {act_free_wrong, 4},  {act_ask_host, 1},     {act_life, 4},
+    {act_reserve, 12},    {act_commit, 12},        {act_reset, 5},
+    {act_decommit, 8},    {act_release, 6},        {act_protect, 8},
+    {act_fill, 6},        {act_watch_get, 4},      {act_watch_reset, 2},
+    {act_lock_pages, 2},  {act_unlock_pages, 2},   {act_discard, 2},
+    {act_reset_undo, 4},  {act_drop_content, 2},   {act_touch, 3},
+    {act_placeholder, 4}, {act_replace, 4},        {act_preserve, 4},
+    {act_coalesce, 3},    {act_reserve_within, 3}, {act_map, 3},
+    {act_unmap, 1},       {act_adopt, 2},          {act_disown, 1},
+    {act_trim, 1},        {act_level, 1},          {act_query_face, 6},
+    {act_alloc_wrong, 4}, {act_free_wrong, 4},     {act_ask_host, 1},
+    {act_life, 4},        {act_malloc, 2},         {act_extended_wrong, 2},
 };
 
 static void operate(void) {
@@ -318,6 +356,7 @@ static void begin(void) {
 /* What is left goes with the host, or is given back one by one. */
 static void end(void) {
     world_check_all();
+    face_malloc_end();
     verify_note("%u destroy", FACE_COM);
     if (face_host->lpVtbl->Release(face_host) != 0)
         verify_fail("somebody holds the host");

@@ -190,6 +190,7 @@ void act_release(unsigned owner) {
     verify_note("%u release %#lx", owner, (unsigned long)address);
     enum moat_status should = model_release(&world.model, owner, address);
     world_expect(calls->release(owner, (void *)address), should);
+    world_flush(owner);
     /* What mimalloc supplied is its own again; elsewhere every page traps. */
     bool given_away = moat_manager_options(world.managers[owner])->backend == MOAT_BACKEND_MIMALLOC;
     if (should || given_away)

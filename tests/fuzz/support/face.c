@@ -10,9 +10,6 @@
 
 #include <stddef.h>
 
-/* No call has this code. */
-#define UNTOUCHED 0x5EED5EEDu
-
 IHostMemoryManager *face_host;
 
 /* What the last foreign call said. */
@@ -23,7 +20,7 @@ static struct {
 } said;
 
 void face_before(void) {
-    SetLastError(UNTOUCHED);
+    SetLastError(FACE_UNTOUCHED);
 }
 
 static enum moat_status conclude(bool com, bool good, uint32_t result) {
@@ -31,7 +28,7 @@ static enum moat_status conclude(bool com, bool good, uint32_t result) {
 
     said.native = false;
     said.com = com;
-    if (good != (error == UNTOUCHED) || (com && good != (result == 0)))
+    if (good != (error == FACE_UNTOUCHED) || (com && good != (result == 0)))
         verify_fail("the last error is %u after a call that answered %#x", error, result);
     said.codes = (struct contract_codes){good ? 0 : error, result};
     enum moat_status status = contract_find(said.codes.error, result);
@@ -71,6 +68,16 @@ static enum moat_status native(enum moat_status status) {
 
 /* --- VirtualAlloc --- */
 
+/* By the call that names a node as well; any node is good enough, and none is as good. */
+static void *allocate_win32(void *address, size_t size, uint32_t type, uint32_t protection) {
+    const size_t choice = size / MODEL_PAGE % 8;
+
+    if (choice != 1 && choice != 2)
+        return VirtualAlloc(address, size, type, protection);
+    return VirtualAllocExNuma(GetCurrentProcess(), address, size, type, protection,
+                              choice == 1 ? NUMA_NO_PREFERRED_NODE : 0);
+}
+
 /* The level is that of the call: the thread has another one meanwhile. */
 static enum moat_status allocate(unsigned owner, void *address, size_t size, uint32_t type,
                                  uint32_t protection, void **start) {
@@ -78,7 +85,7 @@ static enum moat_status allocate(unsigned owner, void *address, size_t size, uin
 
     face_before();
     if (owner == FACE_WIN32) {
-        *start = VirtualAlloc(address, size, type, protection);
+        *start = allocate_win32(address, size, type, protection);
         return face_after_win32(*start != NULL);
     }
     (void)moat_set_critical_level((enum moat_critical_level)((level + 1) % 3));
@@ -113,13 +120,61 @@ static enum moat_status commit(unsigned owner, void *address, size_t size, uint3
                     start);
 }
 
+/* --- OfferVirtualMemory --- */
+
+/* Whole pages, all committed, to those who name no protection: about every second such range. */
+static bool is_offer(unsigned owner, void *address, size_t size, uint32_t protection) {
+    uintptr_t at = (uintptr_t)address, start, end;
+    struct model_run run;
+
+    if (owner != FACE_WIN32 || protection != MOAT_PAGE_READWRITE || (at | size) % MODEL_PAGE ||
+        at / MODEL_PAGE % 2 || !model_range(at, size, &start, &end) ||
+        !model_find_run(&world.model, MODEL_OWNERS, at, size, &run))
+        return false;
+    for (size_t i = 0; i < run.count; i++)
+        if (!run.first[i].protection)
+            return false;
+    return true;
+}
+
+/* Of calls whose code is what they return: the last error is left alone. */
+static enum moat_status after_code(uint32_t error) {
+    if (GetLastError() != FACE_UNTOUCHED)
+        verify_fail("a call sets the last error that returns its code");
+    if (error)
+        SetLastError(error);
+    return face_after_win32(error == 0);
+}
+
+static enum moat_status offer(void *address, size_t size, void **start) {
+    face_before();
+    enum moat_status status = after_code(OfferVirtualMemory(address, size, VmOfferPriorityLow));
+    *start = status ? NULL : address;
+    return status;
+}
+
+/* Lost content has a code of its own. */
+static enum moat_status reclaim(void *address, size_t size, void **start) {
+    face_before();
+    uint32_t error = ReclaimVirtualMemory(address, size);
+    *start = error ? NULL : address;
+    if (error != ERROR_BUSY)
+        return after_code(error);
+    (void)after_code(0);
+    return native(MOAT_CONTENT_LOST);
+}
+
 static enum moat_status reset(unsigned owner, void *address, size_t size, uint32_t protection,
                               void **start) {
+    if (is_offer(owner, address, size, protection))
+        return offer(address, size, start);
     return allocate(owner, address, size, MEM_RESET, protection, start);
 }
 
 static enum moat_status reset_undo(unsigned owner, void *address, size_t size, uint32_t protection,
                                    void **start) {
+    if (is_offer(owner, address, size, protection))
+        return reclaim(address, size, start);
     return allocate(owner, address, size, MEM_RESET_UNDO, protection, start);
 }
 
@@ -254,17 +309,11 @@ static enum moat_status unlock_pages(unsigned owner, void *address, size_t size)
     return face_after_win32(VirtualUnlock(address, size));
 }
 
-/* The code is what it returns; the last error is left alone. */
 static enum moat_status discard(unsigned owner, void *address, size_t size) {
     if (owner != FACE_WIN32)
         return native(calls_native.discard(owner, address, size));
     face_before();
-    DWORD error = DiscardVirtualMemory(address, size);
-    if (GetLastError() != UNTOUCHED)
-        verify_fail("DiscardVirtualMemory sets the last error");
-    if (error)
-        SetLastError(error);
-    return face_after_win32(error == 0);
+    return after_code(DiscardVirtualMemory(address, size));
 }
 
 /* --- Notices of the hosting interface --- */

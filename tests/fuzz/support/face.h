@@ -14,6 +14,9 @@ enum { FACE_WIN32, FACE_COM };
 
 extern const struct calls calls_foreign;
 
+/* The last error before each call: no call has this code. */
+#define FACE_UNTOUCHED 0x5EED5EEDu
+
 /* The manager behind face 1. */
 extern IHostMemoryManager *face_host;
 

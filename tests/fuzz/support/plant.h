@@ -12,7 +12,7 @@
 /* Of the target; NULL behind the last one. */
 extern const char *const plant_names[];
 
-/* The one in force; NULL: none. */
+/* The one in force; NULL: the one that FUZZ_PLANT in the environment names, if it names any. */
 extern const char *plant_in_force;
 
 bool plant_is(const char *name);

@@ -33,8 +33,8 @@ void terms_draw(struct moat_options *options) {
     choice = input_take(1);
     if (choice & 1)
         options->retain_bytes = MIB / 4 << (choice >> 1 & 7);
-    /* One release is put off until the next, which it does not outlast: so what is released traps
-     * when the call returns, by way of all that defers. */
+    /* One release is put off, and traps with that: so what is released does when the call returns,
+     * by way of all that defers. Who can bear more of them says so. */
     options->defer_regions = (choice & 0x30) == 0x30;
     options->defer_ms = MINUTE_MS;
 }

@@ -59,6 +59,7 @@ void world_draw(unsigned owner, unsigned choice, struct moat_options *options) {
     world.reports[owner].answer = answer;
     world.reports[owner].context = &world.reports[owner];
     options->timeout_ms = 1000;
+    options->defer_regions *= 1 + (choice >> 6) * 5;
     if (choice & 1)
         options->deny_reserve = options->deny_commit = options->deny_protect = DENIED_IN_A_MILLION;
     options->deny_seed = choice;
@@ -228,6 +229,12 @@ bool world_denied(unsigned owner, enum moat_status is) {
         verify_fail("denied with %s", moat_status_describe(is)->name);
     world.model.stats[owner].denied++;
     return true;
+}
+
+void world_flush(unsigned owner) {
+    if (moat_manager_options(world.managers[owner])->defer_regions > 1 &&
+        moat_flush(world.managers[owner]))
+        verify_fail("what was released will not trap: %s", moat_last_error_text());
 }
 
 bool world_may_be_apart(unsigned owner, uintptr_t address) {

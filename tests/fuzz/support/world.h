@@ -63,6 +63,9 @@ void world_expect(enum moat_status is, enum moat_status should);
 /* The call was denied, as the options want it: that is counted, and nothing else has changed. */
 bool world_denied(unsigned owner, enum moat_status is);
 
+/* What the manager has released so far traps, also where it puts that off. */
+void world_flush(unsigned owner);
+
 /* A reserve at this address may be refused, since children of its owner have something else of
  * arenas than those of others. */
 bool world_may_be_apart(unsigned owner, uintptr_t address);
