@@ -40,7 +40,7 @@ extern "C" {
 #endif
 
 #define MOAT_VERSION_MAJOR 0
-#define MOAT_VERSION_MINOR 4
+#define MOAT_VERSION_MINOR 5
 #define MOAT_VERSION_PATCH 0
 
 /* As on Windows, but in a build for kernels with larger pages, 16384 or 65536. Programs are then
