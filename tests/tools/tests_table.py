@@ -20,7 +20,8 @@ def tests_there_are():
                             stdout=subprocess.PIPE).stdout
     labels = subprocess.run(["ctest", "--print-labels"], cwd=build, check=True, text=True,
                             stdout=subprocess.PIPE).stdout
-    return set(re.findall(r"Test +#\d+: (\S+)", listed)), set(re.findall(r"^  (\w+)$", labels, re.M))
+    return (set(re.findall(r"Test +#\d+: (\S+)", listed)),
+            set(re.findall(r"^  (\w+)$", labels, re.M)))
 
 
 def missing(text, names, kinds):
