@@ -259,8 +259,7 @@ static void act_extended_wrong(unsigned face) {
     else if (choice % 8 == 5)
         error = ReclaimVirtualMemory(start, choice & 8 ? 0 : MODEL_PAGE + 1);
     else
-        error = OfferVirtualMemory((char *)start + (address % MODEL_PAGE == 0), MODEL_PAGE,
-                                   VmOfferPriorityNormal);
+        error = OfferVirtualMemory((void *)(address | 1), MODEL_PAGE, VmOfferPriorityNormal);
     if (choice % 8 == 4 && plant_is("offers-need-no-priority"))
         should = ERROR_SUCCESS;
     if (GetLastError() != FACE_UNTOUCHED || error != should)

@@ -20,13 +20,15 @@ enum { LIVES_DEFERRED_MAX = 20, STALE = 0x5A };
 static uintptr_t stale[LIVES_DEFERRED_MAX + 4];
 static size_t stale_count;
 
-/* Whether the trap of what was released was put off, so that a stale pointer reaches it. */
+/* Whether the trap of the region that was last there was put off, so that a stale pointer reaches
+ * it. Another one may lie around this address since. */
 static bool is_put_off(uintptr_t base) {
     struct moat_description told;
 
     if (moat_describe_address((const void *)base, &told))
         verify_fail("%#lx cannot be described", (unsigned long)base);
-    return told.kind == MOAT_ADDRESS_RELEASED && told.trap_pending;
+    return told.kind == MOAT_ADDRESS_RELEASED && told.base == (const void *)base &&
+           told.trap_pending;
 }
 
 /* Where a region lies already, there would be one less. */
