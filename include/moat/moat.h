@@ -320,6 +320,7 @@ MOAT_API MOAT_CHECKED enum moat_status moat_release(struct moat_manager *manager
  *           MOAT_NO_ACCESS          old is NULL
  *           MOAT_CODE_BLOCKED       as moat_commit, by the options of the manager that the region
  *                                   belongs to; memory in no region: by those of `manager`
+ *           MOAT_NOT_SUPPORTED      foreign memory, and the kernel would not tell (no /proc)
  *           MOAT_MAP_LIMIT, MOAT_COMMIT_LIMIT, MOAT_NO_MEMORY, MOAT_TIMEOUT
  * After a failure nothing has changed; if the kernel refuses to undo as well, a query tells which
  * protection each page has.

@@ -260,7 +260,9 @@ MOAT_API SIZE_T WINAPI VirtualQuery(LPCVOID lpAddress, PMEMORY_BASIC_INFORMATION
  *             ERROR_INVALID_PARAMETER   dwSize is 0, or the range is outside user space
  *             ERROR_INVALID_ADDRESS     a page is not committed, in another reservation, or
  *                                       Moat's own; more than 64 mappings of others
- *             ERROR_NOT_ENOUGH_MEMORY   the kernel would not split another mapping
+ *             ERROR_NOT_SUPPORTED       memory that Moat does not own, and no /proc to ask
+ *             ERROR_NOT_ENOUGH_MEMORY   the kernel would not split another mapping, or no file
+ *                                       descriptor is left to ask it about others' memory
  *             ERROR_DYNAMIC_CODE_BLOCKED   the option execute=wx, as for VirtualAlloc
  *             ERROR_TIMEOUT             the pages stayed busy past the manager's deadline
  * After a failure nothing has changed.

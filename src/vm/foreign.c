@@ -2,6 +2,7 @@
 /* foreign: what the kernel says, in Win32's words. */
 #include "vm/foreign.h"
 
+#include "base/error_text.h"
 #include "os/os.h"
 #include "region/arena.h"
 #include "region/books.h"
@@ -9,6 +10,8 @@
 #include "region/resting.h"
 #include "vm/adopt.h"
 #include "vm/execute.h"
+
+#include <errno.h>
 
 /* Mappings that one protect may reach over: an undo must remember each. */
 #define MAPPINGS_MAX 64
@@ -165,13 +168,35 @@ bool moat_foreign_only(const struct moat_range *range) {
            !moat_books_meet(range->start, range->end);
 }
 
-/* List the mappings of a range; 0 if there is a hole in it, or if they are too many. */
-static size_t list_mappings(const struct moat_range *range, struct moat_os_mapping *list) {
-    size_t count = 0;
-    for (uintptr_t at = range->start; at < range->end; at = list[count++].end)
-        if (count == MAPPINGS_MAX || moat_os_query(at, &list[count]) || !list[count].mapped)
+/* List the mappings of a range; none if there is a hole in it, or if they are too many. 0, or why
+ * the kernel does not tell what is `at` a page. */
+static int list_mappings(const struct moat_range *range, struct moat_os_mapping *list,
+                         size_t *count, uintptr_t *at) {
+    size_t found = 0;
+
+    *count = 0;
+    for (*at = range->start; *at < range->end; *at = list[found++].end) {
+        int error = found < MAPPINGS_MAX ? moat_os_query(*at, &list[found]) : 0;
+        if (error)
+            return error;
+        if (found == MAPPINGS_MAX || !list[found].mapped)
             return 0;
-    return count;
+    }
+    *count = found;
+    return 0;
+}
+
+/* What is Moat's own in a range as far as `at` is no other's, whatever the kernel would tell. */
+static enum moat_status fail_untold(int error, const struct moat_range *range, uintptr_t at) {
+    const struct moat_range walked = {range->start, at + MOAT_PAGE};
+
+    if (!moat_foreign_only(&walked))
+        return MOAT_INVALID_ADDRESS;
+    moat_error_set("protect at %#lx: what is mapped at %#lx is not known, as /proc/self/maps could "
+                   "not be opened or read (errno %d)",
+                   (unsigned long)range->start, (unsigned long)at, error);
+    bool short_of = error == EMFILE || error == ENFILE || error == ENOMEM;
+    return short_of ? MOAT_NO_MEMORY : MOAT_NOT_SUPPORTED;
 }
 
 static int protect_part(const struct moat_range *range, const struct moat_os_mapping *mapping,
@@ -187,10 +212,13 @@ enum moat_status moat_foreign_protect(const struct moat_manager *policy,
     struct moat_os_mapping list[MAPPINGS_MAX];
     unsigned access = moat_page_access(moat_page_state(protection), true);
     /* The list first: it ends at the first hole, where the other walk would go on for ever. */
-    size_t count = list_mappings(range, list);
+    uintptr_t untold;
+    size_t count;
+    int error = list_mappings(range, list, &count, &untold);
     struct moat_adopted around;
-    int error = 0;
 
+    if (error)
+        return fail_untold(error, range, untold);
     moat_adopted_around(range->start, &around);
     if (range->end > around.end || count == 0 || !moat_foreign_only(range))
         return MOAT_INVALID_ADDRESS;

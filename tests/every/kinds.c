@@ -348,8 +348,7 @@ static const struct operation plain[] = {
     {"trim", released_often, trim, NULL, NOWHERE, 0},
     {"adopt", mapped, adopt, unmap, OP_THREAD, LESS},
     {"disown", adopted, disown, unmap, OP_THREAD, 0},
-    {"protect memory of others", mapped, protect_foreign, unmap, OP_THREAD,
-     SAYS(MOAT_INVALID_ADDRESS)},
+    {"protect memory of others", mapped, protect_foreign, unmap, OP_THREAD, LESS},
 };
 
 static const struct operation watches[] = {
