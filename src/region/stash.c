@@ -204,13 +204,17 @@ bool moat_stash_put(struct moat_space *space, uintptr_t start, uintptr_t end, ui
         moat_retain_refund(size);
         return false;
     }
-    let_go(part, slot, size);
-    set(&used);
     /* In one step: what others write here meanwhile goes as well. */
-    if (moat_os_uncharge((void *)start, size))
-        return false;
-    set_gone(space, start, end);
-    return true;
+    bool closed = moat_os_uncharge((void *)start, size) == 0;
+    set(&used);
+    if (closed) {
+        let_go(part, slot, size);
+        set_gone(space, start, end);
+    } else { /* the content comes back without the kernel, which may refuse anything now */
+        memcpy((void *)start, place_of(part, slot), size);
+        (void)drop(part, slot, size);
+    }
+    return closed;
 }
 
 bool moat_stash_take(struct moat_space *space, uintptr_t start, uintptr_t end) {

@@ -31,7 +31,7 @@
  *   most   what the process may retain in the eyes of the region's owner
  *
  * Returns   true: the pages of [start, end) trap, hold nothing, and are in the books so. False:
- *           they are as they were, though what they held may be gone
+ *           they are as they were
  */
 bool moat_stash_put(struct moat_space *space, uintptr_t start, uintptr_t end, uint64_t most);
 

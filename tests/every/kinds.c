@@ -363,7 +363,7 @@ static const struct operation watches[] = {
 
 static const struct operation keeping[] = {
     {"release where memory is kept", kept_small, release, NULL, OP_TRAPS, 0},
-    {"release whose memory moves away", kept_large, release, NULL, OP_TRAPS | OP_EMPTIES, 0},
+    {"release whose memory moves away", kept_large, release, NULL, OP_TRAPS, 0},
     {"reserve where memory is kept", warm_small, come_small, NULL, NOWHERE, 0},
     {"reserve that is moved to", warm_large, come_large, NULL, NOWHERE, 0},
     {"trim of what is kept", warm_large, trim, NULL, NOWHERE, 0},
