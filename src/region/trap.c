@@ -264,6 +264,19 @@ static int mark_anyhow(struct moat_space *space, const struct moat_run *run) {
     return error;
 }
 
+int moat_trap_anyhow(struct moat_space *space, uintptr_t start, uintptr_t end) {
+    int error = moat_space_fork(space) == MOAT_FORK_WIPE ? ENOTSUP : 0;
+
+    while (start < end && !error) {
+        struct moat_run run = moat_pages_run(space, start, end);
+        const struct moat_run fresh = {run.start, run.end, 0, run.open};
+        if (run.state & MOAT_PAGE_COMMITTED)
+            error = mark_anyhow(space, &fresh);
+        start = run.end;
+    }
+    return error;
+}
+
 int moat_trap_again(struct moat_space *space, const struct moat_run *run, bool *marked) {
     bool dirty = (run->state & MOAT_PAGE_DIRTY) != 0;
     *marked = run->open && !dirty && !moat_os_guard_install(at(run->start), length(run));

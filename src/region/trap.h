@@ -46,6 +46,14 @@ int moat_trap_unlock(struct moat_space *space, uintptr_t start, uintptr_t end);
 int moat_trap_again(struct moat_space *space, const struct moat_run *run, bool *marked);
 
 /*
+ * Make the committed pages of [start, end), which moat_trap_pages was refused, trap by markers also
+ * where those are not used, unless children would lose them.
+ *
+ * Returns   0: none is committed; or errno
+ */
+int moat_trap_anyhow(struct moat_space *space, uintptr_t start, uintptr_t end);
+
+/*
  * After a protect that failed and may have reached a part of [start, end): set `state` where the
  * kernel has these access rights on record, and leave the books as they are elsewhere.
  *

@@ -212,7 +212,8 @@ static void vacate(struct moat_manager *manager, const struct moat_place *place,
     bool kept = false;
 
     if (committed && !place->space->backend->accessible)
-        kept = moat_trap_pages(place->space, place->base, end, 0, &report) != 0;
+        kept = moat_trap_pages(place->space, place->base, end, 0, &report) &&
+               moat_trap_anyhow(place->space, place->base, end);
     if (!kept)
         moat_trap_normalise(place->space, place->base, end);
     if (report.refusals)

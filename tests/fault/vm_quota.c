@@ -7,6 +7,7 @@
  */
 #include "support/inject.h"
 
+#include "region/powers.h"
 #include "region/trap.h"
 #include "vm/quota.h"
 
@@ -261,6 +262,34 @@ Test(vm_quota, what_is_undone_is_charged_until_it_traps) {
     cr_assert_eq(charged_at_trap, BLOCK);
     (void)moat_quota_level(manager, &limit, &charged);
     cr_assert_eq(charged, 0);
+    moat_manager_destroy(manager);
+}
+
+/* Else its place would be lost, and open to whoever has a stale pointer. Some of the calls that are
+ * refused come before the undo. */
+Test(vm_quota, what_is_undone_traps_where_rights_are_refused) {
+    struct moat_options options;
+    struct moat_stats stats;
+    void *base;
+
+    moat_options_init(&options);
+    options.trap = MOAT_TRAP_PROTECT;
+    cr_assert_eq(moat_manager_create(&options, &manager), MOAT_OK);
+    if (!moat_powers()->guard_markers)
+        cr_skip_test("this kernel has no markers");
+    for (int nth = 1; nth <= 8; nth++) {
+        refuse_publish = true;
+        inject_fail(INJECT_MPROTECT, nth, ENOMEM);
+        cr_assert_neq(moat_reserve(manager, NULL, 9 * PAGE, RW, MOAT_RESERVE_COMMIT, &base),
+                      MOAT_OK);
+        inject_clear();
+        cr_assert_eq(moat_stats_read(manager, &stats), MOAT_OK);
+        cr_assert_eq(stats.stranded_bytes, 0u, "call %d", nth);
+    }
+    refuse_publish = false;
+    cr_assert_eq(moat_reserve(manager, NULL, 9 * PAGE, RW, MOAT_RESERVE_COMMIT, &base), MOAT_OK);
+    memset(base, 'x', 9 * PAGE);
+    cr_assert_eq(moat_release(manager, base), MOAT_OK);
     moat_manager_destroy(manager);
 }
 

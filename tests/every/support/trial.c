@@ -90,13 +90,6 @@ static const struct call_row *row_of(unsigned plan) {
     return row ? &call_rows[row - 1] : NULL;
 }
 
-/* Whether rights are refused for ever, or while something is undone. */
-static bool rights_are_refused(unsigned plan) {
-    const struct call_row *row = row_of(plan);
-    return row && row->call == CALL_mprotect &&
-           (plan > 0 || the_trial->plans[plan].times == FOR_EVER);
-}
-
 /* Whether such a call is one of those that were made to fail. */
 static bool failed(enum call call, bool of_memory) {
     for (unsigned i = 0; i < PLANS_MAX; i++) {
@@ -107,15 +100,12 @@ static bool failed(enum call call, bool of_memory) {
     return false;
 }
 
-/* Whether the kernel refuses all that would make a page trap: without markers, one call. */
+/* Whether the kernel refuses all that would make a page trap: rights and markers. */
 static bool all_refused(void) {
-    bool one_rung = strstr(the_trial->options, "trap=protect") != NULL;
-    bool refused = false;
     for (unsigned i = 0; i < PLANS_MAX; i++)
-        refused |=
-            the_trial->plans[i].step != 0 && (the_trial->plans[i].scope == SCOPE_MEMORY ||
-                                              ((one_rung || i > 0) && rights_are_refused(i)));
-    return refused;
+        if (the_trial->plans[i].step != 0 && the_trial->plans[i].scope == SCOPE_MEMORY)
+            return true;
+    return failed(CALL_mprotect, false) && failed(CALL_madvise, false);
 }
 
 /* What no refusal of those calls could leave otherwise. */
