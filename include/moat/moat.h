@@ -106,7 +106,8 @@ struct moat_stats {
     uint64_t guards_yielded;    /* guards given up to a reservation at exactly that address */
     uint64_t guard_failures;    /* traps the kernel refused, each answered by the next rung */
     uint64_t poison_damage;     /* pages written after a decommit, and blocks after a free */
-    uint64_t stranded_bytes;    /* released address space that could not be made reusable */
+    uint64_t stranded_bytes;    /* released address space that could not be made reusable; with what
+                                   the process has lost besides, where the kernel would not unmap */
     uint64_t backend_fallbacks; /* reservations the mimalloc backend handed to the kernel */
     uint64_t locks_abandoned;   /* region locks whose holder ended without giving them back */
     uint64_t quota_refusals;    /* commits that the quota refused */

@@ -63,7 +63,7 @@ int moat_os_reserve_large(void *base, size_t size) {
     if (error == 0 && mprotect(start, size, PROT_NONE) != 0)
         error = errno;
     if (error != 0)
-        munmap(start, size);
+        moat_os_give_up(start, size);
     errno = saved;
     return error;
 }

@@ -11,6 +11,7 @@
 #include "base/align.h"
 #include "os/linux_internal.h"
 
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -25,6 +26,18 @@
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
+
+static _Atomic uint64_t lost;
+
+uint64_t moat_os_lost(void) {
+    /* relaxed: a statistic. */
+    return atomic_load_explicit(&lost, memory_order_relaxed);
+}
+
+void moat_os_lose(size_t size) {
+    /* relaxed: as above. */
+    atomic_fetch_add_explicit(&lost, size, memory_order_relaxed);
+}
 
 static void *map_nothing(void *hint, size_t size, int flags) {
     return mmap(hint, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
@@ -46,7 +59,7 @@ fail:;
     /* At the mapping limit, when the kernel merged the range with a neighbour. Unmapping all of it
      * may then fail too: inaccessible address space is lost, nothing else. */
     int error = errno;
-    munmap(start, size);
+    moat_os_give_up(start, size);
     return error;
 }
 
@@ -75,7 +88,7 @@ int moat_os_reserve_at(void *base, size_t size) {
     if (start == base)
         return 0;
     /* Before Linux 4.17 the flag is unknown and the address a hint that was not taken. */
-    munmap(start, size);
+    moat_os_give_up(start, size);
     errno = saved;
     return EEXIST;
 }
@@ -115,6 +128,11 @@ int moat_os_move(void *from, void *to, size_t size) {
 int moat_os_unreserve(void *base, size_t size) {
     int saved = errno;
     return moat_linux_result(munmap(base, size), saved);
+}
+
+void moat_os_give_up(void *base, size_t size) {
+    if (moat_os_unreserve(base, size) != 0)
+        moat_os_lose(size);
 }
 
 int moat_os_protect(void *start, size_t size, unsigned access) {

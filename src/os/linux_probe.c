@@ -102,8 +102,10 @@ void moat_os_probe(struct moat_os_powers *powers) {
         if (!powers->guard_markers)
             powers->born_locked = born_locked(open);
         /* At the mapping limit that may be refused, as a part of what it has merged with. */
-        if (moat_os_unreserve(base, 2 * MOAT_LINUX_PAGE) != 0)
+        if (moat_os_unreserve(base, 2 * MOAT_LINUX_PAGE) != 0) {
             (void)moat_os_protect(base, 2 * MOAT_LINUX_PAGE, MOAT_OS_NONE);
+            moat_os_lose(2 * MOAT_LINUX_PAGE);
+        }
     }
     errno = saved;
 }

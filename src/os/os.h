@@ -92,6 +92,13 @@ int moat_os_move(void *from, void *to, size_t size);
 /* Give address space back. The range is one that moat_os_reserve* gave, whole. */
 int moat_os_unreserve(void *base, size_t size);
 
+/* The same where nobody could do anything about a refusal: it is lost then, and counted. */
+void moat_os_give_up(void *base, size_t size);
+
+/* Bytes of address space that this process has lost so, and one more that it has. */
+uint64_t moat_os_lost(void);
+void moat_os_lose(size_t size);
+
 /* Set access rights. ENOMEM: the mapping limit, the commit limit, or page tables; on failure a
  * prefix of the range may have changed. */
 int moat_os_protect(void *start, size_t size, unsigned access);

@@ -171,7 +171,7 @@ static int furnish(struct moat_space *arena) {
 }
 
 static void unmake(struct moat_space *arena) {
-    (void)moat_os_unreserve((void *)arena->start, size_of(arena));
+    moat_os_give_up((void *)arena->start, size_of(arena));
     moat_books_give(arena, moat_space_books_size(arena->start, arena->end, true));
 }
 
@@ -254,7 +254,7 @@ static bool revive(struct moat_space *arena, bool *mapped) {
         *mapped = true;
         error = furnish(arena);
         if (error)
-            (void)moat_os_unreserve(base, size_of(arena));
+            moat_os_give_up(base, size_of(arena));
     }
     set_presence(arena, error ? AWAY : HERE);
     if (!error)

@@ -151,7 +151,7 @@ int moat_books_reserve(size_t size, const uint64_t chance[MOAT_BOOKS_CHANCE],
 }
 
 void moat_books_return(const struct moat_book *book) {
-    (void)moat_os_unreserve((void *)book->from, book->to - book->from);
+    moat_os_give_up((void *)book->from, book->to - book->from);
 }
 
 /* Whether a kernel that says it has sealed a range keeps to it: one that does refuses a change that

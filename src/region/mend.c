@@ -187,7 +187,7 @@ static void end_absent(const struct case_of *of, struct moat_fork_report *report
         return;
     bool ours = of->found && !space->arena && !moat_place_leaving(space) && !lies_under(&of->ref);
     if (ours)
-        (void)moat_os_unreserve((void *)space->start, space->end - space->start);
+        moat_os_give_up((void *)space->start, space->end - space->start);
     report->released++;
     moat_region_bury(&of->ref, of->found);
     if (ours)

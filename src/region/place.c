@@ -66,7 +66,8 @@ static enum moat_status settle(const struct moat_place_wish *wish, uintptr_t sta
     if (error) {
         if (space)
             moat_books_give(space, moat_space_books_size(start, start + size, false));
-        (void)wish->backend->take_back((void *)start, size);
+        if (wish->backend->take_back((void *)start, size))
+            moat_os_lose(size);
         return moat_powers_refusal(error, MOAT_NO_MEMORY);
     }
     uintptr_t end = base + wish->size;

@@ -15,7 +15,7 @@
 
 static void give_back(uintptr_t start, uintptr_t end) {
     if (start < end)
-        (void)moat_os_unreserve((void *)start, end - start);
+        moat_os_give_up((void *)start, end - start);
 }
 
 /* Pages with a margin on either side, which were free a moment ago. EEXIST: they are not now. */

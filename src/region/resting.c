@@ -210,7 +210,7 @@ static int fill_holes(const struct catch *catch, uintptr_t start, uintptr_t end)
     at = start;
     for (unsigned i = 0; i < catch->count && at < end; i++) {
         if (at < catch->pieces[i].start)
-            (void)moat_os_unreserve((void *)at, catch->pieces[i].start - at);
+            moat_os_give_up((void *)at, catch->pieces[i].start - at);
         at = catch->pieces[i].end;
     }
     return error;

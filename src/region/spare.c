@@ -112,7 +112,7 @@ static unsigned char *need_stretch(void) {
     /* R(stretch) A(stretch) */
     if (!atomic_compare_exchange_strong_explicit(&stretch, &base, fresh, memory_order_acq_rel,
                                                  memory_order_acquire)) {
-        (void)moat_os_unreserve(fresh, size);
+        moat_os_give_up(fresh, size);
         return base;
     }
     (void)moat_books_claim((uintptr_t)fresh, (uintptr_t)fresh + size);

@@ -303,7 +303,7 @@ enum moat_status moat_stats_read(const struct moat_manager *manager, struct moat
         .guards_yielded = sum(manager, MOAT_COUNT_GUARDS_YIELDED),
         .guard_failures = sum(manager, MOAT_COUNT_GUARD_FAILURES),
         .poison_damage = sum(manager, MOAT_COUNT_POISON_DAMAGE),
-        .stranded_bytes = sum(manager, MOAT_COUNT_STRANDED_BYTES),
+        .stranded_bytes = sum(manager, MOAT_COUNT_STRANDED_BYTES) + moat_os_lost(),
         .backend_fallbacks = sum(manager, MOAT_COUNT_BACKEND_FALLBACKS),
         .locks_abandoned = sum(manager, MOAT_COUNT_LOCKS_ABANDONED),
         .quota_refusals = sum(manager, MOAT_COUNT_QUOTA_REFUSALS),

@@ -38,7 +38,7 @@ static int try_bind(uint64_t nodes) {
     if (error)
         return error;
     error = moat_os_numa_set(page, MOAT_PAGE, MOAT_OS_NUMA_BIND, nodes);
-    (void)moat_os_unreserve(page, MOAT_PAGE);
+    moat_os_give_up(page, MOAT_PAGE);
     return error;
 }
 

@@ -29,7 +29,10 @@ static bool met(const struct need *need) {
         return false;
     int error = base ? moat_os_reserve_at(base, size) : moat_os_reserve(size, MOAT_PAGE, &base);
     /* A mapping that would not go again is a mapping less for the caller. */
-    return !error && !moat_os_unreserve(base, size);
+    if (error || !moat_os_unreserve(base, size))
+        return !error;
+    moat_os_lose(size);
+    return false;
 }
 
 static bool in_the_way(const struct moat_space *arena, const struct need *need) {

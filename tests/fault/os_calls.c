@@ -93,13 +93,15 @@ Test(os_calls, reserve_that_cannot_trim_leaves_nothing_mapped) {
 
 Test(os_calls, reserve_that_can_neither_trim_nor_undo_still_fails_cleanly) {
     void *base = &base;
+    uint64_t before = moat_os_lost();
+    int error = ENOMEM, times = 0;
     inject_fail_from(INJECT_MUNMAP, 1, ENOMEM);
-    int error = ENOMEM;
-    for (int i = 0; i < 4 && base == &base; i++)
+    for (; times < 4 && base == &base; times++)
         error = moat_os_reserve(PAGE, (size_t)1 << 30, &base);
     inject_clear();
     cr_assert_eq(error, ENOMEM);
     cr_assert_eq(base, &base);
+    cr_assert_eq(moat_os_lost() - before, (uint64_t)times << 30);
 }
 
 Test(os_calls, reserve_at_reports_why) {

@@ -204,6 +204,13 @@ static uintptr_t known_until(const struct snapshot *now, uintptr_t at) {
     return at;
 }
 
+/* The kernel merges what is lost with what is known behind it. */
+static uintptr_t unknown_until(const struct snapshot *now, uintptr_t at, uintptr_t end) {
+    while (at < end && known_until(now, at) == at)
+        at += PAGE;
+    return at;
+}
+
 /* The end of what strangers had mapped there at first, or where that begins. */
 static uintptr_t strangers_until(const struct mappings *strangers, uintptr_t at, bool *theirs) {
     *theirs = false;
@@ -226,10 +233,12 @@ static bool is_marked(uintptr_t start, uintptr_t end) {
            seen.of[0].end == end;
 }
 
-/* What nobody knows of waits to be unmapped: no more than is counted, and it traps. */
+/* What nobody knows of waits to be unmapped, or is lost: no more than is counted, and it traps. The
+ * counts of a manager end with it. */
 static bool nothing_leaked(const struct mappings *strangers, const struct snapshot *now,
                            bool may_strand) {
-    uint64_t room = may_strand ? UINT64_MAX : now->parked, seen = 0;
+    uint64_t stranded = now->manager ? now->stats.stranded_bytes : may_strand ? UINT64_MAX : 0;
+    uint64_t room = stranded == UINT64_MAX ? stranded : now->parked + stranded, seen = 0;
 
     for (size_t i = 0; i < now->mappings.count; i++) {
         const struct mapping *mapping = &now->mappings.of[i];
@@ -240,11 +249,12 @@ static bool nothing_leaked(const struct mappings *strangers, const struct snapsh
             end = theirs ? end : known > at ? known : end;
             end = end < mapping->end ? end : mapping->end;
             if (!theirs && known == at) {
+                end = unknown_until(now, at, end);
                 seen += end - at;
                 if (seen > room ||
                     ((mapping->rights & ANY_RIGHT) && !is_marked(at, end) && !now->may_be_open))
                     return compare_fail("%#lx bytes at %#lx are mapped %s, and nobody knows why "
-                                        "(%#lx are parked)",
+                                        "(%#lx are parked or stranded)",
                                         number(end - at), number(at), rights_text(mapping->rights),
                                         number(room));
             }
