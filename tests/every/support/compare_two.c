@@ -13,8 +13,8 @@ static unsigned long number(uint64_t value) {
 }
 
 /* How a counter may differ: not at all, or where counts may, or by regions that came and went, or
- * where address space may be lost, or always: what the kernel refused is counted, and what rests or
- * is kept makes way. */
+ * where address space may be lost, or always: what the kernel refused is counted, and what rests,
+ * is kept or is put off makes way. */
 enum rule { NEVER, WITH_COUNT, IN_PAIRS, WITH_STRANDED, ALWAYS };
 
 static const struct {
@@ -24,25 +24,28 @@ static const struct {
 } counters[] = {
 #define COUNTER(name, rule)                                                                        \
     { #name, offsetof(struct moat_stats, name), rule }
-    COUNTER(regions_live, NEVER),          COUNTER(bytes_reserved, NEVER),
-    COUNTER(bytes_committed, NEVER),       COUNTER(reserves, IN_PAIRS),
-    COUNTER(commits, WITH_COUNT),          COUNTER(decommits, WITH_COUNT),
-    COUNTER(releases, IN_PAIRS),           COUNTER(refused, NEVER),
-    COUNTER(guards_yielded, NEVER),        COUNTER(guard_failures, ALWAYS),
-    COUNTER(poison_damage, NEVER),         COUNTER(stranded_bytes, WITH_STRANDED),
-    COUNTER(backend_fallbacks, ALWAYS),    COUNTER(locks_abandoned, NEVER),
-    COUNTER(quota_refusals, NEVER),        COUNTER(adopted_regions, NEVER),
-    COUNTER(adopted_bytes, NEVER),         COUNTER(resting_regions, ALWAYS),
-    COUNTER(resting_bytes, ALWAYS),        COUNTER(denied, NEVER),
-    COUNTER(unzeroed_bytes, ALWAYS),       COUNTER(books_unsealed, ALWAYS),
-    COUNTER(deferred_regions, WITH_COUNT), COUNTER(deferred_bytes, WITH_COUNT),
-    COUNTER(deferred_flushes, ALWAYS),     COUNTER(retained_bytes, ALWAYS),
+    COUNTER(regions_live, NEVER),       COUNTER(bytes_reserved, NEVER),
+    COUNTER(bytes_committed, NEVER),    COUNTER(reserves, IN_PAIRS),
+    COUNTER(commits, WITH_COUNT),       COUNTER(decommits, WITH_COUNT),
+    COUNTER(releases, IN_PAIRS),        COUNTER(refused, NEVER),
+    COUNTER(guards_yielded, NEVER),     COUNTER(guard_failures, ALWAYS),
+    COUNTER(poison_damage, NEVER),      COUNTER(stranded_bytes, WITH_STRANDED),
+    COUNTER(backend_fallbacks, ALWAYS), COUNTER(locks_abandoned, NEVER),
+    COUNTER(quota_refusals, NEVER),     COUNTER(adopted_regions, NEVER),
+    COUNTER(adopted_bytes, NEVER),      COUNTER(resting_regions, ALWAYS),
+    COUNTER(resting_bytes, ALWAYS),     COUNTER(denied, NEVER),
+    COUNTER(unzeroed_bytes, ALWAYS),    COUNTER(books_unsealed, ALWAYS),
+    COUNTER(deferred_regions, ALWAYS),  COUNTER(deferred_bytes, ALWAYS),
+    COUNTER(deferred_flushes, ALWAYS),  COUNTER(retained_bytes, ALWAYS),
 #undef COUNTER
 };
 enum { COUNTERS = sizeof counters / sizeof counters[0] };
 _Static_assert(COUNTERS * sizeof(uint64_t) == sizeof(struct moat_stats), "each has a rule");
 
+/* What is put off counts as committed until it makes way. */
 static uint64_t counter_of(const struct moat_stats *stats, size_t i) {
+    if (counters[i].offset == offsetof(struct moat_stats, bytes_committed))
+        return stats->bytes_committed - stats->deferred_bytes;
     return *(const uint64_t *)((const char *)stats + counters[i].offset);
 }
 
