@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include "support/expect_text.h"
 
+#include <moat/code.h>
 #include <moat/describe.h>
 #include <moat/fault.h>
 #include <moat/placeholder.h>
@@ -148,6 +149,61 @@ static const char executed_text[] =
     "  its page is PAGE_READWRITE\n" RESERVED
     "  hint: a jump through a bad pointer; or the page wants PAGE_EXECUTE\n";
 
+static void changed_past_moat(const struct scene *scene) {
+    unsigned char *base = must_reserve(scene->manager, GRANULE, true);
+    must(mprotect(base, PAGE, PROT_READ) == 0, "mprotect");
+    touch_byte(base + 1, TOUCH_WRITE);
+}
+
+static const char changed_past_moat_text[] =
+    "moat: trap: write that the page allows\n" BY
+    "  # is in a committed page, at offset 0x1 of a region of 65536 bytes [#, #)\n"
+    "  its page is PAGE_READWRITE\n" RESERVED
+    "  hint: somebody changed its rights past Moat, or another thread by now\n";
+
+/* Freed again, if not to be kept. */
+static void touch_code(const struct scene *scene, bool publish, bool keep, enum touch how) {
+    struct moat_code_heap *heap;
+    struct moat_code_block block;
+    must(moat_code_heap_create(scene->manager, GRANULE, NULL, &heap) == MOAT_OK, "create");
+    must(moat_code_alloc(heap, PAGE, &block) == MOAT_OK, "alloc");
+    must(!publish || moat_code_publish(heap, block.execute) == MOAT_OK, "publish");
+    must(keep || moat_code_free(heap, block.execute) == MOAT_OK, "free");
+    touch_byte(block.execute, how);
+}
+
+#define CODE_RESERVED "  reserved #.# s ago by thread # at death_fault_report+# (*)\n"
+
+static void code_is_written(const struct scene *scene) {
+    touch_code(scene, true, true, TOUCH_WRITE);
+}
+
+static const char code_is_written_text[] =
+    "moat: trap: write to read-only memory\n" BY
+    "  # is in a committed page, at offset 0 of a heap's region of 65536 bytes [#, #)\n"
+    "  its page is PAGE_EXECUTE_READ\n" CODE_RESERVED
+    "  hint: code is written through the write view of its block, not where it is executed\n";
+
+static void code_is_unpublished(const struct scene *scene) {
+    touch_code(scene, false, true, TOUCH_READ);
+}
+
+static const char code_is_unpublished_text[] =
+    "moat: trap: read of a page without access rights\n" BY
+    "  # is in a committed page, at offset 0 of a heap's region of 65536 bytes [#, #)\n"
+    "  its page is PAGE_NOACCESS\n" CODE_RESERVED
+    "  hint: a bad pointer, or a block of a code heap before moat_code_publish\n";
+
+static void code_is_freed(const struct scene *scene) {
+    touch_code(scene, true, false, TOUCH_READ);
+}
+
+static const char code_is_freed_text[] =
+    "moat: trap: read of a page that is not committed\n" BY
+    "  # is in a page that is not committed, at offset 0 of a heap's region of 65536 bytes "
+    "[#, #)\n" CODE_RESERVED
+    "  hint: no block is there, or one that was freed; of a code heap, or one that is sealed\n";
+
 static void placeholder(const struct scene *scene) {
     void *base;
     must(moat_placeholder_reserve(scene->manager, NULL, GRANULE, 0, NULL, &base) == MOAT_OK,
@@ -288,6 +344,10 @@ int main(void) {
         {no_access, no_access_text},
         {armed, armed_text},
         {executed, executed_text},
+        {changed_past_moat, changed_past_moat_text},
+        {code_is_written, code_is_written_text},
+        {code_is_unpublished, code_is_unpublished_text},
+        {code_is_freed, code_is_freed_text},
         {placeholder, placeholder_text},
         {wild, wild_text},
         {books, books_text},

@@ -226,6 +226,9 @@ Test(options, the_error_is_cut_to_its_buffer) {
     cr_assert_eq(moat_options_parse(&options, "trap", error, 5), MOAT_INVALID_ARGUMENT);
     cr_assert_str_eq(error, "\"tra");
     cr_assert_eq(error[5], '#');
+    cr_assert_eq(moat_options_parse(&options, "trap=up", error, 5), MOAT_INVALID_ARGUMENT);
+    cr_assert_str_eq(error, "opti");
+    cr_assert_eq(error[5], '#');
     cr_assert_eq(moat_options_parse(&options, "trap", NULL, 0), MOAT_INVALID_ARGUMENT);
     cr_assert_eq(moat_options_parse(&options, "trap", error, 0), MOAT_INVALID_ARGUMENT);
 }

@@ -57,6 +57,16 @@ Test(base_poison, several_checks_add_up_and_the_first_is_shown) {
     cr_assert_eq(damage.first, (uintptr_t)bytes + 100);
 }
 
+/* Nothing before a block is shown, also of one that begins amid a row of 16. */
+Test(base_poison, what_begins_amid_a_row_is_shown_from_its_begin) {
+    struct moat_damage damage = {0};
+    unsigned char *block = bytes + 16 - (uintptr_t)bytes % 16 + 5;
+    block[3] = 0x11;
+    cr_assert(moat_poison_check(block, 48, POISON, &damage));
+    cr_assert_eq(damage.shown_at, (uintptr_t)block);
+    cr_assert_eq(damage.found[3], 0x11);
+}
+
 /* All bytes equal is not enough: they must be equal to the pattern. */
 Test(base_poison, another_pattern_is_damage_in_every_byte) {
     struct moat_damage damage = {0};

@@ -199,6 +199,18 @@ Test(heap_poison, without_the_option_nothing_is_filled) {
     cr_assert(touch_all_bytes(block, 64, 'x'));
 }
 
+/* Counted all the same. */
+Test(heap_poison, nobody_is_told_where_nobody_wants_to_know) {
+    ear.manager = manager_with("heap_poison=on,report=off");
+    ear.heap = heap_of(ear.manager, 0);
+    unsigned char *block = allocated(ear.heap, 64);
+    freed(ear.heap, block);
+    block[7] = 'x';
+    come_back(block, 64);
+    cr_assert_eq(stats_of(ear.manager).poison_damage, (uint64_t)1);
+    cr_assert_eq(ear.heard, 0u);
+}
+
 /* Two threads free each block at once: one wins and fills it, and the other leaves it alone. */
 enum { ROUNDS = 5000, SIZE = 2048 };
 static pthread_barrier_t barrier;

@@ -310,3 +310,25 @@ Test(vm_describe, the_words) {
     expect_text(NULL, "  0 is in no mapping, and nothing is known of it\n");
     expect_text(manager, "  # is in Moat's own books or their guards\n");
 }
+
+/* Descriptions that Moat did not make are printed, too. */
+Test(vm_describe, every_part_of_a_description_has_words) {
+    struct moat_description told = {
+        .kind = MOAT_ADDRESS_FOREIGN,
+        .protection = MOAT_PAGE_GUARD,
+        .near_base = (const void *)0x7000,
+        .near_size = 4096,
+        .near_distance = 1,
+        .near_is_behind = true,
+    };
+    char text[512];
+    (void)moat_description_print(&told, text, sizeof text);
+    cr_assert_not_null(strstr(text, "its page is no protection, with PAGE_GUARD\n"), "%s", text);
+    cr_assert_not_null(strstr(text, "  also 1 byte before the start of a live region of 4096 bytes "
+                                    "[0x7000, 0x8000)\n"),
+                       "%s", text);
+    told.near_distance = 16;
+    told.near_is_behind = false;
+    (void)moat_description_print(&told, text, sizeof text);
+    cr_assert_not_null(strstr(text, "  also 16 bytes past the end of a live region"), "%s", text);
+}

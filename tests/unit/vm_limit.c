@@ -92,6 +92,10 @@ Test(vm_limit, limits_are_read_from_the_files_of_the_kernel) {
         {"/proc/meminfo", "MemTotal: 5000 kB\nSwapTotal: 10 kB\nCommitLimit: 2505 kB\n"
                           "Committed_AS:   1700 kB\n"},
         {"/proc/sys/vm/overcommit_memory", "2\n"},
+        {"/proc/thread-self/cgroup", "no such line\n0::/\n"},
+        {"/proc/thread-self/mountinfo", "35 24 0:30 / /group rw - cgroup2 cgroup2 rw\n"},
+        {"/group/memory.max", "1048576\n"},
+        {"/group/memory.current", "4096\n"},
         {NULL, NULL},
     };
     struct moat_os_limits limits;
@@ -104,6 +108,8 @@ Test(vm_limit, limits_are_read_from_the_files_of_the_kernel) {
     cr_assert_eq(limits.commit.used, 1700u * 1024);
     cr_assert_eq(limits.commit.max, 2505u * 1024);
     cr_assert_eq(limits.at_once.max, NONE);
+    cr_assert_eq(limits.group.max, 1048576u);
+    cr_assert_eq(limits.group.used, 4096u);
     fake_write(root, "/proc/sys/vm/overcommit_memory", "0\n");
     moat_linux_limits(root, &limits);
     cr_assert_eq(limits.commit.max, NONE, "nothing is promised");

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include "support/heaps.h"
 
+#include <moat/describe.h>
 #include <moat/lock.h>
 #include <moat/report.h>
 
@@ -98,6 +99,19 @@ Test(vm_misuse, what_is_forgotten_is_free_space) {
     cr_assert_eq(moat_release(manager, first), MOAT_NOT_OURS);
     const char *text = moat_last_error_text();
     cr_assert(strstr(text, "free space of Moat") || strstr(text, "was released"), "%s", text);
+}
+
+/* Far from any region, where no guard was ever. */
+Test(vm_misuse, free_space_is_called_so) {
+    struct moat_manager *manager = manager_with("");
+    unsigned char *base = reserved(manager, GRANULE, false);
+    struct moat_description there;
+    unsigned char *far = base + ((size_t)100 << 20);
+    cr_assert_eq(moat_describe_address(far, &there), MOAT_OK);
+    if (there.kind != MOAT_ADDRESS_HELD)
+        far = base - ((size_t)100 << 20);
+    cr_assert_eq(moat_release(manager, far), MOAT_NOT_OURS);
+    cr_assert(strstr(moat_last_error_text(), "free space of Moat"), "%s", moat_last_error_text());
 }
 
 /* --- Threads --- */

@@ -202,6 +202,8 @@ Test(vm_numa, nodes_that_are_not_there_are_refused) {
     }
     cr_assert_eq(moat_reserve_near(manager, NULL, PAGE, RW, 0, UINT32_MAX, &base),
                  MOAT_INVALID_ARGUMENT);
+    cr_assert_eq(moat_reserve_near(manager, NULL, PAGE, RW, MOAT_RESERVE_LARGE_PAGES, 0, &base),
+                 MOAT_INVALID_ARGUMENT, "large pages are committed as they are reserved");
     cr_assert_eq(moat_reserve_near(manager, NULL, PAGE, RW, 0, 0, NULL), MOAT_NO_ACCESS);
     cr_assert_eq(moat_reserve_near(NULL, NULL, PAGE, RW, 0, 0, &base), MOAT_NO_ACCESS);
     moat_manager_destroy(manager);

@@ -280,6 +280,41 @@ static void *lock_it(void *address) {
     return NULL;
 }
 
+enum { CUT, REPLACE, TURN_BACK, JOIN, DEEDS };
+
+static struct deed {
+    unsigned char *base;
+    enum moat_status status[DEEDS];
+} deed;
+
+static void *do_all(void *unused) {
+    deed.status[CUT] = preserve(deed.base, PAGE);
+    deed.status[REPLACE] = replace(deed.base, 2 * PAGE, 0);
+    deed.status[TURN_BACK] = preserve(deed.base + 2 * PAGE, 2 * PAGE);
+    deed.status[JOIN] = coalesce(deed.base - 2 * PAGE, 4 * PAGE);
+    return unused;
+}
+
+/* Nor is anything done to the others that are to be joined. */
+Test(vm_placeholder, a_lock_of_another_thread_is_told_at_once) {
+    unsigned char *base = placeholder(6 * PAGE);
+    pthread_t thread;
+    cr_assert_eq(preserve(base, 2 * PAGE), MOAT_OK);
+    cr_assert_eq(preserve(base + 2 * PAGE, 2 * PAGE), MOAT_OK);
+    cr_assert_eq(replace(base + 4 * PAGE, 2 * PAGE, 0), MOAT_OK);
+    deed.base = base + 2 * PAGE;
+    cr_assert_eq(moat_lock(manager, base + 2 * PAGE), MOAT_OK);
+    cr_assert_eq(moat_lock(manager, base + 4 * PAGE), MOAT_OK);
+    cr_assert_eq(pthread_create(&thread, NULL, do_all, NULL), 0);
+    cr_assert_eq(pthread_join(thread, NULL), 0);
+    for (unsigned i = 0; i < DEEDS; i++)
+        cr_assert_eq(deed.status[i], MOAT_NOT_OWNER, "%u", i);
+    is_part(base, base + 2 * PAGE, MOAT_PAGE_NOACCESS);
+    is_part(base + 2 * PAGE, base + 4 * PAGE, MOAT_PAGE_NOACCESS);
+    do_all(NULL);
+    cr_assert_eq(deed.status[CUT], MOAT_OK, "the holder goes on");
+}
+
 /* The holder may do it, and the lock is gone with the region; others are refused at once. */
 Test(vm_placeholder, a_lock_keeps_others_out_and_ends_with_the_region) {
     unsigned char *base = placeholder(4 * PAGE);
