@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include "region/stash.h"
 #include "support/inject.h"
+#include "support/keeps.h"
 #include "support/regions.h"
 #include "support/touch.h"
 
@@ -38,6 +39,7 @@ static void start(void) {
 }
 
 TestSuite(vm_stash, .init = start, .fini = inject_clear);
+TestSuite(vm_stash_room, .fini = inject_clear);
 
 Test(vm_stash, a_move_that_is_refused_is_done_without) {
     static const int errors[] = {ENOMEM, EFAULT, EAGAIN, EINVAL};
@@ -113,4 +115,24 @@ Test(vm_stash, pages_of_a_bare_block_trap_when_mappings_have_run_out) {
         cr_assert_eq(moat_release(manager, memory), MOAT_OK);
         live(SIZE);
     }
+}
+
+/* Nothing moves then, and nobody tries for long. */
+Test(vm_stash_room, without_room_for_slots_nothing_moves) {
+    stay_on_one_processor();
+    manager = manager_with("");
+    live(SIZE);
+    if (!memory_can_move())
+        cr_skip("nothing moves on this kernel");
+    inject_only(INJECT_MMAP, PROT_NONE);
+    inject_fail_from(INJECT_MMAP, 1, ENOMEM);
+    for (unsigned i = 0; i < OFTEN; i++)
+        live(SIZE);
+    int refused = inject_count(INJECT_MMAP);
+    cr_assert_geq(refused, 1);
+    cr_assert_eq(moat_stash_mend(), 0);
+    for (unsigned i = 0; i < OFTEN; i++)
+        live(SIZE);
+    cr_assert_eq(inject_count(INJECT_MMAP), refused, "it is tried again");
+    cr_assert_eq(moat_stash_mend(), 0);
 }

@@ -1,5 +1,6 @@
 # Regions and looks at pages are asked for as in the unit tests.
 target_sources(${test} PRIVATE
+    ${CMAKE_CURRENT_SOURCE_DIR}/unit/support/keeps.c
     ${CMAKE_CURRENT_SOURCE_DIR}/unit/support/regions.c
     ${CMAKE_CURRENT_SOURCE_DIR}/unit/support/touch.c)
 target_include_directories(${test} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/unit)
