@@ -172,13 +172,12 @@ static void trap_alone(struct moat_limbo_place *at, const struct moat_limbo_term
 
 static void trap_span(const struct span *span, const struct moat_limbo_terms *terms,
                       struct moat_limbo_report *report) {
-    uint64_t most = moat_retain_most(terms->retain);
+    bool retained = span->first->dense && retain(span, moat_retain_most(terms->retain));
 
-    if (!(span->first->dense && retain(span, most)))
+    if (!retained)
         (void)mark(span);
     free_gaps(span);
     for (struct moat_limbo_place *at = span->first; at <= span->last; at++) {
-        bool retained = at->traps && span->first->dense;
         if (!at->traps)
             trap_alone(at, terms, report);
         if (!at->traps)
