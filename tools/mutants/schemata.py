@@ -31,7 +31,11 @@ class Build:
         answer = subprocess.run(["ninja", "-C", self.folder, "-t", "compdb"],
                                 stdout=subprocess.PIPE, text=True, check=True).stdout
         entries = json.loads(answer[answer.index("["):])
-        self.compiles = {e["file"]: e["command"] for e in entries if " -c " in e["command"]}
+        # The first is the library's own; tests may compile a file of it once more, for themselves.
+        self.compiles = {}
+        for e in sorted(entries, key=lambda e: e["output"].startswith("tests/")):
+            if " -c " in e["command"]:
+                self.compiles.setdefault(e["file"], e["command"])
         self.links = {e["output"]: e["command"] for e in entries
                       if f" -o {e['output']} " in e["command"] and " -c " not in e["command"]}
 
