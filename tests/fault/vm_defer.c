@@ -6,11 +6,13 @@
 #define _GNU_SOURCE
 #include "region/powers.h"
 #include "support/inject.h"
+#include "support/keeps.h"
 
 #include <moat/moat.h>
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -110,6 +112,35 @@ Test(vm_defer_calls, mappings_of_their_own_are_refused) {
     teach(manager);
     refuse_each(manager, INJECT_MADVISE, MADV_RANDOM);
     refuse_each(manager, INJECT_MADVISE, MADV_NORMAL);
+    moat_manager_destroy(manager);
+}
+
+/* They lie in one block, or in two, with a granule between any two. */
+static void flush_in_few_calls(struct moat_manager *manager, enum inject_kind kind, long argument) {
+    unsigned char *bases[COUNT];
+
+    go_all(manager, bases);
+    inject_only(kind, argument);
+    inject_fail(kind, INT_MAX, ENOMEM);
+    cr_assert_eq(moat_flush(manager), MOAT_OK);
+    int calls = inject_count(kind);
+    cr_assert(calls == 1 || calls == 2, "%d calls", calls);
+    inject_clear();
+    check_all_trap(manager);
+}
+
+Test(vm_defer_calls, neighbours_are_marked_together) {
+    struct moat_manager *manager = manager_with(LONG "quarantine=0,retain=0,placing=packed");
+    flush_in_few_calls(manager, INJECT_MADVISE, 102);
+    moat_manager_destroy(manager);
+}
+
+Test(vm_defer_calls, neighbours_lose_their_rights_together) {
+    struct moat_manager *manager = manager_with(LONG "quarantine=0,placing=packed");
+    if (!memory_can_be_kept())
+        cr_skip("no memory can be retained here");
+    teach(manager);
+    flush_in_few_calls(manager, INJECT_MPROTECT, PROT_NONE);
     moat_manager_destroy(manager);
 }
 

@@ -12,6 +12,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -53,6 +54,19 @@ Test(vm_stash, a_move_that_is_refused_is_done_without) {
             inject_clear();
             live(SIZE);
         }
+}
+
+/* More often than there are slots. */
+Test(vm_stash, a_move_that_is_refused_costs_no_slot) {
+    cr_assert_gt(moat_stash_empty(), 0);
+    inject_fail_from(INJECT_MREMAP, 1, ENOMEM);
+    for (unsigned i = 0; i < OFTEN; i++)
+        live(SIZE);
+    cr_assert_geq(inject_count(INJECT_MREMAP), OFTEN / 2);
+    inject_fail(INJECT_MREMAP, INT_MAX, ENOMEM);
+    for (unsigned i = 0; i < OFTEN; i++)
+        live(SIZE);
+    cr_assert_geq(inject_count(INJECT_MREMAP), OFTEN, "there and back");
 }
 
 Test(vm_stash, a_kernel_that_cannot_is_not_asked_again) {

@@ -20,7 +20,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { GRANULES = BLOCK / GRANULE, PER_GRANULE = GRANULE / PAGE, ROUNDS = 400, CONTENT = 0xC3 };
+enum { GRANULES = BLOCK / GRANULE, PER_GRANULE = GRANULE / PAGE, ROUNDS = 150, CONTENT = 0xC3 };
 
 struct one {
     struct moat_place place;

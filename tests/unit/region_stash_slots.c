@@ -7,6 +7,7 @@
 #include "region/access.h"
 #include "region/habit.h"
 #include "region/place.h"
+#include "region/powers.h"
 #include "region/region.h"
 #include "region/retain_budget.h"
 #include "region/stash.h"
@@ -136,7 +137,7 @@ Test(region_stash_slots, bodies_of_each_size_move_and_come_back_zeroed) {
         cr_assert(all_bytes(&to, 0));
         cr_assert_not(take(&from), "there is no other");
     }
-    struct moat_place larger = alone_in_its_blocks(MOAT_STASH_SIZE_MAX + GRANULE);
+    struct moat_place larger = alone_in_its_blocks(MOAT_STASH_SIZE_MAX + BLOCK);
     fill(&larger);
     cr_assert_not(put(&larger, UINT64_MAX), "there is no room for it in a slot");
     cr_assert(all_bytes(&larger, 0xA5));
@@ -261,4 +262,13 @@ Test(region_stash_slots, memory_of_other_kinds_stays) {
     }
     struct moat_place control = alone_in_its_blocks(BLOCK);
     cr_assert(take(&control), "the control");
+}
+
+/* Whose limits leave less than Moat would like: that is not spent on slots. */
+Test(region_stash_slots, a_process_that_lacks_something_has_no_slots) {
+    struct moat_place place = alone_in_its_blocks(BLOCK);
+
+    fill(&place);
+    moat_powers_lack(MOAT_LACKS_BOOKS);
+    stays(&place, "there is no room");
 }
