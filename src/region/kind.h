@@ -38,8 +38,8 @@ struct moat_kind {
 /* The number of a kind, which is entered if it is not. MOAT_KINDS_MAX: there are too many. */
 unsigned moat_kind_number(const struct moat_kind *kind);
 
-/* Whether the kernel is told nothing of such an arena that pages would take along, or leave behind,
- * when they are moved. */
+/* Whether such an arena has markers, and the kernel is told nothing of it that pages would take
+ * along, or leave behind, when they are moved. */
 bool moat_kind_plain(unsigned number);
 
 /* How many numbers are in use, and what one of them stands for. */

@@ -50,7 +50,6 @@ static bool join(struct moat_limbo_place *before, const struct moat_limbo_place 
     size_t block = moat_space_block(arena, before->place.base);
     if (moat_space_block(arena, end_of(next) - 1) != block)
         return false;
-    before->rested = 0;
     if (start == end)
         return true;
     uint64_t pattern = moat_claim_pattern_in(arena, block, start, end - start);

@@ -157,8 +157,8 @@ static bool is_movable(struct moat_space *space, uintptr_t start, uintptr_t end)
 }
 
 static bool takes_part(const struct moat_space *space, size_t size) {
-    return space->arena && space->markers && size >= MOAT_STASH_SIZE_MIN &&
-           size <= MOAT_STASH_SIZE_MAX && !is_set(&refused) && moat_kind_plain(space->kind);
+    return space->arena && size >= MOAT_STASH_SIZE_MIN && size <= MOAT_STASH_SIZE_MAX &&
+           !is_set(&refused) && moat_kind_plain(space->kind);
 }
 
 /* Move pages to where nothing is of value. A failure may leave a hole there, which is filled at
