@@ -96,8 +96,10 @@ static int grant_run(const struct grant *grant, const struct moat_run *run) {
     grant->report->bytes_committed += run->end - run->start;
     if (grant->space->shared && run->state & MOAT_PAGE_DIRTY && moat_powers()->guard_markers)
         return grant_shared(grant, run);
-    if (run->state & MOAT_PAGE_DIRTY && !grant->space->shared)
+    if (run->state & MOAT_PAGE_DIRTY && !grant->space->shared) {
+        moat_trap_dumpable(grant->space, run->start, run->end); /* closed with what it kept */
         return grant_retained(grant, run);
+    }
     if (run->open)
         return grant_marked(grant, run);
     moat_trap_dumpable(grant->space, run->start, run->end);
