@@ -206,6 +206,17 @@ DECIDED_BY_THE_SWAP = "the swap that follows decides, and acquires what it needs
 SAME_HEAD = ("the load before acquired this very head, which its count makes unique; C11 wants no "
              "failure stronger than success")
 ALONE = "no other thread runs"
+EXACT = ("the upper word is swapped only if it is what was read, acquiring, before the lower one; "
+         "rules 3 and 4 rest on that, on versions, and on the order of the changes of one word")
+WAS_ZERO = "it replaces 0, which nobody wrote"
+OWN_WORD = "it replaces what this very call has left there"
+TWICE = "the load before acquired this very entry, and one of the two would do"
+LOOKS_AGAIN = "the call looks again at that word, and acquires, before it draws a conclusion"
+STARTS_OVER = "the call starts over, and acquires what it reads then"
+STAYS_READ = ("who looks there later cannot read what was before it, and acquires from whoever "
+              "wrote it")
+MINE_OR_YOURS = ("a count or a set of which each thread changes what is its own; slots are "
+                 "acquired with their own words")
 
 # Mutants that may live: which, and why. Each is tried all the same, and the tool says so when
 # something kills it by now.
@@ -222,6 +233,63 @@ NOT_NEEDED = (
     (r"record_pool\.c: moat_record_pool_extend, cas 1: without A( on failure)?", A_NUMBER),
     (r"record_pool\.c: moat_record_pool_give, (load|cas) 1: without A( on failure)?",
      "the link is a number; who takes what lies below acquires it from the head"),
+    (r"region_index\.c: node_at, cas 1: without A", WAS_ZERO),
+    (r"region_index\.c: clear_above, (load 2|cas [12]): without .*", EXACT),
+    (r"region_index\.c: clear_above: clears on above a word that is not empty",
+     "it spares two reads: the next turn looks at that word itself"),
+    (r"region_index\.c: set_bit, cas 1: without A on failure", DECIDED_BY_THE_SWAP),
+    (r"region_index\.c: moat_region_index_insert, cas 1: without A", OWN_WORD),
+    (r"region_index\.c: moat_region_index_insert, cas 1: without A on failure", LOOKS_AGAIN),
+    (r"region_index\.c: moat_region_index_erase, and 1: without R", CARRIED_ON),
+    (r"region_index\.c: moat_region_index_erase, and 1: without A",
+     "who erases a page knows of its insert, and clear_above acquires the rest"),
+    (r"region_table\.c: moat_region_line_(count_spilled|exchange_pointer), cas 1: without A",
+     MINE_OR_YOURS),
+    (r"region_table\.c: moat_region_line_(count_spilled|exchange_pointer), cas 1: "
+     r"without A on failure", STARTS_OVER),
+    (r"region_table\.c: erase_preferred, load [12]: without A", DECIDED_BY_THE_SWAP),
+    (r"region_table\.c: erase_preferred, cas [12]: without A", TWICE),
+    (r"region_table\.c: erase_preferred, cas [12]: without A on failure", LOOKS_AGAIN),
+    (r"region_table\.c: (erase_in|replace_in), cas 1: without A", TWICE),
+    (r"region_table\.c: (erase_in|replace_in), cas 1: without A on failure", STARTS_OVER),
+    (r"region_table\.c: erase_in, cas 2: without R", CARRIED_ON),
+    (r"region_table\.c: erase_in, cas 2: without A", OWN_WORD),
+    (r"region_table\.c: moat_region_line_count_spilled: counts in a frozen line",
+     "what a frozen line counts is not used, and the slot decides"),
+    (r"region_table\.c: erase_in, cas 2: without A on failure", "nothing follows"),
+    (r"region_table_insert\.c: (insert_at|insert_spilled|reserve), cas 1: without A on failure",
+     STARTS_OVER),
+    (r"region_table_insert\.c: reserve, load 1: without A",
+     "a slot that reads as 0 yet makes the call start over"),
+    (r"region_table_insert\.c: moat_region_table_insert, load 2: without A",
+     "a slot that reads as 0 yet makes the call start over"),
+    (r"region_table_insert\.c: reserve, cas 1: without R", CARRIED_ON),
+    (r"region_table_insert\.c: insert_displaced, cas 1: without R", CARRIED_ON),
+    (r"region_table_insert\.c: insert_displaced, cas [12]: without A", OWN_WORD),
+    (r"region_table_insert\.c: insert_displaced, cas 1: without A on failure", "nothing follows"),
+    (r"region_table_insert\.c: insert_displaced, cas 2: without A on failure", STARTS_OVER),
+    (r"region_table_grow\.c: mover_enter, add 1: without R", CARRIED_ON),
+    (r"region_table_grow\.c: mover_leave, add 1: without A", GIVES_BACK),
+    (r"region_table_grow\.c: move_line, cas [12]: without A", WAS_ZERO),
+    (r"region_table_grow\.c: move_line, cas [12]: without A on failure", STAYS_READ),
+    (r"region_table_grow\.c: settle, cas [12]: without A", TWICE),
+    (r"region_table_grow\.c: settle, cas [12]: without A on failure", STAYS_READ),
+    (r"region_table_insert\.c: (reserve, cas 1: without A|insert_displaced, cas 2: without R)",
+     "both steps on the slot have this order, and one would do: the second carries on the first"),
+    (r"region_table_grow\.c: moat_region_table_grow, load [12]: without A",
+     "growth goes on only where both read the same, and one that acquires would do"),
+    (r"region_table_grow\.c: moat_region_table_grow, cas 1: without A", WAS_ZERO),
+    (r"region_table_grow\.c: moat_region_table_grow, cas 2: without A", TWICE),
+    (r"region_table_grow\.c: moat_region_table_grow, cas 2: without A on failure",
+     "nothing follows"),
+    (r"region_table_grow\.c: help_growth, load 1: without A",
+     "A(grow) after it: who publishes an array has seen the one before settled"),
+    (r"region_table_grow\.c: moat_region_table_help: helps although no growth runs",
+     "it spares a step on a shared word: help_growth looks itself"),
+    (r"region_table\.h: moat_region_table_find: believes a miss in an old array",
+     "a line that reads as born was not frozen when it was read, so none of it had moved"),
+    (r"region_table_grow\.c: help_growth, cas 1: without A", TWICE),
+    (r"region_table_grow\.c: help_growth, cas 1: without A on failure", "the call gives up"),
     (r"region_table\.c: moat_region_table_init, store .: without R", ALONE),
     (r"region_table\.c: moat_region_line_(count_spilled|exchange_pointer), load 1: without A",
      DECIDED_BY_THE_SWAP),

@@ -6,6 +6,7 @@
  *
  * Edges: quiesce.
  */
+#include "plain_memory.h"
 #include "tiny_growth.h"
 
 static void *bear(void *none) {
@@ -20,8 +21,8 @@ static void *settle_and_drop(void *none) {
     moat_region_table_help(&table);
     for (unsigned tries = 0; tries < 2; tries++) {
         if (moat_region_table_take_retired(&table, &lines, &size)) {
-            atomic_init(&parent[0].slot[0], 0);
-            atomic_init(&parent[0].meta, 0);
+            clear_plainly(&parent[0].slot[0], sizeof(parent[0].slot[0]));
+            clear_plainly(&parent[0].meta, sizeof(parent[0].meta));
         }
     }
     return none;

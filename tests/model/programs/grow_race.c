@@ -5,6 +5,7 @@
  *
  * Edges: grow.
  */
+#include "plain_memory.h"
 #include "tiny_table.h"
 
 static struct moat_region_line offer[2][4];
@@ -12,7 +13,7 @@ static bool taken[2];
 
 static bool grow(unsigned which) {
     for (unsigned i = 0; i < 2; i++)
-        atomic_init(&offer[which][i].meta, 0);
+        clear_plainly(&offer[which][i].meta, sizeof(offer[which][i].meta));
     return moat_region_table_grow(&table, offer[which], 2);
 }
 

@@ -10,6 +10,10 @@
 #define NEAR  PAGE(0, 0, 1)
 #define SPILT PAGE(0, 0, 2)
 
+#ifndef SLOT
+#define SLOT 0 /* where NEAR lies; it prefers 1 and 3 as well */
+#endif
+
 static int done[2];
 
 static void *erase(void *none) {
@@ -29,7 +33,7 @@ static void *find(void *none) {
 }
 
 int main(void) {
-    store(&parent[0].slot[0], entry_word(NEAR, 1));
+    store(&parent[0].slot[SLOT], entry_word(NEAR, 1));
     store(&parent[0].slot[6], entry_word(SPILT, 2));
     store(&parent[0].meta, MOAT_TABLE_BORN + SPILLED_ONE);
     run((void *(*const[])(void *)){erase, find}, 2);
