@@ -210,7 +210,7 @@ EXACT = ("the upper word is swapped only if it is what was read, acquiring, befo
          "rules 3 and 4 rest on that, on versions, and on the order of the changes of one word")
 WAS_ZERO = "it replaces 0, which nobody wrote"
 OWN_WORD = "it replaces what this very call has left there"
-TWICE = "the load before acquired this very entry, and one of the two would do"
+TWICE = "the load before acquired this very word, and one of the two would do"
 LOOKS_AGAIN = "the call looks again at that word, and acquires, before it draws a conclusion"
 STARTS_OVER = "the call starts over, and acquires what it reads then"
 STAYS_READ = ("who looks there later cannot read what was before it, and acquires from whoever "
@@ -289,6 +289,11 @@ NOT_NEEDED = (
     (r"region_table\.h: moat_region_table_find: believes a miss in an old array",
      "a line that reads as born was not frozen when it was read, so none of it had moved"),
     (r"region_table_grow\.c: help_growth, cas 1: without A", TWICE),
+    (r"region_table_grow\.c: moat_region_table_take_retired, load 1: without A",
+     DECIDED_BY_THE_SWAP),
+    (r"region_table_grow\.c: moat_region_table_take_retired, cas [12]: without A", TWICE),
+    (r"region_table_grow\.c: moat_region_table_take_retired, cas [12]: without A on failure",
+     "the call gives up"),
     (r"region_table_grow\.c: help_growth, cas 1: without A on failure", "the call gives up"),
     (r"region_table\.c: moat_region_table_init, store .: without R", ALONE),
     (r"region_table\.c: moat_region_line_(count_spilled|exchange_pointer), load 1: without A",
