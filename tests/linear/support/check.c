@@ -96,7 +96,7 @@ static void start_call(struct search *search, size_t call) {
             abort();
     }
     for (unsigned other = 0; other < LINEAR_OPEN_MAX; other++)
-        open += search->taken >> other & 1;
+        open += (unsigned)(search->taken >> other & 1);
     if (open > search->verdict->open_most)
         search->verdict->open_most = open;
     search->taken |= UINT64_C(1) << bit;

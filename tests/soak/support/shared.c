@@ -91,7 +91,8 @@ static void lock(struct thread *self, _Atomic uintptr_t *slot, uintptr_t held) {
         *(volatile unsigned char *)base = 's';
     if (soak_chance(&self->random, 3)) {
         status = CALL(self, moat_release(manager, (void *)base));
-        soak_answered(ACT_SHARED, status, ONLY_OK, MANAGERS);
+        /* Where the region has gone another may lie that began before it, and be locked now. */
+        soak_answered(ACT_SHARED, status, ONLY_OK | SET(MOAT_NOT_OURS), MANAGERS);
         if (!status) {
             (void)atomic_compare_exchange_strong(slot, &held, 0);
             return;
