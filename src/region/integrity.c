@@ -136,9 +136,12 @@ bool moat_region_misled(uint64_t page, const struct moat_region_ref *ref) {
     return true;
 }
 
-/* What is missing of a region that can be found; NULL: nothing, or it is being closed. */
+/* What is missing of a region that can be found; NULL: nothing, or it is being closed. Whether it
+ * can be found is asked before and after: it may be shown, or hidden, just now. */
 static const char *missing(const struct moat_registry *registry,
                            const struct moat_region_ref *ref) {
+    if (!is_shown(ref))
+        return NULL;
     bool table = moat_region_table_find(registry->table, ref->base >> MOAT_PAGE_SHIFT) != 0;
 
     if (table && index_has(registry, ref->base))
