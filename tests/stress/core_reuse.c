@@ -7,6 +7,7 @@
  * comes reads as zero, what a thread has stays as it wrote it, and what it released traps unless
  * somebody has it again: of that a query is asked before and after.
  */
+#define _POSIX_C_SOURCE 200809L /* nanosleep */
 #include "os/os.h"
 #include "support/core.h"
 
@@ -15,6 +16,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
+#include <time.h>
 
 enum { THREADS = 6, HELD = 6, GONE = 64, MANAGERS = 3, TRIM_EVERY = 400, END_EVERY = 150 };
 
@@ -70,11 +72,16 @@ static bool is_free(const void *page) {
 }
 
 /* Somebody may have had the page and given it back between the two queries, or still be about to
- * enter what he has: nobody finds a page readable and free again and again. */
+ * enter what he has, and not be given a processor: nobody finds a page readable and free for long. */
 static void check_traps(const unsigned char *page) {
-    for (unsigned i = 0; i < 1000; i++)
+    const struct timespec pause = {.tv_nsec = 1000000};
+
+    for (unsigned i = 0; i < 10000; i++) {
         if (!is_free(page) || !is_readable(page) || !is_free(page))
             return;
+        if (i > 10)
+            (void)nanosleep(&pause, NULL);
+    }
     CHECK(false, "%p is free, and can be read", (const void *)page);
 }
 
