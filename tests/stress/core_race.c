@@ -114,8 +114,8 @@ static void race_same_address(unsigned number) {
             *(volatile unsigned *)base = number;
         }
         core_meet();
-        CHECK(atomic_load(&winners) == 1, "%u winners in round %u: %s", atomic_load(&winners), round,
-              moat_last_error_text());
+        CHECK(atomic_load(&winners) == 1, "%u winners in round %u: %s", atomic_load(&winners),
+              round, moat_last_error_text());
         if (status == MOAT_OK) {
             CHECK(*(volatile unsigned *)base == number, "another thread has the same pages");
             CHECK(moat_release(manager, base) == MOAT_OK, "%s", moat_last_error_text());
