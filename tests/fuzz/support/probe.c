@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include "probe.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/uio.h>
@@ -19,13 +20,12 @@ typedef ssize_t transfer(pid_t process, const struct iovec *local, unsigned long
 
 /* A sandbox that forbids the call would make every page look inaccessible: tests prove nothing. */
 static void require_calls(void) {
-    static bool checked;
+    static _Atomic bool checked;
     char here = 1, there = 0;
     struct iovec from = {&here, 1}, to = {&there, 1};
 
-    if (checked)
+    if (atomic_exchange(&checked, true))
         return;
-    checked = true;
     if (process_vm_readv(getpid(), &to, 1, &from, 1, 0) == 1 && there == 1)
         return;
     fprintf(stderr, "probe: process_vm_readv is not allowed here, nothing can be checked\n");
