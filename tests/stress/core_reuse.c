@@ -71,8 +71,8 @@ static bool is_free(const void *page) {
     return moat_query(page, &info) == MOAT_OK && info.state == MOAT_STATE_FREE;
 }
 
-/* Somebody may have had the page and given it back between the two queries, or still be about to
- * enter what he has, and not be given a processor: nobody finds a page readable and free for long. */
+/* Somebody may have had the page and given it back between the two queries, or be about to enter
+ * what he has, and not be given a processor: nobody finds a page readable and free for long. */
 static void check_traps(const unsigned char *page) {
     const struct timespec pause = {.tv_nsec = 1000000};
 
