@@ -8,6 +8,7 @@
 #include "region/limbo.h"
 #include "region/mend.h"
 #include "region/policy.h"
+#include "region/resting.h"
 #include "region/retain.h"
 #include "region/spare.h"
 
@@ -73,11 +74,14 @@ static void mend(void) {
         report.held = &the_page->held;
     }
     moat_spare_forget();
-    moat_limbo_in_child(report.held->tasks[MOAT_HELD_PLACE] == 0);
+    bool places_nothing = report.held->tasks[MOAT_HELD_PLACE] == 0;
+    if (places_nothing)
+        moat_resting_in_child();
+    moat_limbo_in_child(places_nothing);
     moat_mend_regions(&report);
     moat_policy_catch_up(&the_page->held, report.held);
     /* What the forking thread is in the middle of it has paid for, or will pay back. */
-    if (report.held->count == 0 && report.held->tasks[MOAT_HELD_PLACE] == 0)
+    if (report.held->count == 0 && places_nothing)
         moat_retain_mend();
     for (unsigned layer = 0; layer < MOAT_FORK_LAYERS; layer++) {
         /* relaxed: a constant. */

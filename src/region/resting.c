@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * resting: a list of words, each a mapping: first granule << 32 | granules. Searches look at no
- * more words than were ever in use at once.
+ * more words than were ever in use at once. A word stays where it is while somebody has the mapping
+ * in hand, so that others see that he may let go of it again.
  */
 #include "region/resting.h"
 
@@ -19,6 +20,14 @@
 /* Pieces that one reservation may be made of. */
 #define PIECES_MAX 128u
 
+/* In a word: it is in somebody's hand. Granules have no such number. */
+#define HELD (UINT64_C(1) << 63)
+
+/* How long whoever meets such a word sleeps until he looks again, and how often he does. He may
+ * have been interrupted by himself, so there has to be an end. */
+#define NAP_NS   UINT64_C(100000)
+#define NAPS_MAX 10000u
+
 static _Atomic uint64_t slots[SLOTS];
 static _Atomic uint32_t slots_used; /* those ever used are below this */
 
@@ -32,7 +41,7 @@ static uint64_t pack(uintptr_t start, uintptr_t end) {
 }
 
 static struct piece unpack(uint64_t word) {
-    uintptr_t start = (uintptr_t)(word >> 32) << MOAT_GRANULE_SHIFT;
+    uintptr_t start = (uintptr_t)((word & ~HELD) >> 32) << MOAT_GRANULE_SHIFT;
     return (struct piece){start, start + ((uintptr_t)(uint32_t)word << MOAT_GRANULE_SHIFT)};
 }
 
@@ -68,22 +77,36 @@ static bool list(uintptr_t start, uintptr_t end) {
     return false;
 }
 
-/* Take a word out of the list, from the slot it was seen in. */
-static bool take_slot(uint32_t slot, uint64_t word) {
+/* Have a word in hand that was seen in a slot and that nobody had. */
+static bool hold(uint32_t slot, uint64_t word) {
     /* A(rest) */
-    return atomic_compare_exchange_strong_explicit(&slots[slot], &word, 0, memory_order_acquire,
-                                                   memory_order_relaxed);
+    return atomic_compare_exchange_strong_explicit(&slots[slot], &word, word | HELD,
+                                                   memory_order_acquire, memory_order_relaxed);
 }
 
+/* Let go of a word: what rests there now, or nothing. */
+static void let_go(uint32_t slot, uintptr_t start, uintptr_t end) {
+    /* R(rest) */
+    atomic_store_explicit(&slots[slot], start < end ? pack(start, end) : 0, memory_order_release);
+}
+
+/* The lowest mapping that has a part of [from, to), in a hand or not. */
 static bool find(uintptr_t from, uintptr_t to, uint32_t *slot, uint64_t *word) {
-    for (*slot = 0; *slot < in_use(); ++*slot) {
+    bool found = false;
+
+    for (uint32_t i = 0; i < in_use(); i++) {
         /* A(rest) */
-        *word = atomic_load_explicit(&slots[*slot], memory_order_acquire);
-        const struct piece piece = unpack(*word);
-        if (*word != 0 && piece.start < to && piece.end > from)
-            return true;
+        uint64_t other = atomic_load_explicit(&slots[i], memory_order_acquire);
+        const struct piece piece = unpack(other);
+        if (other == 0 || piece.start >= to || piece.end <= from)
+            continue;
+        if (found && (*word & ~HELD) < (other & ~HELD))
+            continue;
+        found = true;
+        *slot = i;
+        *word = other;
     }
-    return false;
+    return found;
 }
 
 bool moat_resting_enter(uintptr_t start, uintptr_t end) {
@@ -106,22 +129,24 @@ static bool is_ours(const struct piece *piece) {
     return true;
 }
 
-/* Unmap a piece that was taken, or list it again. */
-static size_t unmap(const struct piece *piece) {
+/* Unmap what is in hand; what the kernel refuses to unmap rests on. Returns the bytes unmapped. */
+static size_t unmap(uint32_t slot, const struct piece *piece) {
     size_t size = piece->end - piece->start;
     if (!is_ours(piece))
+        size = 0;
+    else if (moat_os_unreserve((void *)piece->start, size)) {
+        let_go(slot, piece->start, piece->end);
         return 0;
-    if (!moat_os_unreserve((void *)piece->start, size))
-        return size;
-    (void)list(piece->start, piece->end); /* full: address space is lost, nothing else */
-    return 0;
+    }
+    let_go(slot, 0, 0);
+    return size;
 }
 
 size_t moat_resting_end(uintptr_t start, uintptr_t end) {
     const struct piece piece = {start, end};
     for (uint32_t slot = 0; slot < in_use(); slot++)
-        if (take_slot(slot, pack(start, end)))
-            return unmap(&piece);
+        if (hold(slot, pack(start, end)))
+            return unmap(slot, &piece);
     return 0;
 }
 
@@ -131,10 +156,16 @@ size_t moat_resting_end_all(void) {
         /* relaxed: a look before the swap. */
         uint64_t word = atomic_load_explicit(&slots[slot], memory_order_relaxed);
         const struct piece piece = unpack(word);
-        if (word != 0 && take_slot(slot, word))
-            size += unmap(&piece);
+        if (word != 0 && !(word & HELD) && hold(slot, word))
+            size += unmap(slot, &piece);
     }
     return size;
+}
+
+void moat_resting_in_child(void) {
+    for (uint32_t slot = 0; slot < in_use(); slot++)
+        /* relaxed: other threads of a child find words as they are, held or not. */
+        (void)atomic_fetch_and_explicit(&slots[slot], ~HELD, memory_order_relaxed);
 }
 
 bool moat_resting_meets(uintptr_t from, uintptr_t to, uintptr_t *start, uintptr_t *end) {
@@ -149,89 +180,100 @@ bool moat_resting_meets(uintptr_t from, uintptr_t to, uintptr_t *start, uintptr_
     return true;
 }
 
-/* What was taken for a reservation, in ascending order. */
-struct catch {
+/* A reservation in the making: what lies in [start, at) is its maker's, the pieces, which ascend,
+ * and the holes between them, which are reserved. */
+struct making {
+    uintptr_t start;
+    uintptr_t at;
     struct piece pieces[PIECES_MAX];
+    uint32_t slots[PIECES_MAX];
     unsigned count;
+    unsigned naps;
 };
 
-static void keep(struct catch *catch, struct piece piece) {
-    unsigned at = catch->count++;
-    for (; at > 0 && catch->pieces[at - 1].start > piece.start; at--)
-        catch->pieces[at] = catch->pieces[at - 1];
-    catch->pieces[at] = piece;
-}
-
-/* False: they are too many. */
-static bool take_all(struct catch *catch, uintptr_t start, uintptr_t end) {
+/* Reserve the hole up to `stop`, in which nothing rested; or find that something does by now. */
+static int fill_hole(struct making *making, uintptr_t stop) {
     uint32_t slot;
     uint64_t word;
 
-    while (find(start, end, &slot, &word)) {
-        if (catch->count == PIECES_MAX)
-            return false;
-        if (take_slot(slot, word))
-            keep(catch, unpack(word));
-    }
-    return true;
-}
-
-static bool all_ours(const struct catch *catch) {
-    for (unsigned i = 0; i < catch->count; i++)
-        if (!is_ours(&catch->pieces[i]))
-            return false;
-    return true;
-}
-
-static void list_again(const struct catch *catch) {
-    for (unsigned i = 0; i < catch->count; i++)
-        if (is_ours(&catch->pieces[i]) && !list(catch->pieces[i].start, catch->pieces[i].end))
-            (void)unmap(&catch->pieces[i]);
-}
-
-/* Reserve, or give back, the holes in [start, end) that lie before the piece numbered `last`. */
-static int fill_holes(const struct catch *catch, uintptr_t start, uintptr_t end) {
-    uintptr_t at = start;
-    int error = 0;
-
-    for (unsigned i = 0; i <= catch->count; i++) {
-        uintptr_t stop = i < catch->count ? catch->pieces[i].start : end;
-        if (at < stop)
-            error = moat_os_reserve_at((void *)at, stop - at);
-        if (error) {
-            end = at;
-            break;
-        }
-        if (i < catch->count)
-            at = catch->pieces[i].end;
-    }
+    int error = moat_os_reserve_at((void *)making->at, stop - making->at);
     if (!error)
+        making->at = stop;
+    return error == EEXIST && find(making->at, stop, &slot, &word) ? 0 : error;
+}
+
+static int nap(struct making *making) {
+    static const uint32_t nothing;
+
+    if (making->naps++ == NAPS_MAX)
+        return EEXIST;
+    (void)moat_os_wait(&nothing, 0, moat_os_clock() + NAP_NS);
+    return 0;
+}
+
+/* Have the next piece or hole in hand; or find that somebody else had it first, and look again. */
+static int extend(struct making *making, uintptr_t end) {
+    uint32_t slot;
+    uint64_t word;
+
+    if (!find(making->at, end, &slot, &word))
+        return fill_hole(making, end);
+    const struct piece piece = unpack(word);
+    if (piece.start > making->at)
+        return fill_hole(making, piece.start);
+    if (word & HELD)
+        return nap(making);
+    if (making->count == PIECES_MAX)
+        return EEXIST;
+    if (!hold(slot, word))
         return 0;
-    at = start;
-    for (unsigned i = 0; i < catch->count && at < end; i++) {
-        if (at < catch->pieces[i].start)
-            moat_os_give_up((void *)at, catch->pieces[i].start - at);
-        at = catch->pieces[i].end;
+    if (!is_ours(&piece)) {
+        let_go(slot, 0, 0);
+        return EEXIST;
     }
-    return error;
+    making->pieces[making->count] = piece;
+    making->slots[making->count++] = slot;
+    making->at = piece.end;
+    return 0;
+}
+
+/* All rests as it did. */
+static void undo(const struct making *making) {
+    uintptr_t at = making->start;
+
+    for (unsigned i = 0; i <= making->count; i++) {
+        const struct piece *piece = i < making->count ? &making->pieces[i] : NULL;
+        uintptr_t stop = piece ? piece->start : making->at;
+        if (at < stop)
+            moat_os_give_up((void *)at, stop - at);
+        if (!piece)
+            break;
+        let_go(making->slots[i], piece->start, piece->end);
+        at = piece->end;
+    }
+}
+
+/* What is too much does not rest any longer, as long as the kernel lets it go. */
+static void cut_off(uintptr_t start, uintptr_t end) {
+    if (start < end && moat_os_unreserve((void *)start, end - start))
+        (void)list(start, end); /* full: address space is lost, nothing else */
 }
 
 int moat_resting_take(uintptr_t start, uintptr_t end) {
-    struct catch catch = {.count = 0};
+    struct making making = {.start = start, .at = start};
 
-    int error = take_all(&catch, start, end) && catch.count > 0 && all_ours(&catch) ? 0 : EEXIST;
-    if (!error)
-        error = fill_holes(&catch, start, end);
-    if (error) {
-        list_again(&catch);
-        return error;
+    while (making.at < end) {
+        int error = extend(&making, end);
+        if (error) {
+            undo(&making);
+            return error;
+        }
     }
-    /* What is too much does not rest any longer, as long as the kernel lets it go. */
-    const struct piece left = {catch.pieces[0].start, start};
-    const struct piece right = {end, catch.pieces[catch.count - 1].end};
-    if (left.start < left.end)
-        (void)unmap(&left);
-    if (right.start < right.end)
-        (void)unmap(&right);
+    if (making.count > 0) {
+        cut_off(making.pieces[0].start, start);
+        cut_off(end, making.at);
+    }
+    for (unsigned i = 0; i < making.count; i++)
+        let_go(making.slots[i], 0, 0);
     return 0;
 }

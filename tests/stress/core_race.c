@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * core_race: threads that want the same at the same moment. Of racing releases one wins, and the
- * others learn so when it is done; of racing reserves at one address one wins; of overlapping ones
- * at least one wins and no two winners overlap.
+ * others learn so when it is done; of racing reserves at one address one wins, whatever rests
+ * there; of overlapping ones at least one wins and no two winners overlap.
  */
 #include "support/core.h"
 
@@ -124,6 +124,35 @@ static void race_same_address(unsigned number) {
     }
 }
 
+/* All reserve what others left in pieces: what rests goes to one of them, whole. */
+static void race_pieces(unsigned number) {
+    enum { PIECES = 40, SIZE = 2 * PIECES * GRANULE };
+    struct moat_manager *manager = managers[0];
+    void *at = (void *)windows[2];
+    void *base;
+
+    for (unsigned round = 0; round < rounds; round++) {
+        for (unsigned i = 0; number == 0 && i < PIECES; i++) {
+            void *piece = (void *)(windows[2] + 2 * i * GRANULE);
+            CHECK(moat_reserve(manager, piece, GRANULE, MOAT_PAGE_READWRITE, 0, &base) == MOAT_OK &&
+                      moat_release(manager, base) == MOAT_OK,
+                  "%s", moat_last_error_text());
+            atomic_store(&winners, 0);
+        }
+        core_meet();
+        enum moat_status status = moat_reserve(manager, at, SIZE, MOAT_PAGE_READWRITE, 0, &base);
+        CHECK(status == MOAT_OK || status == MOAT_INVALID_ADDRESS, "%s", moat_last_error_text());
+        if (status == MOAT_OK)
+            atomic_fetch_add(&winners, 1);
+        core_meet();
+        CHECK(atomic_load(&winners) == 1, "%u winners in round %u: %s", atomic_load(&winners),
+              round, moat_last_error_text());
+        if (status == MOAT_OK)
+            CHECK(moat_release(manager, base) == MOAT_OK, "%s", moat_last_error_text());
+        core_meet();
+    }
+}
+
 static void expect_apart(void) {
     unsigned count = 0;
     for (unsigned i = 0; i < THREADS; i++) {
@@ -173,6 +202,7 @@ int main(int argc, char **argv) {
     core_run(THREADS, race_release);
     core_run(THREADS, race_reuse);
     core_run(THREADS, race_same_address);
+    core_run(THREADS, race_pieces);
     core_run(THREADS, race_overlapping);
     for (unsigned i = 0; i < CORE_MECHANISMS; i++)
         moat_manager_destroy(managers[i]);
