@@ -292,6 +292,8 @@ NOT_NEEDED = (
     (r"region_table_grow\.c: moat_region_table_take_retired, load 1: without A",
      DECIDED_BY_THE_SWAP),
     (r"region_table_grow\.c: moat_region_table_take_retired, cas [12]: without A", TWICE),
+    (r"region_table_grow\.c: moat_region_table_take_retired, cas 2: without R",
+     "who asks for the next array asks every shard anew, after it saw that array settled"),
     (r"region_table_grow\.c: moat_region_table_take_retired, cas [12]: without A on failure",
      "the call gives up"),
     (r"region_table_grow\.c: help_growth, cas 1: without A on failure", "the call gives up"),
