@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What rests while somebody has it in hand: others wait for it, and it is never lost. */
+#define _GNU_SOURCE
 #include "region/resting.h"
 
 #include "os/os.h"

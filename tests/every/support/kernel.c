@@ -3,6 +3,8 @@
 #define _GNU_SOURCE
 #include "kernel.h"
 
+#include "os/linux_internal.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -61,7 +63,7 @@ static bool ask_mappings(int file, struct mappings *mappings) {
         question.size = sizeof question;
         question.flags = COVERING_OR_NEXT;
         question.address = at;
-        if (ioctl(file, ASK_MAP, &question) != 0)
+        if (ioctl(file, (MOAT_LINUX_REQUEST)ASK_MAP, &question) != 0)
             return errno == ENOENT && at != 0;
         if (question.start >> 63) /* the page that the kernel keeps for old programs */
             return true;
@@ -128,7 +130,7 @@ static bool scan(int file, struct stretches *stretches, uintptr_t start, uintptr
                                      .told = IS_PRESENT | IS_SWAPPED | IS_GUARD};
 
     while (question.start < end) {
-        int count = ioctl(file, ASK_SCAN, &question);
+        int count = ioctl(file, (MOAT_LINUX_REQUEST)ASK_SCAN, &question);
         if (count < 0)
             return false;
         for (int i = 0; i < count; i++)
