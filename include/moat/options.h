@@ -161,6 +161,14 @@ enum moat_leaks {
     MOAT_LEAKS_REPORT, /* a report of each (<moat/report.h>), up to a hundred, and of their sum */
 };
 
+/* Whether the counters are written to standard error, and how: when a manager is destroyed its own,
+ * and when the process ends by exit(), a forked child included, those of all that are left. */
+enum moat_stats_form {
+    MOAT_STATS_OFF,
+    MOAT_STATS_JSON, /* as moat_stats_print writes them (<moat/stats.h>) */
+    MOAT_STATS_OPENMETRICS,
+};
+
 struct moat_options {
     size_t struct_size;          /* sizeof(struct moat_options), set by moat_options_init */
     enum moat_trap trap;         /* trap=auto|markers|protect */
@@ -228,6 +236,8 @@ struct moat_options {
     uint32_t deny_heap;     /* deny_heap=N: MOAT_NO_MEMORY for blocks of heaps */
     uint32_t deny_grace_ms; /* deny_grace=MS from the creation of the manager */
     uint32_t deny_seed;     /* deny_seed=N */
+
+    enum moat_stats_form stats; /* stats=off|json|openmetrics: at the end */
 
     /* Called with each finding instead of writing it to standard error, unless report=off; NULL:
      * nobody. In the thread that found it, and for faults in a signal handler; see

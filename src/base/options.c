@@ -45,6 +45,7 @@ static const char *const heap_poison_words[] = {"off", "on", NULL};
 static const char *const commit_words[] = {"lazy", "populate", "huge", NULL};
 static const char *const numa_words[] = {"default", "local",     "interleave",
                                          "bind",    "preferred", NULL};
+static const char *const stats_words[] = {"off", "json", "openmetrics", NULL};
 
 #define MILLION 1000000
 
@@ -104,6 +105,8 @@ static const struct row rows[] = {
     {"deny_heap",    NULL,        FIELD(deny_heap),          MILLION,    0,     false},
     {"deny_grace",   NULL,        FIELD(deny_grace_ms),      UINT32_MAX, 0,     false},
     {"deny_seed",    NULL,        FIELD(deny_seed),          UINT32_MAX, 0,     false},
+    {"stats",        stats_words, FIELD(stats),              MOAT_STATS_OPENMETRICS,
+     MOAT_STATS_OFF,     false},
 };
 /* clang-format on */
 
@@ -125,6 +128,7 @@ _Static_assert(sizeof(enum moat_dump) == sizeof(uint32_t), "the same");
 _Static_assert(sizeof(enum moat_heap_poison) == sizeof(uint32_t), "the same");
 _Static_assert(sizeof(enum moat_commit_policy) == sizeof(uint32_t), "the same");
 _Static_assert(sizeof(enum moat_numa) == sizeof(uint32_t), "the same");
+_Static_assert(sizeof(enum moat_stats_form) == sizeof(uint32_t), "the same");
 
 /* A piece of the text that is parsed; not terminated. */
 struct piece {

@@ -117,6 +117,21 @@ bool moat_books_meet(uintptr_t from, uintptr_t to) {
     return find_extent(from, to, &start, &end);
 }
 
+uint64_t moat_books_extent(void) {
+    /* relaxed: a statistic. */
+    size_t count = atomic_load_explicit(&extent_count, memory_order_relaxed);
+    uint64_t sum = 0;
+
+    for (size_t slot = 0; slot < count && slot < EXTENTS_MAX; slot++) {
+        /* A(extent) */
+        uintptr_t end = atomic_load_explicit(&extents[slot].end, memory_order_acquire);
+        /* relaxed: ordered by A(extent). */
+        uintptr_t start = atomic_load_explicit(&extents[slot].start, memory_order_relaxed);
+        sum += end ? end - start : 0;
+    }
+    return sum;
+}
+
 /* At a base drawn by chance; where that is taken again and again, or out of this machine's reach,
  * at one of the kernel's choosing. */
 static int reserve_somewhere(size_t size, uint64_t chance, void **base) {

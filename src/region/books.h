@@ -67,6 +67,9 @@ void moat_books_freeze(void *start, size_t size);
 uint64_t moat_books_unsealed(void);
 void moat_books_count_unsealed(void);
 
+/* Address space that is, or once was, set aside for books or claimed. Async-signal-safe. */
+uint64_t moat_books_extent(void);
+
 /*
  * Zeroed memory for one struct whose first 8 bytes are an `_Atomic uint64_t` that it does not use
  * itself, aligned to 64 bytes; NULL when there is none to be had. Lock-free.

@@ -4,8 +4,6 @@
 
 #include "region/books.h"
 
-#include <stddef.h>
-
 static struct moat_roster *next_of(struct moat_roster *roster) {
     /* A(chunk) */
     return atomic_load_explicit(&roster->next, memory_order_acquire);
@@ -58,4 +56,14 @@ void moat_roster_each(struct moat_roster *roster, void (*visit)(void *thing)) {
             if (thing)
                 visit(thing);
         }
+}
+
+bool moat_roster_nth(struct moat_roster *roster, size_t nth, void **thing) {
+    for (; roster && nth >= MOAT_ROSTER_SLOTS; nth -= MOAT_ROSTER_SLOTS)
+        roster = next_of(roster);
+    if (!roster)
+        return false;
+    /* A(listed) */
+    *thing = atomic_load_explicit(&roster->slots[nth], memory_order_acquire);
+    return true;
 }

@@ -12,6 +12,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define MOAT_ROSTER_SLOTS 30u
@@ -29,5 +30,9 @@ void moat_roster_leave(struct moat_roster *roster, void *thing);
 
 /* Call `visit` with everything that is entered. */
 void moat_roster_each(struct moat_roster *roster, void (*visit)(void *thing));
+
+/* What is entered in the nth slot, NULL if nothing is; a thing keeps its slot. False: there is no
+ * such slot. */
+bool moat_roster_nth(struct moat_roster *roster, size_t nth, void **thing);
 
 #endif

@@ -53,3 +53,12 @@ bool moat_managers_enter(struct moat_manager *manager) {
 void moat_managers_leave(struct moat_manager *manager) {
     moat_roster_leave(&managers, manager);
 }
+
+bool moat_managers_nth(size_t nth, struct moat_manager **manager) {
+    void *thing;
+
+    if (!moat_roster_nth(&managers, nth, &thing))
+        return false;
+    *manager = thing;
+    return true;
+}

@@ -12,4 +12,7 @@
 bool moat_managers_enter(struct moat_manager *manager);
 void moat_managers_leave(struct moat_manager *manager);
 
+/* The manager with that number, NULL if there is none now. False: there never was one. */
+bool moat_managers_nth(size_t nth, struct moat_manager **manager);
+
 #endif

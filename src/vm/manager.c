@@ -28,6 +28,7 @@
 #include "vm/quota.h"
 #include "vm/range.h"
 #include "vm/reserve.h"
+#include "vm/stats.h"
 
 #include <moat/fault.h>
 #include <moat/lock.h>
@@ -186,6 +187,7 @@ enum moat_status moat_manager_create(const struct moat_options *options,
     moat_frozen_freeze(made);
     *manager = made;
     moat_limit_tell(&made->options);
+    moat_stats_follow(made);
     return MOAT_OK;
 }
 
@@ -216,6 +218,7 @@ void moat_manager_destroy(struct moat_manager *manager) {
     moat_manager_take_locks(manager);
     moat_adopted_forget(manager);
     moat_leaks_report(manager);
+    moat_stats_tell(manager);
     moat_manager_each(manager, release_one, &survived);
     if (moat_latched())
         moat_corruption_tell("the end of a manager");

@@ -71,6 +71,7 @@ static const struct option {
     {"deny_heap", FIELD(deny_heap), NULL, MILLION, false},
     {"deny_grace", FIELD(deny_grace_ms), NULL, UINT32_MAX, false},
     {"deny_seed", FIELD(deny_seed), NULL, UINT32_MAX, false},
+    {"stats", FIELD(stats), "off|json|openmetrics", 0, false},
 };
 enum { OPTIONS = sizeof(options) / sizeof(options[0]) };
 

@@ -38,7 +38,7 @@ static void refused(const char *text, const char *sentence) {
     "watch, leaks, guard_before, guard_after, guard_random, placing, zero, misuse, "               \
     "on_corruption, faults, fork, execute, dump, heap_poison, commit, numa, numa_nodes, "          \
     "retain, defer, defer_bytes, defer_ms, deny_reserve, "                                         \
-    "deny_commit, deny_protect, deny_heap, deny_grace, deny_seed"
+    "deny_commit, deny_protect, deny_heap, deny_grace, deny_seed, stats"
 
 Test(options, defaults_are_what_the_documents_say) {
     struct moat_options options;
@@ -55,6 +55,7 @@ Test(options, defaults_are_what_the_documents_say) {
     cr_assert_eq(options.reserve_bytes, 0);
     cr_assert_eq(options.watch, MOAT_WATCH_AUTO);
     cr_assert_eq(options.leaks, MOAT_LEAKS_SILENT);
+    cr_assert_eq(options.stats, MOAT_STATS_OFF);
     cr_assert_eq(options.quarantine_bytes, 64 << 20);
     cr_assert_eq(options.guard_before, 1);
     cr_assert_eq(options.guard_after, 1);
@@ -116,6 +117,7 @@ Test(options, every_word_of_every_name_is_understood) {
     cr_assert_eq(parsed("watch=kernel").watch, MOAT_WATCH_KERNEL);
     cr_assert_eq(parsed("watch=fault").watch, MOAT_WATCH_FAULT);
     cr_assert_eq(parsed("watch=fault,watch=auto").watch, MOAT_WATCH_AUTO);
+    cr_assert_eq(parsed("stats=openmetrics").stats, MOAT_STATS_OPENMETRICS);
     cr_assert_eq(parsed("leaks=report").leaks, MOAT_LEAKS_REPORT);
     cr_assert_eq(parsed("leaks=report,leaks=silent").leaks, MOAT_LEAKS_SILENT);
     cr_assert_eq(parsed("placing=packed").placing, MOAT_PLACING_PACKED);
@@ -279,7 +281,8 @@ Test(options, print_is_what_parse_reads) {
         "faults=report,fork=wipe,execute=wx,dump=none,heap_poison=on,commit=huge,"
         "numa=bind,numa_nodes=0x8000000000000003,"
         "retain=3M,defer=7,defer_bytes=1K,defer_ms=2,"
-        "deny_reserve=5,deny_commit=6,deny_protect=7,deny_heap=8,deny_grace=9,deny_seed=10");
+        "deny_reserve=5,deny_commit=6,deny_protect=7,deny_heap=8,deny_grace=9,deny_seed=10,"
+        "stats=json");
     size_t length = moat_options_print(&options, text, sizeof text);
     cr_assert_str_eq(
         text,
@@ -289,7 +292,8 @@ Test(options, print_is_what_parse_reads) {
         "faults=report,fork=wipe,execute=wx,dump=none,heap_poison=on,commit=huge,"
         "numa=bind,numa_nodes=0x8000000000000003,"
         "retain=3145728,defer=7,defer_bytes=1024,defer_ms=2,"
-        "deny_reserve=5,deny_commit=6,deny_protect=7,deny_heap=8,deny_grace=9,deny_seed=10");
+        "deny_reserve=5,deny_commit=6,deny_protect=7,deny_heap=8,deny_grace=9,deny_seed=10,"
+        "stats=json");
     cr_assert_eq(length, strlen(text));
     struct moat_options copy = parsed(text);
     cr_assert_eq(memcmp(&copy, &options, sizeof copy), 0);
