@@ -31,6 +31,7 @@
 #include <moat/export.h>
 #include <moat/options.h>
 #include <moat/status.h>
+#include <moat/version.h>
 
 #include <stddef.h>
 #include <stdint.h>
@@ -38,10 +39,6 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-#define MOAT_VERSION_MAJOR 0
-#define MOAT_VERSION_MINOR 5
-#define MOAT_VERSION_PATCH 0
 
 /* As on Windows, but in a build for kernels with larger pages, 16384 or 65536. Programs are then
  * compiled with the definition that the library was. */
