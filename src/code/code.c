@@ -7,6 +7,7 @@
  */
 #include <moat/code.h>
 
+#include "base/probe.h"
 #include "base/site.h"
 #include "code/pages.h"
 #include "region/books.h"
@@ -82,12 +83,11 @@ static struct moat_views_range range_of(struct moat_code_heap *heap, const char 
     };
 }
 
-enum moat_status moat_code_alloc(struct moat_code_heap *heap, size_t size,
-                                 struct moat_code_block *block) {
+static enum moat_status alloc(struct moat_code_heap *heap, size_t size,
+                              struct moat_code_block *block) {
     static const char call[] = "code alloc";
     size_t first;
 
-    moat_site_note(MOAT_SITE_HERE);
     if (!heap || !block)
         return moat_fail(MOAT_NO_ACCESS, call, 0, "heap or block is NULL");
     *block = (struct moat_code_block){0};
@@ -116,6 +116,14 @@ enum moat_status moat_code_alloc(struct moat_code_heap *heap, size_t size,
         moat_code_pages_unclaim(&heap->pages, first, length);
     else
         *block = block_at(heap, first, length);
+    return status;
+}
+
+enum moat_status moat_code_alloc(struct moat_code_heap *heap, size_t size,
+                                 struct moat_code_block *block) {
+    moat_site_note(MOAT_SITE_HERE);
+    enum moat_status status = alloc(heap, size, block);
+    MOAT_PROBE(code_alloc, status ? NULL : block->execute, size, 0, status, heap);
     return status;
 }
 
@@ -186,10 +194,9 @@ enum moat_status moat_code_open(struct moat_code_heap *heap, void *code,
     return status;
 }
 
-enum moat_status moat_code_free(struct moat_code_heap *heap, void *code) {
+static enum moat_status release(struct moat_code_heap *heap, void *code) {
     struct moat_views_range range;
 
-    moat_site_note(MOAT_SITE_HERE);
     if (heap && !code)
         return MOAT_OK;
     enum moat_status status = enter(heap, "code free", code, &range);
@@ -204,6 +211,13 @@ enum moat_status moat_code_free(struct moat_code_heap *heap, void *code) {
     moat_views_leave(&range);
     if (!status)
         moat_code_pages_unclaim(&heap->pages, first, range.size >> MOAT_PAGE_SHIFT);
+    return status;
+}
+
+enum moat_status moat_code_free(struct moat_code_heap *heap, void *code) {
+    moat_site_note(MOAT_SITE_HERE);
+    enum moat_status status = release(heap, code);
+    MOAT_PROBE(code_free, code, 0, 0, status, heap);
     return status;
 }
 

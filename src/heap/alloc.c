@@ -4,6 +4,7 @@
 
 #include "base/align.h"
 #include "base/error_text.h"
+#include "base/probe.h"
 #include "base/site.h"
 #include "heap/rest.h"
 #include "heap/span.h"
@@ -131,8 +132,8 @@ static enum moat_status take_large(struct moat_heap *heap, size_t size, struct t
     return status == MOAT_INVALID_ARGUMENT ? MOAT_NO_MEMORY : status;
 }
 
-static enum moat_status take(struct moat_heap *heap, size_t size, void **block,
-                             struct taken *taken) {
+static enum moat_status find_block(struct moat_heap *heap, size_t size, void **block,
+                                   struct taken *taken) {
     if (!block)
         return moat_fail(MOAT_NO_ACCESS, ALLOC, 0, "block is NULL");
     *block = NULL;
@@ -152,6 +153,13 @@ static enum moat_status take(struct moat_heap *heap, size_t size, void **block,
         moat_rest_end(heap, taken->span, taken->slot);
     *block = address_of(taken);
     return MOAT_OK;
+}
+
+static enum moat_status take(struct moat_heap *heap, size_t size, void **block,
+                             struct taken *taken) {
+    enum moat_status status = find_block(heap, size, block, taken);
+    MOAT_PROBE(heap_alloc, status ? NULL : *block, size, 0, status, heap);
+    return status;
 }
 
 enum moat_status moat_heap_alloc(struct moat_heap *heap, size_t size, void **block) {
@@ -286,11 +294,10 @@ static void tidy_up(struct moat_heap *heap, struct moat_span *span, uint32_t lef
     moat_held_end(MOAT_HELD_SPAN);
 }
 
-enum moat_status moat_heap_free(struct moat_heap *heap, void *block) {
+static enum moat_status give(struct moat_heap *heap, void *block) {
     struct moat_found found;
     uint32_t left;
 
-    moat_site_note(MOAT_SITE_HERE);
     if (!heap)
         return moat_fail(MOAT_NO_ACCESS, FREE, (uintptr_t)block, "heap is NULL");
     if (!block)
@@ -312,6 +319,13 @@ enum moat_status moat_heap_free(struct moat_heap *heap, void *block) {
         return moat_heap_refuse(heap, block);
     tidy_up(heap, found.span, left);
     return MOAT_OK;
+}
+
+enum moat_status moat_heap_free(struct moat_heap *heap, void *block) {
+    moat_site_note(MOAT_SITE_HERE);
+    enum moat_status status = give(heap, block);
+    MOAT_PROBE(heap_free, block, 0, 0, status, heap);
+    return status;
 }
 
 enum moat_status moat_heap_block_size(struct moat_heap *heap, const void *block, size_t *size) {

@@ -10,6 +10,7 @@
  */
 #include "vm/adopt.h"
 
+#include "base/probe.h"
 #include "base/site.h"
 #include "os/os.h"
 #include "region/books.h"
@@ -192,12 +193,11 @@ static void count(struct moat_manager *manager, uint64_t ranges, uint64_t bytes)
     moat_count(counters, MOAT_COUNT_ADOPTED_BYTES, bytes);
 }
 
-enum moat_status moat_adopt(struct moat_manager *manager, const void *address, size_t size) {
+static enum moat_status adopt(struct moat_manager *manager, const void *address, size_t size) {
     uintptr_t start = (uintptr_t)address;
     struct moat_range range;
     struct slot *slot;
 
-    moat_site_note(MOAT_SITE_HERE);
     if (!manager)
         return moat_fail(MOAT_NO_ACCESS, CALL, start, "manager is NULL");
     if (moat_latched())
@@ -211,6 +211,13 @@ enum moat_status moat_adopt(struct moat_manager *manager, const void *address, s
     fill(slot, &range, manager);
     count(manager, 1, range.end - range.start);
     return MOAT_OK;
+}
+
+enum moat_status moat_adopt(struct moat_manager *manager, const void *address, size_t size) {
+    moat_site_note(MOAT_SITE_HERE);
+    enum moat_status status = adopt(manager, address, size);
+    MOAT_PROBE(adopt, address, size, 0, status, manager);
+    return status;
 }
 
 static struct slot *oldest(const struct moat_manager *manager, uintptr_t start,
@@ -227,12 +234,11 @@ static struct slot *oldest(const struct moat_manager *manager, uintptr_t start,
     return slot;
 }
 
-enum moat_status moat_disown(struct moat_manager *manager, const void *address) {
+static enum moat_status disown(struct moat_manager *manager, const void *address) {
     uintptr_t start = (uintptr_t)address;
     struct range range;
     struct slot *slot;
 
-    moat_site_note(MOAT_SITE_HERE);
     if (!manager)
         return moat_fail(MOAT_NO_ACCESS, "disown", start, "manager is NULL");
     if (moat_latched())
@@ -244,6 +250,13 @@ enum moat_status moat_disown(struct moat_manager *manager, const void *address) 
     } while (!take(slot, range.number, FREE));
     count(manager, 0 - UINT64_C(1), 0 - (uint64_t)(range.end - range.start));
     return MOAT_OK;
+}
+
+enum moat_status moat_disown(struct moat_manager *manager, const void *address) {
+    moat_site_note(MOAT_SITE_HERE);
+    enum moat_status status = disown(manager, address);
+    MOAT_PROBE(disown, address, 0, 0, status, manager);
+    return status;
 }
 
 void moat_adopted_forget(struct moat_manager *manager) {

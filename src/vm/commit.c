@@ -2,6 +2,7 @@
 /* commit: giving pages to a region; reset takes the same ranges. */
 #include "vm/commit.h"
 
+#include "base/probe.h"
 #include "base/site.h"
 #include "os/os.h"
 #include "region/place.h"
@@ -108,14 +109,13 @@ enum moat_status moat_commit_enter(struct moat_manager *manager, const char *wha
     return MOAT_OK;
 }
 
-enum moat_status moat_commit(struct moat_manager *manager, void *address, size_t size,
-                             uint32_t protection, void **start) {
+static enum moat_status commit(struct moat_manager *manager, void *address, size_t size,
+                               uint32_t protection, void **start) {
     struct moat_region_ref ref;
     struct moat_range range;
     uint32_t stripes;
     struct moat_access_report report = {0};
 
-    moat_site_note(MOAT_SITE_HERE);
     enum moat_status status = moat_commit_enter(manager, "commit", (uintptr_t)address, size,
                                                 protection, &range, &ref, &stripes);
     if (status)
@@ -136,4 +136,12 @@ enum moat_status moat_commit(struct moat_manager *manager, void *address, size_t
     if (start)
         *start = (void *)range.start;
     return MOAT_OK;
+}
+
+enum moat_status moat_commit(struct moat_manager *manager, void *address, size_t size,
+                             uint32_t protection, void **start) {
+    moat_site_note(MOAT_SITE_HERE);
+    enum moat_status status = commit(manager, address, size, protection, start);
+    MOAT_PROBE(commit, address, size, protection, status, manager);
+    return status;
 }

@@ -18,6 +18,7 @@
 #include "vm/fault.h"
 
 #include "base/error_text.h"
+#include "base/probe.h"
 #include "region/clean.h"
 #include "region/pages.h"
 #include "vm/fault_report.h"
@@ -173,6 +174,11 @@ int moat_guard_fault(void *addr) {
     return moat_fault_judge(&found, &fault) && fault.kind == MOAT_FAULT_GUARD_PAGE;
 }
 
+/* For tools that look in: an access that trapped, and whether it is repeated. */
+static void probe(const struct moat_os_fault *found, bool resolved) {
+    MOAT_PROBE(trap, found->address, found->access, 0, !resolved, found->code);
+}
+
 bool moat_fault_resolve(int signal, const void *siginfo, const void *context,
                         struct moat_fault *fault) {
     struct moat_os_fault found;
@@ -181,7 +187,11 @@ bool moat_fault_resolve(int signal, const void *siginfo, const void *context,
     if (!fault)
         fault = &ignored;
     *fault = (struct moat_fault){0};
-    return moat_os_fault_read(signal, siginfo, context, &found) && moat_fault_judge(&found, fault);
+    if (!moat_os_fault_read(signal, siginfo, context, &found))
+        return false;
+    bool resolved = moat_fault_judge(&found, fault);
+    probe(&found, resolved);
+    return resolved;
 }
 
 /* Who is to be told at this moment; false when no handler is installed. */
@@ -207,7 +217,9 @@ static bool resolve(const struct moat_os_fault *found) {
     struct moat_fault fault;
     struct listener listener;
 
-    if (!find_listener(&listener) || !moat_fault_judge(found, &fault)) {
+    bool resolved = find_listener(&listener) && moat_fault_judge(found, &fault);
+    probe(found, resolved);
+    if (!resolved) {
         /* relaxed: a word that stands for itself. */
         if (atomic_load_explicit(&reporting, memory_order_relaxed))
             (void)moat_fault_tell(found);

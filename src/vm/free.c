@@ -2,6 +2,7 @@
 /* free: decommit and release. Ownership is decided before anything else, from the address alone. */
 #include "vm/free.h"
 
+#include "base/probe.h"
 #include "base/site.h"
 #include "os/os.h"
 #include "region/fork.h"
@@ -139,15 +140,13 @@ static enum moat_status refuse_wrapping(struct moat_manager *manager, uintptr_t 
     return moat_misuse_refuse(&manager->options, &refusal);
 }
 
-enum moat_status moat_decommit(struct moat_manager *manager, void *address, size_t size) {
-    uintptr_t at = (uintptr_t)address;
+static enum moat_status decommit(struct moat_manager *manager, uintptr_t at, size_t size) {
     struct moat_patience patience;
     struct moat_region_ref ref;
     struct moat_range range;
     uint32_t stripes;
     enum moat_status status;
 
-    moat_site_note(MOAT_SITE_HERE);
     if (!manager)
         return moat_fail(MOAT_NO_ACCESS, "decommit", at, "manager is NULL");
     if (moat_latched())
@@ -172,6 +171,13 @@ enum moat_status moat_decommit(struct moat_manager *manager, void *address, size
     moat_fork_check(); /* a handler may have forked meanwhile, and left these pages to us */
     if (!status)
         moat_manager_count(manager, MOAT_COUNT_DECOMMITS, 1);
+    return status;
+}
+
+enum moat_status moat_decommit(struct moat_manager *manager, void *address, size_t size) {
+    moat_site_note(MOAT_SITE_HERE);
+    enum moat_status status = decommit(manager, (uintptr_t)address, size);
+    MOAT_PROBE(decommit, address, size, 0, status, manager);
     return status;
 }
 
@@ -312,12 +318,20 @@ static enum moat_status release(struct moat_manager *manager, const struct moat_
     return MOAT_OK;
 }
 
-enum moat_status moat_release(struct moat_manager *manager, void *address) {
-    uintptr_t at = (uintptr_t)address;
+/* For tools that look in. */
+static enum moat_status probe_release(const struct moat_manager *manager, uintptr_t at, size_t size,
+                                      enum moat_status status) {
+    MOAT_PROBE(release, at, size, 0, status, manager);
+    if (!status)
+        MOAT_PROBE2(otel_memory, munmap, at, size);
+    return status;
+}
+
+/* `size` becomes that of the region that starts there, if one does. */
+static enum moat_status release_at(struct moat_manager *manager, uintptr_t at, size_t *size) {
     struct moat_region_ref ref;
     enum moat_status status;
 
-    moat_site_note(MOAT_SITE_HERE);
     if (!manager)
         return moat_fail(MOAT_NO_ACCESS, "release", at, "manager is NULL");
     if (moat_latched())
@@ -327,12 +341,21 @@ enum moat_status moat_release(struct moat_manager *manager, void *address) {
         if (!found || ref.owner != manager || !moat_region_plain(&ref))
             return moat_refuse_free(manager, "release", at, MOAT_MISUSE_NO_SIZE,
                                     found ? &ref : NULL);
+        *size = ref.size;
         status = release(manager, &ref);
         /* Another region may stand there now, as when a placeholder was cut. */
     } while (status == MOAT_NOT_OURS && moat_region_mutable(&ref));
     return status == MOAT_NOT_OURS
                ? moat_refuse_free(manager, "release", at, MOAT_MISUSE_NO_SIZE, NULL)
                : status;
+}
+
+enum moat_status moat_release(struct moat_manager *manager, void *address) {
+    size_t size = 0;
+
+    moat_site_note(MOAT_SITE_HERE);
+    enum moat_status status = release_at(manager, (uintptr_t)address, &size);
+    return probe_release(manager, (uintptr_t)address, size, status);
 }
 
 enum moat_status moat_release_tagged(struct moat_manager *manager, void *address, void *tag) {
@@ -344,10 +367,12 @@ enum moat_status moat_release_tagged(struct moat_manager *manager, void *address
     if (!moat_region_find_base(at, &ref) || ref.owner != manager || moat_region_tag(&ref) != tag)
         return not_ours(manager, at);
     enum moat_status status = release(manager, &ref);
+    (void)probe_release(manager, at, ref.size, status);
     return status == MOAT_NOT_OURS ? not_ours(manager, at) : status;
 }
 
 enum moat_status moat_release_any(const struct moat_region_ref *ref) {
     enum moat_status status = release(ref->owner, ref);
+    (void)probe_release(ref->owner, ref->base, ref->size, status);
     return status == MOAT_NOT_OURS ? not_ours(ref->owner, ref->base) : status;
 }

@@ -148,5 +148,7 @@ enum moat_status moat_reserve_large(struct moat_manager *manager, void *address,
     moat_held_begin(MOAT_HELD_PLACE);
     enum moat_status status = reserve(manager, address, size, protection, flags, base);
     moat_held_end(MOAT_HELD_PLACE);
+    const struct moat_reserve_terms terms = {.protection = protection, .flags = flags};
+    moat_reserve_probe(manager, address, size, &terms, status, base);
     return status;
 }

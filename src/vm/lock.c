@@ -7,6 +7,7 @@
  */
 #include "region/lock.h"
 
+#include "base/probe.h"
 #include "base/site.h"
 #include "os/os.h"
 #include "vm/manager.h"
@@ -100,11 +101,10 @@ static bool watch_this_thread(void) {
     return end_is_watched;
 }
 
-enum moat_status moat_lock(struct moat_manager *manager, const void *address) {
+static enum moat_status lock(struct moat_manager *manager, const void *address) {
     uintptr_t at = (uintptr_t)address;
     struct moat_region_ref ref;
 
-    moat_site_note(MOAT_SITE_HERE);
     enum moat_status status = find(manager, "lock", at, &ref);
     if (status)
         return status;
@@ -128,11 +128,17 @@ enum moat_status moat_lock(struct moat_manager *manager, const void *address) {
     return MOAT_OK;
 }
 
-enum moat_status moat_unlock(struct moat_manager *manager, const void *address) {
+enum moat_status moat_lock(struct moat_manager *manager, const void *address) {
+    moat_site_note(MOAT_SITE_HERE);
+    enum moat_status status = lock(manager, address);
+    MOAT_PROBE(lock, address, 0, 0, status, manager);
+    return status;
+}
+
+static enum moat_status unlock(struct moat_manager *manager, const void *address) {
     uintptr_t at = (uintptr_t)address;
     struct moat_region_ref ref;
 
-    moat_site_note(MOAT_SITE_HERE);
     enum moat_status status = find(manager, "unlock", at, &ref);
     if (status)
         return status;
@@ -142,6 +148,13 @@ enum moat_status moat_unlock(struct moat_manager *manager, const void *address) 
     if (locks_held != 0)
         locks_held--;
     return MOAT_OK;
+}
+
+enum moat_status moat_unlock(struct moat_manager *manager, const void *address) {
+    moat_site_note(MOAT_SITE_HERE);
+    enum moat_status status = unlock(manager, address);
+    MOAT_PROBE(unlock, address, 0, 0, status, manager);
+    return status;
 }
 
 static void nudge(const struct moat_region_ref *ref, void *unused) {

@@ -7,6 +7,7 @@
  * pages are ever locked, so that the kernel never meets a marker when it fetches them.
  */
 #include "base/check.h"
+#include "base/probe.h"
 #include "base/site.h"
 #include "os/os.h"
 #include "region/pages.h"
@@ -133,12 +134,11 @@ static enum moat_status fail_foreign(enum moat_status status, const char *what,
     return moat_fail(status, what, range->start, why);
 }
 
-enum moat_status moat_lock_pages(struct moat_manager *manager, void *address, size_t size) {
+static enum moat_status lock_pages(struct moat_manager *manager, void *address, size_t size) {
     struct moat_region_ref ref;
     struct moat_range range;
     uint32_t stripes;
 
-    moat_site_note(MOAT_SITE_HERE);
     enum moat_status status = read_range(call_lock, address, size, &range);
     if (status)
         return status;
@@ -155,6 +155,13 @@ enum moat_status moat_lock_pages(struct moat_manager *manager, void *address, si
     /* Large pages are never anywhere but in memory. */
     status = ref.flags & MOAT_REGION_LARGE ? MOAT_OK : lock_entered(&ref, &range);
     moat_region_leave(&ref, stripes);
+    return status;
+}
+
+enum moat_status moat_lock_pages(struct moat_manager *manager, void *address, size_t size) {
+    moat_site_note(MOAT_SITE_HERE);
+    enum moat_status status = lock_pages(manager, address, size);
+    MOAT_PROBE(lock_pages, address, size, 0, status, manager);
     return status;
 }
 
@@ -181,12 +188,11 @@ static enum moat_status unlock_entered(const struct moat_region_ref *ref,
     return MOAT_OK;
 }
 
-enum moat_status moat_unlock_pages(struct moat_manager *manager, void *address, size_t size) {
+static enum moat_status unlock_pages(struct moat_manager *manager, void *address, size_t size) {
     struct moat_region_ref ref;
     struct moat_range range;
     uint32_t stripes;
 
-    moat_site_note(MOAT_SITE_HERE);
     enum moat_status status = read_range(call_unlock, address, size, &range);
     if (status)
         return status;
@@ -202,5 +208,12 @@ enum moat_status moat_unlock_pages(struct moat_manager *manager, void *address, 
         return status;
     status = unlock_entered(&ref, &range);
     moat_region_leave(&ref, stripes);
+    return status;
+}
+
+enum moat_status moat_unlock_pages(struct moat_manager *manager, void *address, size_t size) {
+    moat_site_note(MOAT_SITE_HERE);
+    enum moat_status status = unlock_pages(manager, address, size);
+    MOAT_PROBE(unlock_pages, address, size, 0, status, manager);
     return status;
 }

@@ -3,6 +3,7 @@
  * placeholder: what can fail comes first, while the old regions are closed and all that is new is
  * known to nobody; then the new ones take their place, which cannot fail.
  */
+#include "base/probe.h"
 #include "base/site.h"
 #include "os/os.h"
 #include "region/history.h"
@@ -126,13 +127,12 @@ static enum moat_status replace_closed(struct moat_manager *manager,
     return MOAT_OK;
 }
 
-enum moat_status moat_placeholder_replace(struct moat_manager *manager, void *address, size_t size,
-                                          uint32_t protection, uint32_t flags, void **base) {
+static enum moat_status replace(struct moat_manager *manager, void *address, size_t size,
+                                uint32_t protection, uint32_t flags, void **base) {
     struct moat_patience patience;
     struct moat_region_ref ref;
     struct moat_range range;
 
-    moat_site_note(MOAT_SITE_HERE);
     if (!base)
         return moat_fail(MOAT_NO_ACCESS, call_replace, (uintptr_t)address, "base is NULL");
     *base = NULL;
@@ -156,12 +156,19 @@ enum moat_status moat_placeholder_replace(struct moat_manager *manager, void *ad
     if (status)
         return moat_fail_close(status, call_replace, range.start);
     status = replace_closed(manager, &ref, protection, flags);
-    if (status) {
+    if (status)
         moat_region_reopen(&ref);
-        return status;
-    }
-    *base = (void *)range.start;
-    return MOAT_OK;
+    else
+        *base = (void *)range.start;
+    return status;
+}
+
+enum moat_status moat_placeholder_replace(struct moat_manager *manager, void *address, size_t size,
+                                          uint32_t protection, uint32_t flags, void **base) {
+    moat_site_note(MOAT_SITE_HERE);
+    enum moat_status status = replace(manager, address, size, protection, flags, base);
+    MOAT_PROBE(placeholder_replace, address, size, protection, status, manager);
+    return status;
 }
 
 /* --- Preserve: give back what replaced a placeholder --- */
@@ -271,13 +278,11 @@ static const char *find_fault(const struct moat_region_ref *ref, const struct mo
     return NULL;
 }
 
-enum moat_status moat_placeholder_preserve(struct moat_manager *manager, void *address,
-                                           size_t size) {
+static enum moat_status preserve(struct moat_manager *manager, void *address, size_t size) {
     struct moat_patience patience;
     struct moat_region_ref ref;
     struct moat_range range;
 
-    moat_site_note(MOAT_SITE_HERE);
     enum moat_status status = check_free(manager, call_preserve, address, size, &range);
     if (status)
         return status;
@@ -296,6 +301,14 @@ enum moat_status moat_placeholder_preserve(struct moat_manager *manager, void *a
     status = is_placeholder(&ref) ? split_closed(manager, &ref, &range) : give_back(manager, &ref);
     if (status)
         moat_region_reopen(&ref);
+    return status;
+}
+
+enum moat_status moat_placeholder_preserve(struct moat_manager *manager, void *address,
+                                           size_t size) {
+    moat_site_note(MOAT_SITE_HERE);
+    enum moat_status status = preserve(manager, address, size);
+    MOAT_PROBE(placeholder_preserve, address, size, 0, status, manager);
     return status;
 }
 
@@ -410,12 +423,10 @@ static enum moat_status join_closed(struct moat_manager *manager, const struct m
     return MOAT_OK;
 }
 
-enum moat_status moat_placeholder_coalesce(struct moat_manager *manager, void *address,
-                                           size_t size) {
+static enum moat_status coalesce(struct moat_manager *manager, void *address, size_t size) {
     struct moat_range range;
     size_t count;
 
-    moat_site_note(MOAT_SITE_HERE);
     enum moat_status status = check_free(manager, call_coalesce, address, size, &range);
     if (status)
         return status;
@@ -427,5 +438,13 @@ enum moat_status moat_placeholder_coalesce(struct moat_manager *manager, void *a
         reopen_all(manager, &range);
     else
         moat_manager_count(manager, MOAT_COUNT_RELEASES, count - 1);
+    return status;
+}
+
+enum moat_status moat_placeholder_coalesce(struct moat_manager *manager, void *address,
+                                           size_t size) {
+    moat_site_note(MOAT_SITE_HERE);
+    enum moat_status status = coalesce(manager, address, size);
+    MOAT_PROBE(placeholder_coalesce, address, size, 0, status, manager);
     return status;
 }

@@ -7,6 +7,7 @@
 #include "vm/large.h"
 #include "vm/misuse.h"
 
+#include "base/probe.h"
 #include "base/site.h"
 #include "os/os.h"
 #include "region/integrity.h"
@@ -104,7 +105,7 @@ static enum moat_status check(const struct call *call, const struct moat_range *
     return moat_large_check(ref, range, call->protection, "protect");
 }
 
-static enum moat_status protect(const struct call *call, uint32_t *old) {
+static enum moat_status change(const struct call *call, uint32_t *old) {
     uintptr_t uncommitted, given = call->address;
     struct moat_patience patience = {0};
     struct moat_region_ref ref;
@@ -141,6 +142,12 @@ static enum moat_status protect(const struct call *call, uint32_t *old) {
     if (!status) /* with nothing held: it may lie in a guard page of these very pages */
         *old = seen;
     return moat_execute_report(ref.owner, status);
+}
+
+static enum moat_status protect(const struct call *call, uint32_t *old) {
+    enum moat_status status = change(call, old);
+    MOAT_PROBE(protect, call->address, call->size, call->protection, status, call->manager);
+    return status;
 }
 
 enum moat_status moat_protect(struct moat_manager *manager, void *address, size_t size,

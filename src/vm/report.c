@@ -3,6 +3,7 @@
 #include "vm/report.h"
 
 #include "base/error_text.h"
+#include "base/probe.h"
 #include "os/os.h"
 #include "vm/describe.h"
 
@@ -153,6 +154,7 @@ void moat_report_tell(const struct moat_options *options, enum moat_finding_kind
         .length = report->length,
     };
 
+    MOAT_PROBE(finding, address, kind, report->length, status, report->text);
     if (!moat_report_wanted(options, kind))
         return;
     if (options->report != MOAT_REPORT_OFF)

@@ -2,6 +2,7 @@
 /* reserve: a place, pages if asked for, then the books; undone in reverse. */
 #include "vm/reserve.h"
 
+#include "base/probe.h"
 #include "base/site.h"
 #include "os/os.h"
 #include "region/arena.h"
@@ -297,12 +298,29 @@ static enum moat_status reserve(struct moat_manager *manager, void *address, siz
     return MOAT_OK;
 }
 
+void moat_reserve_probe(const struct moat_manager *manager, const void *address, size_t size,
+                        const struct moat_reserve_terms *terms, enum moat_status status,
+                        void *const *base) {
+    uintptr_t place = (uintptr_t)address;
+
+    if (!status) {
+        uintptr_t from = place ? place : (uintptr_t)*base;
+        place = (uintptr_t)*base;
+        size = moat_round_up(from + size, MOAT_PAGE) - place;
+        MOAT_PROBE2(otel_memory, mmap, place, size);
+    }
+    MOAT_PROBE(reserve, place, size, terms->protection, status, manager);
+    if (terms->flags & MOAT_RESERVE_COMMIT)
+        MOAT_PROBE(commit, place, size, terms->protection, status, manager);
+}
+
 enum moat_status moat_reserve_as(struct moat_manager *manager, void *address, size_t size,
                                  const struct moat_reserve_terms *terms, void **base) {
     moat_fork_check();
     moat_held_begin(MOAT_HELD_PLACE);
     enum moat_status status = reserve(manager, address, size, terms, base);
     moat_held_end(MOAT_HELD_PLACE);
+    moat_reserve_probe(manager, address, size, terms, status, base);
     return status;
 }
 

@@ -23,6 +23,11 @@ enum moat_status moat_reserve_deny(struct moat_manager *manager, uintptr_t addre
 enum moat_status moat_reserve_as(struct moat_manager *manager, void *address, size_t size,
                                  const struct moat_reserve_terms *terms, void **base);
 
+/* For tools that look in: a reserve has ended, and was asked for these things. */
+void moat_reserve_probe(const struct moat_manager *manager, const void *address, size_t size,
+                        const struct moat_reserve_terms *terms, enum moat_status status,
+                        void *const *base);
+
 /* moat_release for the heap that tagged the region: MOAT_NOT_OURS unless it bears that tag. */
 enum moat_status moat_release_tagged(struct moat_manager *manager, void *address, void *tag);
 

@@ -9,6 +9,7 @@
  * about itself. There the kernel is asked whether it is a page of its own; what was dropped is not.
  * It needs no write: dropped later, it reads the same.
  */
+#include "base/probe.h"
 #include "base/site.h"
 #include "os/os.h"
 #include "region/pages.h"
@@ -25,13 +26,12 @@
 static const char call_undo[] = "undo reset";
 static const char call_discard[] = "discard";
 
-enum moat_status moat_reset(struct moat_manager *manager, void *address, size_t size,
-                            uint32_t protection, void **start) {
+static enum moat_status reset(struct moat_manager *manager, void *address, size_t size,
+                              uint32_t protection, void **start) {
     struct moat_region_ref ref;
     struct moat_range range;
     uint32_t stripes;
 
-    moat_site_note(MOAT_SITE_HERE);
     enum moat_status status = moat_commit_enter(manager, "reset", (uintptr_t)address, size,
                                                 protection, &range, &ref, &stripes);
     if (status)
@@ -47,6 +47,14 @@ enum moat_status moat_reset(struct moat_manager *manager, void *address, size_t 
     if (start)
         *start = (void *)range.start;
     return MOAT_OK;
+}
+
+enum moat_status moat_reset(struct moat_manager *manager, void *address, size_t size,
+                            uint32_t protection, void **start) {
+    moat_site_note(MOAT_SITE_HERE);
+    enum moat_status status = reset(manager, address, size, protection, start);
+    MOAT_PROBE(reset, address, size, protection, status, manager);
+    return status;
 }
 
 enum found { KEPT, LOST, ZEROES };
@@ -121,15 +129,14 @@ static int keep_run(struct moat_space *space, const struct moat_run *run, bool *
     return error;
 }
 
-enum moat_status moat_reset_undo(struct moat_manager *manager, void *address, size_t size,
-                                 uint32_t protection, void **start) {
+static enum moat_status undo_reset(struct moat_manager *manager, void *address, size_t size,
+                                   uint32_t protection, void **start) {
     struct moat_region_ref ref;
     struct moat_range range;
     uint32_t stripes;
     bool whole = true;
     int error = 0;
 
-    moat_site_note(MOAT_SITE_HERE);
     enum moat_status status = moat_commit_enter(manager, call_undo, (uintptr_t)address, size,
                                                 protection, &range, &ref, &stripes);
     if (status)
@@ -158,13 +165,20 @@ enum moat_status moat_reset_undo(struct moat_manager *manager, void *address, si
     return status;
 }
 
-enum moat_status moat_discard(struct moat_manager *manager, void *address, size_t size) {
+enum moat_status moat_reset_undo(struct moat_manager *manager, void *address, size_t size,
+                                 uint32_t protection, void **start) {
+    moat_site_note(MOAT_SITE_HERE);
+    enum moat_status status = undo_reset(manager, address, size, protection, start);
+    MOAT_PROBE(reset_undo, address, size, protection, status, manager);
+    return status;
+}
+
+static enum moat_status discard(struct moat_manager *manager, void *address, size_t size) {
     struct moat_region_ref ref;
     struct moat_range range;
     uint32_t stripes;
     int error = 0;
 
-    moat_site_note(MOAT_SITE_HERE);
     if (!moat_is_aligned((uintptr_t)address | size, MOAT_PAGE))
         return moat_fail(MOAT_INVALID_ARGUMENT, call_discard, (uintptr_t)address,
                          "address and size must be whole pages");
@@ -182,4 +196,11 @@ enum moat_status moat_discard(struct moat_manager *manager, void *address, size_
     }
     moat_region_leave(&ref, stripes);
     return error ? moat_fail_pages(error, MOAT_NO_MEMORY, call_discard, &range) : status;
+}
+
+enum moat_status moat_discard(struct moat_manager *manager, void *address, size_t size) {
+    moat_site_note(MOAT_SITE_HERE);
+    enum moat_status status = discard(manager, address, size);
+    MOAT_PROBE(discard, address, size, 0, status, manager);
+    return status;
 }
