@@ -10,7 +10,7 @@ import pathlib
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-TOP_FOLDERS = (".ci", "bench", "include", "src", "tests", "tools")
+TOP_FOLDERS = (".ci", "bench", "include", "plugins", "src", "tests", "tools")
 
 
 def read_files(*patterns, folders=TOP_FOLDERS):

@@ -31,6 +31,11 @@ SYSTEM = {
     "lockfree": FREESTANDING,
 }
 PUBLIC_SYSTEM = {"stdbool.h", "stddef.h", "stdint.h"}
+# Plug-ins are headers that include what they plug into.
+PUBLIC_PLUGGED = {
+    "include/moat/jemalloc.h": {"jemalloc/jemalloc.h"},
+    "include/moat/mimalloc.h": {"mimalloc.h"},
+}
 # Ours give way to these where they exist.
 PUBLIC_WINDOWS = {"corerror.h", "mscoree.h", "unknwn.h", "windows.h"}
 
@@ -60,8 +65,9 @@ def check_include(layer, form, name):
     return None
 
 
-def check_public(form, name):
-    if form == "<" and (name.startswith("moat/") or name in PUBLIC_SYSTEM | PUBLIC_WINDOWS):
+def check_public(path, form, name):
+    allowed = PUBLIC_SYSTEM | PUBLIC_WINDOWS | PUBLIC_PLUGGED.get(path, set())
+    if form == "<" and (name.startswith("moat/") or name in allowed):
         return None
     return f"a public header includes <moat/...> and {', '.join(sorted(PUBLIC_SYSTEM))} only"
 
@@ -78,7 +84,8 @@ def check(files):
             problem = None
             if found := INCLUDE.match(line):
                 form, name = found.groups()
-                problem = check_public(form, name) if public else check_include(layer, form, name)
+                problem = (check_public(path, form, name) if public else
+                           check_include(layer, form, name))
             elif layer != "os" and (found := FEATURE.match(line)):
                 problem = f"{found[1]} belongs in src/os: elsewhere plain C11 must compile"
             elif layer not in ("os", "base", "") and (found := PLATFORM.match(line)):
@@ -118,6 +125,7 @@ PLANTED = [
     ("_GNU_SOURCE belongs in src/os", {"src/base/p.c": "#define _GNU_SOURCE\n"}),
     ("_WIN32 outside src/os", {"src/vm/p.c": "#if defined(_WIN32)\n#endif\n"}),
     ("a public header includes", {"include/moat/p.h": "#include <sys/types.h>\n"}),
+    ("a public header includes", {"include/moat/p.h": "#include <jemalloc/jemalloc.h>\n"}),
 ]
 
 if __name__ == "__main__":

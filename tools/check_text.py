@@ -19,7 +19,7 @@ FORBIDDEN = [
      "not about the project"),
 ]
 
-CODE = (".c", ".h", ".cpp")
+CODE = (".c", ".h", ".cpp", ".hpp")
 SPDX = re.compile(r"(?:/\*|#|//) SPDX-License-Identifier: MIT")
 FUNCTION_OPENS = re.compile(r"^\{$|\)[^;=]*\{$")
 
