@@ -276,6 +276,12 @@ static bool copy(struct history *history, uint32_t number, struct found *found) 
     return stamp != 0 && !(stamp & 1) && after == stamp;
 }
 
+bool moat_history_is_of(const struct moat_region_ref *ref, const struct moat_past *past) {
+    const struct moat_moment born = moat_history_birth(ref);
+    return past->base == ref->base && past->size == ref->size && past->born.time == born.time &&
+           past->born.thread == born.thread && past->born.site == born.site;
+}
+
 /* Whether one end came after another. The ring knows; between rings the clock may be too coarse,
  * but a region is born after what lay there before it ended, and is released last. */
 static bool is_newer(const struct found *a, const struct found *b) {
@@ -288,9 +294,25 @@ static bool is_newer(const struct found *a, const struct found *b) {
     return a->past.released && !b->past.released;
 }
 
+/* The same at an address where a region lives, if there is one: what ended in its life is newer. */
+static bool is_newer_in(const struct moat_region_ref *ref, const struct found *a,
+                        const struct found *b) {
+    bool recent = ref && moat_history_is_of(ref, &a->past);
+    if (ref && recent != moat_history_is_of(ref, &b->past))
+        return recent;
+    return is_newer(a, b);
+}
+
+/* What is looked for, and the newest that was found. */
+struct search {
+    const struct moat_region_ref *ref; /* of the region that lives there; NULL: none, or any */
+    uintptr_t address;
+    struct found newest;
+};
+
 /* Look at the graves that are shown for one block, the newest first. */
-static void search(struct history *history, const struct block *block, uintptr_t address,
-                   struct found *newest) {
+static void search_block(struct history *history, const struct block *block,
+                         struct search *search) {
     struct found found;
     /* relaxed: what a place says is verified in the grave. */
     uint32_t shown = atomic_load_explicit(&history->places[block->place], memory_order_relaxed);
@@ -304,16 +326,17 @@ static void search(struct history *history, const struct block *block, uintptr_t
         bool ends = (past->end - 1) >> block->order == block->number;
         if (order_of(past->start, past->end) != block->order || !(starts || ends))
             return; /* another end has taken the grave since */
-        if (address >= past->start && address < past->end &&
-            (newest->stamp == 0 || is_newer(&found, newest)))
-            *newest = found;
+        if (search->address >= past->start && search->address < past->end &&
+            (search->newest.stamp == 0 || is_newer_in(search->ref, &found, &search->newest)))
+            search->newest = found;
         shown = (uint32_t)(starts ? found.before : found.before >> 32);
     }
 }
 
-bool moat_history_find(uintptr_t address, struct moat_past *past) {
+bool moat_history_find_in(const struct moat_region_ref *ref, uintptr_t address,
+                          struct moat_past *past) {
     struct history *history = find_history();
-    struct found newest = {.stamp = 0};
+    struct search search = {.ref = ref, .address = address};
 
     if (!history || address >= MOAT_OS_USER_END)
         return false;
@@ -321,8 +344,12 @@ bool moat_history_find(uintptr_t address, struct moat_past *past) {
     uint64_t orders = atomic_load_explicit(&history->orders, memory_order_relaxed);
     for (; orders != 0; orders &= orders - 1) {
         struct block block = block_at(address, (unsigned)__builtin_ctzl(orders));
-        search(history, &block, address, &newest);
+        search_block(history, &block, &search);
     }
-    *past = newest.past;
-    return newest.stamp != 0;
+    *past = search.newest.past;
+    return search.newest.stamp != 0;
+}
+
+bool moat_history_find(uintptr_t address, struct moat_past *past) {
+    return moat_history_find_in(NULL, address, past);
 }

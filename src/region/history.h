@@ -64,4 +64,11 @@ void moat_history_ended(const struct moat_region_ref *ref, uintptr_t start, uint
  * the clock can tell. */
 bool moat_history_find(uintptr_t address, struct moat_past *past);
 
+/* The same in a region that lives: whatever was given back in its life came after all else. */
+bool moat_history_find_in(const struct moat_region_ref *ref, uintptr_t address,
+                          struct moat_past *past);
+
+/* Whether that was in this very life of the region. */
+bool moat_history_is_of(const struct moat_region_ref *ref, const struct moat_past *past);
+
 #endif

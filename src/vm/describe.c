@@ -58,13 +58,6 @@ static void tell_freed(const struct moat_past *past, struct moat_description *to
     told->freed = moat_event_of(&past->ended);
 }
 
-/* Whether that was in this very life of the region. */
-static bool is_of_life(const struct moat_past *past, const struct moat_region_ref *ref) {
-    const struct moat_moment born = moat_history_birth(ref);
-    return past->base == ref->base && past->size == ref->size && past->born.time == born.time &&
-           past->born.thread == born.thread && past->born.site == born.site;
-}
-
 static enum moat_address_kind kind_in(const struct moat_region_ref *ref, uint8_t state) {
     if (ref->flags & MOAT_REGION_PLACEHOLDER)
         return MOAT_ADDRESS_PLACEHOLDER;
@@ -93,8 +86,8 @@ static bool describe_in(const struct moat_region_ref *ref, struct moat_descripti
     told->kind = kind_in(ref, state);
     if (state & MOAT_PAGE_COMMITTED)
         told->protection = moat_protection_seen(state, ref->protection);
-    if (moat_history_find(address, &past)) {
-        if (!is_of_life(&past, ref)) {
+    if (moat_history_find_in(ref, address, &past)) {
+        if (!moat_history_is_of(ref, &past)) {
             if (past.released)
                 tell_earlier(&past, told);
         } else if (told->kind == MOAT_ADDRESS_RESERVED && !past.released) {

@@ -188,6 +188,39 @@ Test(vm_describe, a_decommit_of_an_earlier_region_is_not_the_new_one_s) {
     cr_assert_eq(describe(base).kind, MOAT_ADDRESS_RESERVED);
 }
 
+struct short_life {
+    struct moat_manager *manager;
+    void *base;
+};
+
+static void *live_shortly(void *argument) {
+    struct short_life *life = argument;
+    void *base;
+    cr_assert_eq(moat_reserve(life->manager, life->base, GRANULE, RW, 0, &base), MOAT_OK);
+    cr_assert_eq(moat_release(life->manager, base), MOAT_OK);
+    return NULL;
+}
+
+/* The clock is coarse, and threads have rings of their own: but what lay there lay there before. */
+Test(vm_describe, a_decommit_came_after_what_another_thread_released_before) {
+    struct moat_manager *manager = manager_with("");
+    struct short_life life = {manager, reserved(manager, GRANULE, false)};
+    cr_assert_eq(moat_release(manager, life.base), MOAT_OK);
+    for (unsigned round = 0; round < 100; round++) {
+        pthread_t thread;
+        void *base;
+        cr_assert_eq(pthread_create(&thread, NULL, live_shortly, &life), 0);
+        cr_assert_eq(pthread_join(thread, NULL), 0);
+        cr_assert_eq(moat_reserve(manager, life.base, GRANULE, RW, MOAT_RESERVE_COMMIT, &base),
+                     MOAT_OK);
+        cr_assert_eq(moat_decommit(manager, base, PAGE), MOAT_OK);
+        struct moat_description told = describe(base);
+        cr_assert_eq(told.kind, MOAT_ADDRESS_DECOMMITTED, "round %u", round);
+        cr_assert(is_me(&told.freed));
+        cr_assert_eq(moat_release(manager, base), MOAT_OK);
+    }
+}
+
 Test(vm_describe, what_is_not_memory_of_a_manager) {
     struct moat_manager *manager = manager_with("");
     void *page = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
