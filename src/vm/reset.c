@@ -4,9 +4,9 @@
  *
  * After a reset the kernel may drop a page at any moment until it is written again. So an undo
  * writes into each page what is there, and the write itself says whether the page was still whole:
- * the kernel drops whole pages, so if a word that is not zero is exchanged for itself, nothing of
- * the page was dropped before, and nothing will be. A page that holds zeroes alone says nothing
- * about itself. There the kernel is asked whether it is a page of its own; what was dropped is not.
+ * the kernel drops whole pages of its own, which may be smaller than ours, so if a word that is not
+ * zero is exchanged for itself, nothing of that page was dropped before, and nothing will be. A page
+ * that holds zeroes alone says nothing about itself. There the kernel is asked whether it is a page of its own; what was dropped is not.
  * It needs no write: dropped later, it reads the same.
  */
 #include "base/probe.h"
@@ -20,8 +20,6 @@
 #include <moat/residency.h>
 
 #include <errno.h>
-
-#define WORDS_PER_PAGE ((size_t)MOAT_PAGE / sizeof(uint64_t))
 
 static const char call_undo[] = "undo reset";
 static const char call_discard[] = "discard";
@@ -59,11 +57,11 @@ enum moat_status moat_reset(struct moat_manager *manager, void *address, size_t 
 
 enum found { KEPT, LOST, ZEROES };
 
-/* Keep one readable and writable page, if it is still there. */
-static enum found keep_page(uintptr_t page) {
+/* Keep one readable and writable page of the kernel's, if it is still there. */
+static enum found keep_page(uintptr_t page, size_t size) {
     _Atomic uint64_t *words = (_Atomic uint64_t *)page;
 
-    for (size_t i = 0; i < WORDS_PER_PAGE; i++) {
+    for (size_t i = 0; i < size / sizeof(uint64_t); i++) {
         /* relaxed: what other threads write there is the host's affair. */
         uint64_t word = atomic_load_explicit(&words[i], memory_order_relaxed);
         if (word == 0)
@@ -87,15 +85,16 @@ static bool zeroes_are_own(uintptr_t start, uintptr_t end) {
 
 /* Keep what is there of [start, end); whether that is all. */
 static bool keep_pages(uintptr_t start, uintptr_t end) {
+    const size_t size = moat_os_page();
     uintptr_t zeroes = start; /* [zeroes, page) reads as zero */
     bool whole = true;
 
-    for (uintptr_t page = start; page < end; page += MOAT_PAGE) {
-        enum found found = keep_page(page);
+    for (uintptr_t page = start; page < end; page += size) {
+        enum found found = keep_page(page, size);
         if (found == ZEROES)
             continue;
         whole &= found == KEPT && zeroes_are_own(zeroes, page);
-        zeroes = page + MOAT_PAGE;
+        zeroes = page + size;
     }
     return zeroes_are_own(zeroes, end) && whole;
 }

@@ -2,10 +2,13 @@
 /* vm_page: kernels whose pages are larger than those that Moat was built for, and smaller ones. */
 #define _GNU_SOURCE
 #include <moat/moat.h>
+#include <moat/residency.h>
 
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static unsigned long page;
@@ -52,6 +55,27 @@ Test(vm_page, smaller_ones_will_do) {
     cr_assert_eq(moat_reserve(manager, NULL, 5 * MOAT_PAGE_SIZE, MOAT_PAGE_READWRITE,
                               MOAT_RESERVE_COMMIT, &base),
                  MOAT_OK);
+    cr_assert_eq(moat_release(manager, base), MOAT_OK);
+    moat_manager_destroy(manager);
+}
+
+/* The kernel drops pages of its own: the last one, here, of one of ours. */
+Test(vm_page, a_part_of_a_page_that_is_gone_is_told) {
+    const size_t part = (size_t)sysconf(_SC_PAGESIZE);
+    struct moat_manager *manager;
+    struct moat_options options;
+    void *base, *start;
+
+    moat_options_init(&options);
+    cr_assert_eq(moat_manager_create(&options, &manager), MOAT_OK, "%s", moat_last_error_text());
+    cr_assert_eq(moat_reserve(manager, NULL, MOAT_PAGE_SIZE, MOAT_PAGE_READWRITE,
+                              MOAT_RESERVE_COMMIT, &base),
+                 MOAT_OK);
+    memset(base, 1, MOAT_PAGE_SIZE);
+    cr_assert_eq(moat_reset(manager, base, MOAT_PAGE_SIZE, MOAT_PAGE_READWRITE, &start), MOAT_OK);
+    cr_assert_eq(madvise((char *)base + MOAT_PAGE_SIZE - part, part, MADV_DONTNEED), 0);
+    cr_assert_eq(moat_reset_undo(manager, base, MOAT_PAGE_SIZE, MOAT_PAGE_READWRITE, &start),
+                 MOAT_CONTENT_LOST);
     cr_assert_eq(moat_release(manager, base), MOAT_OK);
     moat_manager_destroy(manager);
 }
