@@ -44,7 +44,7 @@ static void model_fork(struct model_region *region, enum moat_fork policy) {
             page->written = MODEL_PERHAPS_WRITTEN;
         if (policy == MOAT_FORK_WIPE && page->protection) {
             page->content = 0;
-            page->unsure = page->lost = false;
+            page->unsure = page->lost = page->partly = false;
         }
     }
 }

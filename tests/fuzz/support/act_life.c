@@ -86,6 +86,7 @@ static struct model_region *begin(unsigned owner, size_t size) {
 static void fill(struct model_region *region, unsigned step) {
     for (size_t i = 0; i < region->page_count; i += step) {
         region->pages[i].content = (uint8_t)(i + step);
+        region->pages[i].partly = false;
         verify_fill(region->base + i * MODEL_PAGE, region->pages[i].content);
         model_wrote(&region->pages[i]);
     }

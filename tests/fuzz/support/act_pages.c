@@ -254,6 +254,7 @@ void act_fill(unsigned owner) {
             continue;
         verify_fill(region->base + i * MODEL_PAGE, content);
         region->pages[i].content = content;
+        region->pages[i].partly = false;
         model_wrote(&region->pages[i]);
     }
 }

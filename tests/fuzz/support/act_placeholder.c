@@ -151,14 +151,15 @@ static void choose_limits(struct moat_address_limits *limits) {
         limits->alignment = input_take(2);
 }
 
-/* Room so wide that the regions that live cannot have used it up. */
+/* Room so wide that the regions that live, with the guards they may have, cannot have used it up. */
 static bool has_room(const struct moat_address_limits *limits, size_t size) {
     uintptr_t taken = 0, alignment = limits->alignment ? limits->alignment : MODEL_GRANULE;
+    uintptr_t guards = model_round_up((uintptr_t)TERMS_GUARDS_MAX * MODEL_PAGE, MODEL_GRANULE);
 
     for (size_t i = 0; i < world.model.region_count; i++) {
         const struct model_region *region = &world.model.regions[i];
-        if (region->base <= limits->highest && model_end(region) > limits->lowest)
-            taken += region->page_count * MODEL_PAGE + 2 * (alignment + size) + 4 * MODEL_GRANULE;
+        if (region->base <= limits->highest + guards && model_end(region) + guards > limits->lowest)
+            taken += region->page_count * MODEL_PAGE + 2 * (alignment + size + guards);
     }
     return taken + size + 2 * alignment <= limits->highest - limits->lowest;
 }

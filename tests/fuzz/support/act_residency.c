@@ -133,7 +133,8 @@ void act_discard(unsigned owner) {
     world_expect(calls->discard(owner, (void *)address, size), should);
     for (size_t i = 0; !should && i < run.count; i++) {
         run.first[i].content = 0;
-        run.first[i].unsure = run.first[i].lost = run.first[i].touched = false;
+        run.first[i].unsure = run.first[i].lost = run.first[i].partly = run.first[i].touched =
+            false;
         run.first[i].written = MODEL_PERHAPS_WRITTEN; /* the kernel forgets the page */
     }
     world_check_range(address, size);
@@ -236,7 +237,7 @@ void act_touch(unsigned owner) {
         return;
     bool armed = (page->protection & MOAT_PAGE_GUARD) != 0;
     model_set_protection(page, page->protection & ~MOAT_PAGE_GUARD);
-    bool write = model_writable(page) && !page->unsure && (input_take(1) & 1);
+    bool write = model_writable(page) && !page->unsure && !page->partly && (input_take(1) & 1);
     uint64_t word = page->content ? model_round_down(address, MODEL_PAGE) | page->content : 0;
     verify_note("%u %s %#lx, %s", owner, write ? "write" : "read", (unsigned long)address,
                 armed ? "a guard" : "no guard");

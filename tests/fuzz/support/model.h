@@ -37,6 +37,7 @@ struct model_page {
     uint8_t written;     /* enum model_written */
     bool unsure;         /* reset: reads as zero or as before, until written */
     bool lost;           /* the kernel dropped it, which an undo must tell */
+    bool partly;         /* it dropped a part: such a page is several of its own */
     bool touched;        /* written since it was committed or discarded */
     bool locked;         /* in memory */
     bool given_back;     /* decommitted in this life of the region, and not committed since */

@@ -9,6 +9,8 @@
 
 #include <moat/report.h>
 
+enum { TERMS_GUARDS_MAX = 55 }; /* pages on one side of a region */
+
 /* Draw what is the same for all programs; what only some can bear is left at its default. */
 void terms_draw(struct moat_options *options);
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 enum { NOTES = 64, NOTE_SIZE = 160, SAID_SIZE = 2048, WORDS = MODEL_PAGE / 8 };
 
@@ -73,12 +74,31 @@ bool verify_holds(uintptr_t page, uint8_t content) {
     return true;
 }
 
+/* Whether each of the kernel's pages in a page holds the pattern, or was dropped. */
+static bool holds_in_parts(uintptr_t address, uint8_t content) {
+    const volatile uint64_t *words = (const volatile uint64_t *)address;
+    const size_t part = (size_t)sysconf(_SC_PAGESIZE) / 8;
+
+    for (size_t i = 0; i < WORDS; i++)
+        if (words[i] != (words[i / part * part] ? address | content : 0))
+            return false;
+    return true;
+}
+
+static void see_what_was_dropped(struct model_page *page, uintptr_t address) {
+    if (verify_holds(address, page->content))
+        return;
+    page->partly = holds_in_parts(address, page->content);
+    if (verify_holds(address, 0))
+        page->content = page->partly = 0;
+    page->lost = page->partly || !page->content;
+}
+
 void verify_content(struct model_page *page, uintptr_t address) {
-    if (page->unsure && page->content && verify_holds(address, 0)) {
-        page->content = 0;
-        page->lost = true;
-    }
-    if (!verify_holds(address, page->content))
+    if (page->unsure && page->content)
+        see_what_was_dropped(page, address);
+    if (page->partly ? !holds_in_parts(address, page->content)
+                     : !verify_holds(address, page->content))
         verify_fail("page %#lx: does not hold pattern %u, its first word is %#lx",
                     (unsigned long)address, page->content, *(volatile unsigned long *)address);
 }
