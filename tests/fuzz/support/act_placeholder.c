@@ -151,7 +151,7 @@ static void choose_limits(struct moat_address_limits *limits) {
         limits->alignment = input_take(2);
 }
 
-/* Room so wide that the regions that live, with the guards they may have, cannot have used it up. */
+/* Room so wide that the regions that live, with their guards, cannot have used it up. */
 static bool has_room(const struct moat_address_limits *limits, size_t size) {
     uintptr_t taken = 0, alignment = limits->alignment ? limits->alignment : MODEL_GRANULE;
     uintptr_t guards = model_round_up((uintptr_t)TERMS_GUARDS_MAX * MODEL_PAGE, MODEL_GRANULE);
