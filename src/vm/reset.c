@@ -3,11 +3,12 @@
  * reset: content that is not needed, and content that is needed after all.
  *
  * After a reset the kernel may drop a page at any moment until it is written again. So an undo
- * writes into each page what is there, and the write itself says whether the page was still whole:
- * the kernel drops whole pages of its own, which may be smaller than ours, so if a word that is not
- * zero is exchanged for itself, nothing of that page was dropped before, and nothing will be. A page
- * that holds zeroes alone says nothing about itself. There the kernel is asked whether it is a page
- * of its own; what was dropped is not. It needs no write: dropped later, it reads the same.
+ * writes into each page what is there, and the write itself says whether the page was still
+ * whole: the kernel drops whole pages of its own, which may be smaller than ours, so if a word
+ * that is not zero is exchanged for itself, nothing of that page was dropped before, and nothing
+ * will be. A page that holds zeroes alone says nothing about itself. There the kernel is asked
+ * whether it is a page of its own; what was dropped is not. It needs no write: dropped later, it
+ * reads the same.
  */
 #include "base/probe.h"
 #include "base/site.h"

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """stats.py PROGRAM...: the counters of each program as text. OpenMetrics is read by a strict
-reader, which is itself shown texts that it must refuse; JSON says the same; and at the end of a process and
-of a manager they are written by option, and only then."""
+reader, which is itself shown texts that it must refuse; JSON says the same; and at the end of a
+process and of a manager they are written by option, and only then."""
 
 import json
 import os
