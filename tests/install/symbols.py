@@ -81,4 +81,5 @@ def main():
           f"{len(linked - public)} more in the static library, none a host's")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -64,4 +64,5 @@ def main():
     print(f"{common.version()} in version.h, moat.pc and {len(texts)} more files")
 
 
-main()
+if __name__ == "__main__":
+    main()
