@@ -19,7 +19,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define NS_PER_MS UINT64_C(1000000)
 
 /* Some thread stalled for 150 ms within 2 s: what systemd takes as well. */
 static const char trigger[] = "some 150000 2000000";
@@ -150,7 +149,7 @@ void moat_os_pressure_open(struct moat_os_pressure *source) {
 
 static int milliseconds_until(uint64_t deadline) {
     uint64_t now = moat_os_clock();
-    uint64_t left = deadline > now ? (deadline - now + NS_PER_MS - 1) / NS_PER_MS : 0;
+    uint64_t left = deadline > now ? (deadline - now + MOAT_OS_MS - 1) / MOAT_OS_MS : 0;
     return left < 60000 ? (int)left : 60000;
 }
 

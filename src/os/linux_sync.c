@@ -41,6 +41,11 @@ int moat_os_wait(const void *word, uint32_t value, uint64_t deadline) {
     return error == EAGAIN || error == EINTR ? 0 : error;
 }
 
+void moat_os_nap(uint64_t duration) {
+    static const uint32_t nothing;
+    (void)moat_os_wait(&nothing, 0, moat_os_clock() + duration);
+}
+
 void moat_os_wake(const void *word) {
     int saved = errno;
     syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX, NULL, NULL, 0);

@@ -244,6 +244,9 @@ int moat_os_entropy(void *bytes, size_t size);
 /* Nanoseconds of a clock that never goes back. */
 uint64_t moat_os_clock(void);
 
+/* A millisecond of it. */
+#define MOAT_OS_MS UINT64_C(1000000)
+
 /* The same, cheap to read and up to some milliseconds late. */
 uint64_t moat_os_clock_coarse(void);
 
@@ -251,6 +254,9 @@ uint64_t moat_os_clock_coarse(void);
  * value differs, ETIMEDOUT. Wakes by spurious reasons too. A deadline of UINT64_MAX never comes.
  * Words are private to the process. */
 int moat_os_wait(const void *word, uint32_t value, uint64_t deadline);
+
+/* Sleep so long, or less. */
+void moat_os_nap(uint64_t duration);
 
 /* Wake every sleeper on `word`. */
 void moat_os_wake(const void *word);

@@ -15,8 +15,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 
-#define PARTS     64u
-#define NS_PER_MS UINT64_C(1000000)
+#define PARTS 64u
 
 #define STACK_SIZE ((size_t)256 << 10)
 
@@ -295,7 +294,7 @@ bool moat_limbo_settle(struct moat_limbo *limbo, uint64_t patience_ns) {
             if (now >= deadline)
                 return false;
             /* A sleep: it takes a fraction of a millisecond, mostly. */
-            (void)moat_os_wait(&limbo->stop, 0, now + NS_PER_MS / 10);
+            (void)moat_os_wait(&limbo->stop, 0, now + MOAT_OS_MS / 10);
         }
     }
     return true;
@@ -331,7 +330,7 @@ static bool look_after(struct moat_limbo *limbo, uint64_t half) {
 
 static void *run(void *argument) {
     struct moat_limbo *limbo = argument;
-    uint64_t half = limbo->terms.ms * NS_PER_MS / 2;
+    uint64_t half = limbo->terms.ms * MOAT_OS_MS / 2;
 
     moat_os_worker_name("moat-limbo");
     while (!flag(&limbo->stop)) {
@@ -409,7 +408,7 @@ bool moat_limbo_end(struct moat_limbo *limbo) {
     (void)moat_limbo_flush(limbo);
     set_flag(&limbo->used, ENDING);
     while (flag(&limbo->visitors) != 0)
-        (void)moat_os_wait(&limbo->stop, 1, moat_os_clock() + NS_PER_MS);
+        (void)moat_os_wait(&limbo->stop, 1, moat_os_clock() + MOAT_OS_MS);
     moat_limbo_count(limbo, &sums);
     if (sums.regions == 0)
         set_flag(&limbo->used, UNUSED);

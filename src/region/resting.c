@@ -25,7 +25,7 @@
 
 /* How long whoever meets such a word sleeps until he looks again, and how often he does. He may
  * have been interrupted by himself, so there has to be an end. */
-#define NAP_NS   UINT64_C(100000)
+#define NAP_NS   (MOAT_OS_MS / 10)
 #define NAPS_MAX 10000u
 
 static _Atomic uint64_t slots[SLOTS];
@@ -203,11 +203,9 @@ static int fill_hole(struct making *making, uintptr_t stop) {
 }
 
 static int nap(struct making *making) {
-    static const uint32_t nothing;
-
     if (making->naps++ == NAPS_MAX)
         return EEXIST;
-    (void)moat_os_wait(&nothing, 0, moat_os_clock() + NAP_NS);
+    moat_os_nap(NAP_NS);
     return 0;
 }
 

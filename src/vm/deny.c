@@ -5,8 +5,7 @@
 #include "base/error_text.h"
 #include "os/os.h"
 
-#define NS_PER_MS UINT64_C(1000000)
-#define MILLION   UINT64_C(1000000)
+#define MILLION UINT64_C(1000000)
 
 static const struct {
     const char *name;        /* of the option */
@@ -21,7 +20,7 @@ static const struct {
 
 void moat_deny_begin(struct moat_manager *manager) {
     uint32_t grace = moat_manager_options(manager)->deny_grace_ms;
-    manager->denials.grace_end = grace == 0 ? 0 : moat_os_clock() + grace * NS_PER_MS;
+    manager->denials.grace_end = grace == 0 ? 0 : moat_os_clock() + grace * MOAT_OS_MS;
 }
 
 /* The finisher of splitmix64: every bit of the result depends on every bit of the input. */

@@ -6,8 +6,7 @@
 
 #include <moat/moat.h>
 
-#define NS_PER_MS UINT64_C(1000000)
-#define MS_PER_S  UINT64_C(1000)
+#define MS_PER_S UINT64_C(1000)
 
 /* A text that is being written. */
 struct words {
@@ -56,7 +55,7 @@ size_t moat_event_print(const char *deed, const struct moat_event *event, char *
         text[0] = '\0';
     if (event->thread == 0)
         return 0;
-    uint64_t ms = event->age_ns / NS_PER_MS;
+    uint64_t ms = event->age_ns / MOAT_OS_MS;
     add(&words, "%s %lu.%03lu s ago by thread %u", deed, (unsigned long)(ms / MS_PER_S),
         (unsigned long)(ms % MS_PER_S), event->thread);
     if (event->site) {

@@ -37,8 +37,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NS_PER_MS UINT64_C(1000000)
-
 static enum moat_status read_options(const struct moat_options *given, struct moat_options *out) {
     char reason[512];
 
@@ -77,7 +75,6 @@ static enum moat_status choose_powers(struct moat_manager *manager) {
 
 /* As the options have it. Waits out others who install or remove handlers at this moment. */
 static enum moat_status report_faults(struct moat_manager *manager) {
-    static const uint32_t nothing;
     enum moat_status status = MOAT_OK;
 
     if (manager->options.faults != MOAT_FAULTS_REPORT)
@@ -86,7 +83,7 @@ static enum moat_status report_faults(struct moat_manager *manager) {
         status = moat_fault_reporter_install(manager);
         if (status != MOAT_TIMEOUT)
             break;
-        (void)moat_os_wait(&nothing, 0, moat_os_clock() + NS_PER_MS);
+        moat_os_nap(MOAT_OS_MS);
     }
     return status;
 }
@@ -261,7 +258,7 @@ const struct moat_options *moat_manager_options(const struct moat_manager *manag
 }
 
 struct moat_patience moat_manager_patience(struct moat_manager *manager) {
-    return moat_patience_of(&manager->waits, manager->options.timeout_ms * NS_PER_MS);
+    return moat_patience_of(&manager->waits, manager->options.timeout_ms * MOAT_OS_MS);
 }
 
 enum moat_status moat_manager_enter(const struct moat_region_ref *ref, uintptr_t start,

@@ -27,8 +27,6 @@ enum { SLOTS = 4, TRIES = 4 };
 /* How long others leave the reading to one thread. */
 #define CLAIM_NS MOAT_MEMORY_STALE_NS
 
-#define NS_PER_MS UINT64_C(1000000)
-
 enum { LIMIT, AVAILABLE, REST, MOMENT, WORDS };
 
 struct slot {
@@ -173,7 +171,7 @@ enum moat_status moat_memory_load_read(const struct moat_manager *manager,
         .available_bytes = figures.available,
         .limit_bytes = figures.limit,
         .percent = figures.percent,
-        .age_ms = (uint32_t)(age_ns / NS_PER_MS),
+        .age_ms = (uint32_t)(age_ns / MOAT_OS_MS),
         .source = figures.source,
     };
     return MOAT_OK;

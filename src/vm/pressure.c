@@ -24,11 +24,9 @@
 
 #include <errno.h>
 
-#define NS_PER_MS UINT64_C(1000000)
-
 /* How soon the next look may follow, and when it does for want of an event. */
-#define PAUSE_NS  (100 * NS_PER_MS)
-#define SECOND_NS (1000 * NS_PER_MS)
+#define PAUSE_NS  (100 * MOAT_OS_MS)
+#define SECOND_NS (1000 * MOAT_OS_MS)
 #define RARELY_NS (2 * SECOND_NS)
 
 #define STACK_SIZE ((size_t)256 << 10)

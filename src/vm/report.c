@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NS_PER_MS UINT64_C(1000000)
-
 #define MS_PER_S 1000ul
 
 /* How deep the stack of a host's function may be for its own findings to be known as such. */
@@ -81,7 +79,7 @@ void moat_report_add_site(struct moat_report_text *report, uintptr_t site) {
 
 void moat_report_add_age(struct moat_report_text *report, uint64_t time) {
     uint64_t now = moat_history_now();
-    unsigned long ms = now > time ? (unsigned long)((now - time) / NS_PER_MS) : 0;
+    unsigned long ms = now > time ? (unsigned long)((now - time) / MOAT_OS_MS) : 0;
 
     moat_report_add(report, "%lu.%03lu s", ms / MS_PER_S, ms % MS_PER_S);
 }

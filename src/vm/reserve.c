@@ -28,7 +28,7 @@
 #define MIMALLOC_MAX ((size_t)64 << 20)
 
 #define BACKOFF_FIRST_NS UINT64_C(1000)
-#define BACKOFF_MAX_NS   UINT64_C(1000000)
+#define BACKOFF_MAX_NS   MOAT_OS_MS
 
 struct request {
     struct moat_manager *manager;
@@ -99,8 +99,7 @@ static bool region_in(uintptr_t base, size_t size) {
 }
 
 static void back_off(uint64_t *delay) {
-    static const uint32_t nothing;
-    (void)moat_os_wait(&nothing, 0, moat_os_clock() + *delay);
+    moat_os_nap(*delay);
     if (*delay < BACKOFF_MAX_NS)
         *delay *= 2;
 }

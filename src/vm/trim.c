@@ -12,8 +12,7 @@
 
 #include <moat/space.h>
 
-#define CALL      "trim"
-#define NS_PER_MS UINT64_C(1000000)
+#define CALL "trim"
 
 struct need {
     struct moat_range range; /* from 0 on: anywhere; empty: whatever there is */
@@ -80,7 +79,7 @@ enum moat_status moat_flush(struct moat_manager *manager) {
         return moat_fail_latched("flush", 0);
     moat_fork_check();
     (void)moat_limbo_flush(manager->limbo);
-    if (!moat_limbo_settle(manager->limbo, manager->options.timeout_ms * NS_PER_MS))
+    if (!moat_limbo_settle(manager->limbo, manager->options.timeout_ms * MOAT_OS_MS))
         return moat_fail(MOAT_TIMEOUT, "flush", 0,
                          "another call has some in hand and has not made them trap yet");
     moat_limbo_count(manager->limbo, &sums);
