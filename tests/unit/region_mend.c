@@ -1,164 +1,34 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What the dead leave, made by hand: a thread takes something and stops for ever, the kernel is
- * given what a call that was cut off could have left there, and a child is forked. It is asked what
- * was found, piece by piece, so that nothing is mended twice, or that was not broken.
- */
+/* What the dead leave of regions, made by hand (support/dead.h). */
 #define _GNU_SOURCE
 #include "os/os.h"
 #include "region/access.h"
-#include "region/fork.h"
 #include "region/lock.h"
 #include "region/place.h"
 #include "region/powers.h"
 #include "region/region.h"
 #include "region/registry.h"
+#include "support/dead.h"
 #include "support/regions.h"
 #include "support/touch.h"
 
 #include <criterion/criterion.h>
 #include <moat/placeholder.h>
-#include <pthread.h>
-#include <semaphore.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 TestSuite(region_mend, .timeout = 600);
 
 #define RW MOAT_PAGE_READWRITE
 
-static struct moat_manager *manager;
-static struct moat_region_ref ref;
 static struct moat_place place;
-static struct moat_fork_report found;
-
-static void note(const struct moat_fork_report *report) {
-    found = *report;
-}
-
-static unsigned char *base(void) {
-    return (unsigned char *)ref.base;
-}
 
 static struct moat_patience none(void) {
     return (struct moat_patience){0};
 }
 
-/* In the child. */
-static void expect(bool holds, const char *what) {
-    if (holds)
-        return;
-    fprintf(stderr, "the child: %s does not hold\n", what);
-    _exit(1);
-}
-#define EXPECT(claim) expect(claim, #claim)
-
-/* What was found beside what a test is about. */
-static void expect_nothing_else(struct moat_fork_report report) {
-    EXPECT(found.locks == report.locks);
-    EXPECT(found.reopened == report.reopened);
-    EXPECT(found.released == report.released);
-    EXPECT(found.discarded == report.discarded);
-    EXPECT(found.granules == report.granules);
-    EXPECT(found.refusals == report.refusals);
-}
-
-static sem_t stopped;
-
-static void (*to_take)(void);
-
-static void *take_and_stop(void *unused) {
-    to_take();
-    sem_post(&stopped);
-    for (;;)
-        pause();
-    return unused;
-}
-
-/* How something is left behind. */
-struct death {
-    void (*scene)(const char *options, size_t size);
-    void (*take)(void);   /* by a thread that stops then, and is not in the child */
-    void (*keep)(void);   /* by the thread that forks */
-    void (*damage)(void); /* in the child, before it mends */
-    void (*look)(void);   /* and after that */
-};
-
-static int ending_of(pid_t child) {
-    int status;
-    cr_assert_eq(waitpid(child, &status, 0), child);
-    return status;
-}
-
-static _Noreturn void die(const struct death *death) {
-    pthread_t thread;
-
-    moat_fork_follow(MOAT_FORK_HEAPS, note);
-    sem_init(&stopped, 0, 0);
-    to_take = death->take;
-    if (death->take) {
-        cr_assert_eq(pthread_create(&thread, NULL, take_and_stop, NULL), 0);
-        sem_wait(&stopped);
-    }
-    if (death->keep)
-        death->keep();
-    pid_t child = fork();
-    if (child == 0) {
-        alarm(300);
-        if (death->damage)
-            death->damage();
-        moat_fork_mend();
-        death->look();
-        _exit(0);
-    }
-    _exit(ending_of(child) == 0 ? 0 : 1);
-}
-
-/* On both rungs, in processes of their own: the next child would find the dead of this one. */
-static void play(const struct death *death, size_t size) {
-    for (unsigned i = 0; i < RUNGS; i++) {
-        pid_t child = fork();
-        if (child == 0) {
-            death->scene(rungs[i], size);
-            die(death);
-        }
-        cr_assert_eq(ending_of(child), 0, "%s, %zu bytes", rungs[i], size);
-    }
-}
-
-#define IN_ARENA (4 * (size_t)BLOCK)
-#define ALONE    (300 * (size_t)BLOCK)
-
-/* A region, of each block of which but the last the first half is committed and its first page
- * written. */
-static void scene(const char *options, size_t size) {
-    manager = manager_with(options);
-    unsigned char *start = reserved(manager, size, false);
-    for (size_t at = 0; at < size - BLOCK; at += BLOCK) {
-        cr_assert_eq(moat_commit(manager, start + at, BLOCK / 2, RW, NULL), MOAT_OK);
-        memset(start + at, 'p', PAGE);
-    }
-    cr_assert(moat_region_find_base((uintptr_t)start, &ref));
-}
-
-static bool opens(uintptr_t start, uintptr_t end) {
-    struct moat_patience patience = none();
-    uint32_t stripes;
-    if (moat_region_enter(&ref, start, end, &patience, &stripes))
-        return false;
-    moat_region_leave(&ref, stripes);
-    return true;
-}
-
-static uint32_t taken;
-
 static void take_second_block(void) {
-    struct moat_patience patience = none();
-    cr_assert_eq(moat_region_enter(&ref, ref.base + BLOCK, ref.base + 2 * BLOCK, &patience, &taken),
-                 MOAT_OK);
+    take_pages(BLOCK, BLOCK);
 }
 
 /* As if a decommit had begun with what is committed, and a commit with what is not. */
@@ -194,10 +64,7 @@ Test(region_mend, pages_under_a_stripe_of_the_dead_are_what_the_books_say) {
 }
 
 static void take_last_block(void) {
-    struct moat_patience patience = none();
-    cr_assert_eq(
-        moat_region_enter(&ref, ref.base + ref.size - PAGE, ref.base + ref.size, &patience, &taken),
-        MOAT_OK);
+    take_pages(ref.size - PAGE, PAGE);
 }
 
 /* As if a commit had begun with two pages of it, one of which somebody wrote to. */
