@@ -167,8 +167,8 @@ static void scene_of_two(const char *options, size_t size) {
         cr_assert_eq(moat_commit(manager, first, PAGE, RW, NULL), MOAT_OK);
         next = reserved(manager, size, false);
         cr_assert_eq(moat_commit(manager, next, PAGE, RW, NULL), MOAT_OK);
-        if (next > first && moat_round_down((uintptr_t)next, BLOCK) ==
-                                moat_round_down((uintptr_t)first, BLOCK))
+        if (next > first &&
+            moat_round_down((uintptr_t)next, BLOCK) == moat_round_down((uintptr_t)first, BLOCK))
             break;
         first = next;
     }
@@ -180,9 +180,9 @@ static void scene_of_two(const char *options, size_t size) {
 static void take_neighbour(void) {
     struct moat_patience patience = {0};
     uint32_t stripes;
-    cr_assert_eq(moat_region_enter(&neighbour, neighbour.base, neighbour.base + PAGE, &patience,
-                                   &stripes),
-                 MOAT_OK);
+    cr_assert_eq(
+        moat_region_enter(&neighbour, neighbour.base, neighbour.base + PAGE, &patience, &stripes),
+        MOAT_OK);
 }
 
 static void damage_both(void) {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* dead: each death is played in a process of its own: the next child would find the dead of this. */
+/*
+ * dead: each death is played in a process of its own: the next child would find the dead of this
+ * one too.
+ */
 #define _GNU_SOURCE
 #include "dead.h"
 
