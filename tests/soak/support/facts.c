@@ -3,6 +3,9 @@
 #define _GNU_SOURCE
 #include "facts.h"
 
+#include "region/arenas.h"
+#include "region/kind.h"
+
 #include <dirent.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -47,6 +50,8 @@ struct facts facts_read(void) {
         fclose(file);
     facts.mappings = lines_of("/proc/self/maps");
     facts.files = entries_of("/proc/self/fd");
+    for (unsigned kind = 0; kind < moat_kinds_count(); kind++)
+        facts.arenas += moat_arenas_count(kind);
     return facts;
 }
 
