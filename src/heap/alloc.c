@@ -9,6 +9,7 @@
 #include "heap/rest.h"
 #include "heap/span.h"
 #include "lockfree/atomic.h"
+#include "os/annotate.h"
 #include "os/os.h"
 #include "region/fork.h"
 #include "region/geometry.h"
@@ -158,6 +159,8 @@ static enum moat_status find_block(struct moat_heap *heap, size_t size, void **b
 static enum moat_status take(struct moat_heap *heap, size_t size, void **block,
                              struct taken *taken) {
     enum moat_status status = find_block(heap, size, block, taken);
+    if (!status) /* relaxed: A(open) by the take. */
+        moat_annotate_block(*block, size, moat_load_relaxed(&taken->span->size));
     MOAT_PROBE(heap_alloc, status ? NULL : *block, size, 0, status, heap);
     return status;
 }
@@ -265,8 +268,10 @@ static enum moat_status free_large(struct moat_heap *heap, const struct moat_fou
                                    const void *block) {
     if (!moat_span_close_only(found->span, found->word))
         return moat_heap_refuse(heap, block);
+    moat_annotate_block_end(block, 0);
     enum moat_status status = moat_heap_drop_span(heap, found->span);
     if (status) {
+        moat_annotate_block(block, found->size, found->size);
         moat_span_reopen_only(found->span);
         return status;
     }
@@ -315,6 +320,8 @@ static enum moat_status give(struct moat_heap *heap, void *block) {
     }
     if (heap->rests && !moat_rest_begin(heap, &found))
         return moat_heap_refuse(heap, block);
+    if (moat_span_holds(found.word, found.slot))
+        moat_annotate_block_end(block, found.size);
     if (!moat_span_give(found.span, found.slot, found.word, &left))
         return moat_heap_refuse(heap, block);
     tidy_up(heap, found.span, left);
@@ -340,5 +347,6 @@ enum moat_status moat_heap_block_size(struct moat_heap *heap, const void *block,
         return moat_fail(MOAT_NOT_OURS, "heap block size", (uintptr_t)block,
                          "no live block of this heap");
     *size = found.size;
+    moat_annotate_block_room(block, found.size);
     return MOAT_OK;
 }

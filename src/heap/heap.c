@@ -7,6 +7,7 @@
 #include "base/site.h"
 #include "heap/rest.h"
 #include "lockfree/atomic.h"
+#include "os/annotate.h"
 #include "region/books.h"
 #include "region/fork.h"
 #include "vm/execute.h"
@@ -54,6 +55,13 @@ static size_t header_size(const struct moat_span *span) {
     return sizeof(*span) + span->words * sizeof(span->word[0]);
 }
 
+/* A block ends with its heap. */
+static int end_block(const struct moat_heap_block *block, void *unused) {
+    (void)unused;
+    moat_annotate_block_end(block->address, 0);
+    return 0;
+}
+
 void moat_heap_destroy(struct moat_heap *heap) {
     struct moat_span *older;
     bool survived = false;
@@ -65,6 +73,8 @@ void moat_heap_destroy(struct moat_heap *heap) {
     moat_heaps_leave(heap);
     if (moat_manager_options(heap->manager)->leaks == MOAT_LEAKS_REPORT)
         moat_heap_report_leaks(heap);
+    enum moat_status walked = moat_annotated() ? moat_heap_walk(heap, end_block, NULL) : MOAT_OK;
+    (void)walked;
     for (struct moat_span *span = moat_heap_spans(heap); span; span = older) {
         older = span->older;
         moat_notes_give(span);

@@ -5,6 +5,7 @@
 #include "base/site.h"
 #include "heap/span.h"
 #include "lockfree/atomic.h"
+#include "os/annotate.h"
 #include "os/os.h"
 #include "region/books.h"
 #include "vm/damage.h"
@@ -65,6 +66,7 @@ bool moat_rest_begin(const struct moat_heap *heap, const struct moat_found *foun
     moat_store_relaxed(&rest->thread, moat_os_thread());
     /* relaxed: as above. */
     moat_store_relaxed(&rest->site, moat_site());
+    moat_annotate_lift(block_of(found->span, found->slot), moat_classes[found->span->class].size);
     memset(block_of(found->span, found->slot), heap->manager->options.poison,
            moat_classes[found->span->class].size);
     return true;
@@ -120,6 +122,7 @@ static void check(const struct moat_heap *heap, const struct moat_span *span, ui
     size_t size = moat_classes[span->class].size;
     struct moat_damage damage = {0};
 
+    moat_annotate_lift(block, size);
     if (moat_poison_check(block, size, heap->manager->options.poison, &damage))
         tell(heap, &damage, rest, block, size);
 }

@@ -12,6 +12,7 @@
 #include "base/align.h"
 #include "heap/rest.h"
 #include "lockfree/atomic.h"
+#include "os/annotate.h"
 #include "region/books.h"
 #include "region/geometry.h"
 #include "vm/range.h"
@@ -96,6 +97,8 @@ enum moat_status moat_heap_new_span(struct moat_heap *heap, unsigned class, size
     }
     /* A large block lies at the end of its pages, as near to the guard as its alignment lets it. */
     uintptr_t end = (uintptr_t)base + moat_round_up(size, MOAT_PAGE);
+    moat_annotate_span((uintptr_t)base,
+                       class == MOAT_CLASS_LARGE ? end - size - (uintptr_t)base : size);
     moat_span_open(span, class == MOAT_CLASS_LARGE ? end - size : (uintptr_t)base, slot_size);
     *out = span;
     return MOAT_OK;

@@ -8,6 +8,7 @@
  * No file is opened: settings are read by whoever needs them, when he does.
  */
 #define _GNU_SOURCE
+#include "os/annotate.h"
 #include "os/linux_internal.h"
 
 #include <string.h>
@@ -94,12 +95,12 @@ void moat_os_probe(struct moat_os_powers *powers) {
         unsigned char *open = base;
         unsigned char *closed = open + MOAT_LINUX_PAGE;
         if (moat_os_protect(open, MOAT_LINUX_PAGE, MOAT_OS_READ | MOAT_OS_WRITE) == 0) {
-            powers->look_tells = try_look(closed, open);
-            powers->seal = try_seal(open);
+            powers->look_tells = !moat_annotated() && try_look(closed, open);
+            powers->seal = !moat_annotated() && try_seal(open);
             powers->discard_zeroes = try_discard(open);
-            powers->guard_markers = try_markers(open, closed);
+            powers->guard_markers = !moat_annotated() && try_markers(open, closed);
         }
-        if (!powers->guard_markers)
+        if (!powers->guard_markers && !moat_annotated())
             powers->born_locked = born_locked(open);
         /* At the mapping limit that may be refused, as a part of what it has merged with. */
         if (moat_os_unreserve(base, 2 * MOAT_LINUX_PAGE) != 0) {

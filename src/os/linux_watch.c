@@ -17,6 +17,7 @@
  *          or closes what it stands for in a child, has both
  */
 #define _GNU_SOURCE
+#include "os/annotate.h"
 #include "os/linux_internal.h"
 
 #include <fcntl.h>
@@ -237,6 +238,7 @@ int moat_os_watch_scan(struct moat_os_watch *watch, struct moat_os_scan *scan) {
     if (count >= 0) {
         scan->start = (uintptr_t)argument.walk_end;
         scan->count = (size_t)count;
+        moat_annotate_lift(scan->found, scan->count * sizeof scan->found[0]);
     }
     return moat_linux_result(count, saved);
 }
@@ -277,6 +279,7 @@ int moat_os_watch_count(struct moat_os_watch *watch, uintptr_t start, uintptr_t 
         count = -1;
 
     *pages = 0;
+    moat_annotate_lift(found, sizeof found);
     /* Up: what the kernel calls a page may be a part of one. */
     for (int i = 0; i < count; i++)
         *pages += (size_t)(found[i].end - found[i].start + MOAT_LINUX_PAGE - 1) / MOAT_LINUX_PAGE;

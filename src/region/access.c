@@ -3,6 +3,7 @@
 #include "region/access.h"
 
 #include "base/check.h"
+#include "os/annotate.h"
 #include "os/os.h"
 #include "region/policy.h"
 #include "region/powers.h"
@@ -94,6 +95,7 @@ static int grant_run(const struct grant *grant, const struct moat_run *run) {
     if (run->state & MOAT_PAGE_COMMITTED)
         return set_access(run, moat_page_access(run->state, true), target);
     grant->report->bytes_committed += run->end - run->start;
+    moat_annotate_open(run->start, run->end - run->start);
     if (grant->space->shared && run->state & MOAT_PAGE_DIRTY && moat_powers()->guard_markers)
         return grant_shared(grant, run);
     if (run->state & MOAT_PAGE_DIRTY && !grant->space->shared) {
@@ -145,6 +147,7 @@ static void undo_run(const struct grant *grant, const struct moat_run *run) {
 
     if (!(run->state & MOAT_PAGE_COMMITTED)) {
         error = moat_trap_again(grant->space, run, &rights_remain);
+        moat_annotate_close(run->start, run->end - run->start);
         state = moat_page_code_on_record(state);
     }
     if (!error && rights_remain && granted != before &&

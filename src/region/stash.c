@@ -2,6 +2,7 @@
 /* stash: some slots a processor, each with room for the largest body; a word says what is in it. */
 #include "region/stash.h"
 
+#include "os/annotate.h"
 #include "os/os.h"
 #include "region/books.h"
 #include "region/chance.h"
@@ -60,7 +61,7 @@ static uintptr_t reserve_slots(void) {
     const uint64_t chance[MOAT_BOOKS_CHANCE] = {moat_chance_draw(), moat_chance_draw()};
     struct moat_book book;
 
-    if (moat_powers_lacking() || moat_os_strict_overcommit() ||
+    if (moat_annotated() || moat_powers_lacking() || moat_os_strict_overcommit() ||
         moat_books_reserve(SLOTS * STRIDE + MOAT_BLOCK, chance, &book))
         return 0;
     if (moat_books_keep(&book) == 0)

@@ -2,6 +2,7 @@
 /* trap: the ladder, rung by rung. */
 #include "region/trap.h"
 
+#include "os/annotate.h"
 #include "os/os.h"
 #include "region/habit.h"
 #include "region/policy.h"
@@ -245,6 +246,7 @@ int moat_trap_pages(struct moat_space *space, uintptr_t start, uintptr_t end, ui
                 return error;
             }
             report->bytes_trapped += length(&run);
+            moat_annotate_close(run.start, length(&run));
         }
         start = run.end;
     }

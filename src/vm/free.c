@@ -4,6 +4,7 @@
 
 #include "base/probe.h"
 #include "base/site.h"
+#include "os/annotate.h"
 #include "os/os.h"
 #include "region/fork.h"
 #include "region/habit.h"
@@ -213,6 +214,13 @@ static enum moat_status trap(struct moat_manager *manager, const struct moat_reg
     return status;
 }
 
+/* For those who ask later, and those who look on. The region is still nobody else's. */
+static void note_end(const struct moat_region_ref *ref) {
+    if (!moat_region_mutable(ref))
+        moat_annotate_region_end(ref->base, ref->size, !(ref->flags & MOAT_REGION_TAGGED));
+    moat_history_ended(ref, ref->base, ref->base + ref->size, true);
+}
+
 /* Put the trap of a closed region off, if that is wanted and can be: then it is nobody's, and its
  * pages trap soon. */
 static bool defer(struct moat_manager *manager, const struct moat_region_ref *ref) {
@@ -223,7 +231,7 @@ static bool defer(struct moat_manager *manager, const struct moat_region_ref *re
     if (!manager->limbo || (ref->flags & particular) || !moat_limbo_admits(manager->limbo, &place))
         return false;
     bool dense = may_retain(ref);
-    moat_history_ended(ref, ref->base, ref->base + ref->size, true);
+    note_end(ref);
     moat_held_begin(MOAT_HELD_PLACE);
     moat_region_retire(ref);
     moat_limbo_put(manager->limbo, &place, dense);
@@ -258,7 +266,7 @@ static enum moat_status release_closed(struct moat_manager *manager,
     }
     if (ref->flags & MOAT_REGION_WATCHED)
         moat_watch_stop(&place);
-    moat_history_ended(ref, ref->base, end, true);
+    note_end(ref);
     if (moat_region_depart(ref, manager->quarantine))
         moat_manager_count(manager, MOAT_COUNT_STRANDED_BYTES, ref->size);
     return MOAT_OK;

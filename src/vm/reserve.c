@@ -4,6 +4,7 @@
 
 #include "base/probe.h"
 #include "base/site.h"
+#include "os/annotate.h"
 #include "os/os.h"
 #include "region/arena.h"
 #include "region/fork.h"
@@ -297,6 +298,15 @@ static enum moat_status reserve(struct moat_manager *manager, void *address, siz
     return MOAT_OK;
 }
 
+/* Placeholders are cut and joined: no checker has a word for that. */
+static void annotate(const struct moat_reserve_terms *terms, uintptr_t base, size_t size) {
+    if (is_placeholder(terms))
+        return;
+    moat_annotate_region(base, size, !(terms->kind & MOAT_REGION_TAGGED));
+    if (!(terms->flags & MOAT_RESERVE_COMMIT))
+        moat_annotate_close(base, size);
+}
+
 void moat_reserve_probe(const struct moat_manager *manager, const void *address, size_t size,
                         const struct moat_reserve_terms *terms, enum moat_status status,
                         void *const *base) {
@@ -306,6 +316,7 @@ void moat_reserve_probe(const struct moat_manager *manager, const void *address,
         uintptr_t from = place ? place : (uintptr_t)*base;
         place = (uintptr_t)*base;
         size = moat_round_up(from + size, MOAT_PAGE) - place;
+        annotate(terms, place, size);
         MOAT_PROBE2(otel_memory, mmap, place, size);
     }
     MOAT_PROBE(reserve, place, size, terms->protection, status, manager);
