@@ -35,7 +35,7 @@
 
 enum presence { HERE, MOVING, AWAY };
 
-static _Atomic(struct moat_space *) lists[MOAT_KINDS_MAX][MOAT_ARENAS_MAX];
+_Atomic(struct moat_space *) moat_arenas_lists[MOAT_KINDS_MAX][MOAT_ARENAS_MAX];
 
 /* Moves that ended and had changed what is mapped; and process << 32 | its moves that go on,
  * because a forked child inherits moves that never end. */
@@ -49,7 +49,7 @@ struct moat_space *moat_arenas_at(unsigned kind, size_t number) {
     if (number >= MOAT_ARENAS_MAX)
         return NULL;
     /* A(arena) */
-    return atomic_load_explicit(&lists[kind][number], memory_order_acquire);
+    return atomic_load_explicit(&moat_arenas_lists[kind][number], memory_order_acquire);
 }
 
 size_t moat_arenas_count(unsigned kind) {
@@ -232,7 +232,7 @@ static bool add_new(unsigned kind, size_t number, size_t here, size_t need, bool
         return false;
     struct moat_space *none = NULL;
     /* R(arena) */
-    if (!atomic_compare_exchange_strong_explicit(&lists[kind][number], &none, arena,
+    if (!atomic_compare_exchange_strong_explicit(&moat_arenas_lists[kind][number], &none, arena,
                                                  memory_order_release, memory_order_relaxed))
         unmake(arena);
     return true;

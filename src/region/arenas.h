@@ -17,10 +17,14 @@
 #ifndef MOAT_REGION_ARENAS_H
 #define MOAT_REGION_ARENAS_H
 
+#include "region/kind.h"
 #include "region/space.h"
 
 /* Of each kind: those here, and those whose place somebody else took while they were away. */
 #define MOAT_ARENAS_MAX 128u
+
+/* All there ever were, for tools that look from outside. */
+extern _Atomic(struct moat_space *) moat_arenas_lists[MOAT_KINDS_MAX][MOAT_ARENAS_MAX];
 
 /* Of a kind (kind.h): how many numbers are in use, and the arena of one, be it here or away; NULL
  * beyond the last. */

@@ -30,6 +30,7 @@
 #define LARGEST_ORDER  40                  /* the page bytes of 4 PiB: more than there is */
 #define SLAB_SIZE      ((size_t)256 << 10) /* that small pieces are cut off */
 #define MARGIN         MOAT_GRANULE
+#define DUMPED_MAX     ((size_t)2 << 20) /* of what is opened at once */
 
 #define EXTENTS_MAX 1024
 
@@ -213,12 +214,13 @@ int moat_books_keep(const struct moat_book *book) {
     return moat_books_claim(book->from, book->to) ? 0 : ENOMEM;
 }
 
-/* Books hold no user data, and a book is far larger than what it holds. A kernel that refuses costs
- * dump size, nothing else. What is not open has nothing to dump. */
+/* Books are in core dumps, so that tools can tell what was where, as far as they are small: of a
+ * large one little is touched, and who reads a dump from a pipe has to read all of it. What is not
+ * open has nothing to dump. A kernel that refuses costs dump size, nothing else. */
 static int make_usable(void *start, size_t size) {
     int error = moat_os_protect(start, size, MOAT_OS_READ | MOAT_OS_WRITE);
-    if (!error)
-        (void)moat_os_dump_exclude(start, size);
+    if (!error && size > DUMPED_MAX)
+        (void)moat_os_dump_exclude((unsigned char *)start + DUMPED_MAX, size - DUMPED_MAX);
     return error;
 }
 

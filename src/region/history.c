@@ -24,46 +24,24 @@
 #include "base/site.h"
 #include "os/os.h"
 #include "region/books.h"
+#include "region/graves.h"
 #include "region/region.h"
 #include "region/registry.h"
 
-#define THREAD_BITS 22 /* the kernel's greatest thread id is below 2^22 */
-#define TIME_SHIFT  16 /* 65 us; 42 bits of it are nine years */
-#define THREAD_MASK (((uint64_t)1 << THREAD_BITS) - 1)
+#define THREAD_MASK (((uint64_t)1 << MOAT_MOMENT_THREAD_BITS) - 1)
 
-#define SHARDS      16u
-#define GRAVES      1024u /* of a shard */
-#define PLACES_LOG2 16
 #define NUMBER_BITS 14
 #define TAG_BITS    18
 #define ORDER_FIRST MOAT_PAGE_SHIFT
-#define LINKS_MAX   8u /* graves that are looked at for one block */
-#define TRIES       4u /* graves that somebody else is writing */
-#define IS_RELEASED ((uint64_t)1)
+#define LINKS_MAX   8u                  /* graves that are looked at for one block */
+#define TRIES       4u                  /* graves that somebody else is writing */
 #define HASH        0x9e3779b97f4a7c15u /* Fibonacci hashing: the upper bits are the good ones */
 
-_Static_assert(SHARDS *GRAVES == 1u << NUMBER_BITS, "a number names every grave");
+_Static_assert(MOAT_GRAVE_SHARDS *MOAT_GRAVES == 1u << NUMBER_BITS, "a number names every grave");
 _Static_assert(NUMBER_BITS + TAG_BITS == 32, "a place is one word");
 
-enum { START, END, BASE, SIZE, OWNER, BORN, BORN_SITE, ENDED, ENDED_SITE, BEFORE, WORDS };
-
-struct grave {
-    _Atomic uint64_t
-        stamp; /* twice the number of the end in its ring, from 1; odd: being written */
-    _Atomic uint64_t words[WORDS];
-};
-
-struct history {
-    struct {
-        _Alignas(64) _Atomic uint64_t next;
-    } rings[SHARDS];
-    _Alignas(64) _Atomic uint64_t orders; /* a bit for each k that there ever was */
-    struct grave graves[SHARDS][GRAVES];
-    _Atomic uint32_t places[1u << PLACES_LOG2]; /* tag, number; 0: empty, for no tag is 0 */
-};
-
 static void *closed; /* the books, before there is a history; written before any region lives */
-static _Atomic(struct history *) the_history;
+static _Atomic(struct moat_graves *) the_history;
 static _Atomic bool refused;
 
 /* A block of 2^order bytes, and where the table has it. */
@@ -75,21 +53,21 @@ struct block {
 };
 
 size_t moat_history_bytes(void) {
-    return moat_round_up(sizeof(struct history), MOAT_PAGE);
+    return moat_round_up(sizeof(struct moat_graves), MOAT_PAGE);
 }
 
 void moat_history_start(void *books) {
     closed = books;
 }
 
-static struct history *find_history(void) {
+static struct moat_graves *find_history(void) {
     /* A(opened) */
     return atomic_load_explicit(&the_history, memory_order_acquire);
 }
 
 /* With the first end; threads that meet here do the same. NULL: the kernel has refused it. */
-static struct history *need_history(void) {
-    struct history *history = find_history();
+static struct moat_graves *need_history(void) {
+    struct moat_graves *history = find_history();
 
     /* relaxed: a word that stands for itself. */
     if (history || atomic_load_explicit(&refused, memory_order_relaxed))
@@ -110,12 +88,13 @@ uint64_t moat_history_now(void) {
 
 /* Now, and this thread, in a word. */
 static uint64_t this_moment(void) {
-    return moat_history_now() >> TIME_SHIFT << THREAD_BITS | (moat_os_thread() & THREAD_MASK);
+    return moat_history_now() >> MOAT_MOMENT_TIME_SHIFT << MOAT_MOMENT_THREAD_BITS |
+           (moat_os_thread() & THREAD_MASK);
 }
 
 static struct moat_moment moment_of(uint64_t when, uint64_t site) {
     return (struct moat_moment){
-        .time = when >> THREAD_BITS << TIME_SHIFT,
+        .time = when >> MOAT_MOMENT_THREAD_BITS << MOAT_MOMENT_TIME_SHIFT,
         .thread = (uint32_t)(when & THREAD_MASK),
         .site = (uintptr_t)site,
     };
@@ -145,8 +124,8 @@ struct moat_moment moat_history_birth(const struct moat_region_ref *ref) {
 static struct block block_at(uintptr_t address, unsigned order) {
     struct block block = {.order = order, .number = (uint64_t)address >> order};
     uint64_t hash = (block.number << 6 | order) * HASH;
-    block.place = (uint32_t)(hash >> (64 - PLACES_LOG2));
-    uint32_t tag = (uint32_t)(hash >> (64 - PLACES_LOG2 - TAG_BITS)) | 1;
+    block.place = (uint32_t)(hash >> (64 - MOAT_GRAVE_PLACES_LOG2));
+    uint32_t tag = (uint32_t)(hash >> (64 - MOAT_GRAVE_PLACES_LOG2 - TAG_BITS)) | 1;
     block.tag = tag << NUMBER_BITS;
     return block;
 }
@@ -158,18 +137,18 @@ static unsigned order_of(uintptr_t start, uintptr_t end) {
 }
 
 /* Take a grave to write to; false: all that were tried are being written. */
-static bool take(struct history *history, uint32_t *number, uint64_t *stamp) {
-    uint32_t shard = moat_os_thread() % SHARDS;
+static bool take(struct moat_graves *history, uint32_t *number, uint64_t *stamp) {
+    uint32_t shard = moat_os_thread() % MOAT_GRAVE_SHARDS;
 
     for (unsigned tries = 0; tries < TRIES; tries++) {
         /* relaxed: only the number matters. */
         uint64_t next =
             atomic_fetch_add_explicit(&history->rings[shard].next, 1, memory_order_relaxed);
-        uint32_t at = (uint32_t)(next % GRAVES);
+        uint32_t at = (uint32_t)(next % MOAT_GRAVES);
         _Atomic uint64_t *of = &history->graves[shard][at].stamp;
         /* relaxed: the exchange below decides. */
         uint64_t before = atomic_load_explicit(of, memory_order_relaxed);
-        *number = shard * GRAVES + at;
+        *number = shard * MOAT_GRAVES + at;
         *stamp = 2 * (next + 1);
         /* A(whole) so that the words of two writers come one after the other. */
         if (!(before & 1) && before < *stamp &&
@@ -181,7 +160,7 @@ static bool take(struct history *history, uint32_t *number, uint64_t *stamp) {
 }
 
 /* Show a grave where a block is looked up; the result is what was shown there before. */
-static uint32_t show(struct history *history, const struct block *block, uint32_t number) {
+static uint32_t show(struct moat_graves *history, const struct block *block, uint32_t number) {
     _Atomic uint32_t *place = &history->places[block->place];
     /* relaxed: what a place says is verified in the grave. */
     uint32_t before = atomic_load_explicit(place, memory_order_relaxed);
@@ -191,7 +170,7 @@ static uint32_t show(struct history *history, const struct block *block, uint32_
 }
 
 /* Have a k tried from now on; read far more often than written. */
-static void note_order(struct history *history, unsigned order) {
+static void note_order(struct moat_graves *history, unsigned order) {
     uint64_t bit = UINT64_C(1) << order;
     /* relaxed: who does not see the bit yet comes too early to find anything. */
     if (!(atomic_load_explicit(&history->orders, memory_order_relaxed) & bit))
@@ -201,7 +180,7 @@ static void note_order(struct history *history, unsigned order) {
 
 void moat_history_ended(const struct moat_region_ref *ref, uintptr_t start, uintptr_t end,
                         bool released) {
-    struct history *history = need_history();
+    struct moat_graves *history = need_history();
     uint32_t number;
     uint64_t stamp;
 
@@ -215,22 +194,22 @@ void moat_history_ended(const struct moat_region_ref *ref, uintptr_t start, uint
     if (last.number != first.number)
         before |= (uint64_t)show(history, &last, number) << 32;
     const struct moat_birth *birth = birth_of(ref->handle);
-    const uint64_t words[WORDS] = {
-        [START] = start | (released ? IS_RELEASED : 0),
-        [END] = end,
-        [BASE] = ref->base,
-        [SIZE] = ref->size,
-        [OWNER] = (uintptr_t)ref->owner,
+    const uint64_t words[MOAT_GRAVE_WORDS] = {
+        [MOAT_GRAVE_START] = start | (released ? MOAT_GRAVE_RELEASED : 0),
+        [MOAT_GRAVE_END] = end,
+        [MOAT_GRAVE_BASE] = ref->base,
+        [MOAT_GRAVE_SIZE] = ref->size,
+        [MOAT_GRAVE_OWNER] = (uintptr_t)ref->owner,
         /* relaxed: the region is the caller's. */
-        [BORN] = atomic_load_explicit(&birth->when, memory_order_relaxed),
+        [MOAT_GRAVE_BORN] = atomic_load_explicit(&birth->when, memory_order_relaxed),
         /* relaxed: as above. */
-        [BORN_SITE] = atomic_load_explicit(&birth->site, memory_order_relaxed),
-        [ENDED] = this_moment(),
-        [ENDED_SITE] = moat_site(),
-        [BEFORE] = before,
+        [MOAT_GRAVE_BORN_SITE] = atomic_load_explicit(&birth->site, memory_order_relaxed),
+        [MOAT_GRAVE_ENDED] = this_moment(),
+        [MOAT_GRAVE_ENDED_SITE] = moat_site(),
+        [MOAT_GRAVE_BEFORE] = before,
     };
-    struct grave *grave = &history->graves[number / GRAVES][number % GRAVES];
-    for (unsigned word = 0; word < WORDS; word++)
+    struct moat_grave *grave = &history->graves[number / MOAT_GRAVES][number % MOAT_GRAVES];
+    for (unsigned word = 0; word < MOAT_GRAVE_WORDS; word++)
         /* R(torn) */
         atomic_store_explicit(&grave->words[word], words[word], memory_order_release);
     /* R(whole) */
@@ -246,29 +225,29 @@ struct found {
 };
 
 /* False: nobody has written to it yet, or somebody does now. */
-static bool copy(struct history *history, uint32_t number, struct found *found) {
-    struct grave *grave = &history->graves[number / GRAVES][number % GRAVES];
-    uint64_t words[WORDS];
+static bool copy(struct moat_graves *history, uint32_t number, struct found *found) {
+    struct moat_grave *grave = &history->graves[number / MOAT_GRAVES][number % MOAT_GRAVES];
+    uint64_t words[MOAT_GRAVE_WORDS];
     /* A(whole) */
     uint64_t stamp = atomic_load_explicit(&grave->stamp, memory_order_acquire);
 
-    for (unsigned word = 0; word < WORDS; word++)
+    for (unsigned word = 0; word < MOAT_GRAVE_WORDS; word++)
         /* A(torn) */
         words[word] = atomic_load_explicit(&grave->words[word], memory_order_acquire);
     *found = (struct found){
         .stamp = stamp,
         .number = number,
-        .before = words[BEFORE],
+        .before = words[MOAT_GRAVE_BEFORE],
         .past =
             {
-                .start = (uintptr_t)(words[START] & ~IS_RELEASED),
-                .end = (uintptr_t)words[END],
-                .base = (uintptr_t)words[BASE],
-                .size = (size_t)words[SIZE],
-                .owner = (const struct moat_manager *)(uintptr_t)words[OWNER],
-                .released = (words[START] & IS_RELEASED) != 0,
-                .born = moment_of(words[BORN], words[BORN_SITE]),
-                .ended = moment_of(words[ENDED], words[ENDED_SITE]),
+                .start = (uintptr_t)(words[MOAT_GRAVE_START] & ~MOAT_GRAVE_RELEASED),
+                .end = (uintptr_t)words[MOAT_GRAVE_END],
+                .base = (uintptr_t)words[MOAT_GRAVE_BASE],
+                .size = (size_t)words[MOAT_GRAVE_SIZE],
+                .owner = (const struct moat_manager *)(uintptr_t)words[MOAT_GRAVE_OWNER],
+                .released = (words[MOAT_GRAVE_START] & MOAT_GRAVE_RELEASED) != 0,
+                .born = moment_of(words[MOAT_GRAVE_BORN], words[MOAT_GRAVE_BORN_SITE]),
+                .ended = moment_of(words[MOAT_GRAVE_ENDED], words[MOAT_GRAVE_ENDED_SITE]),
             },
     };
     /* relaxed: ordered behind the words by A(torn). */
@@ -285,7 +264,7 @@ bool moat_history_is_of(const struct moat_region_ref *ref, const struct moat_pas
 /* Whether one end came after another. The ring knows; between rings the clock may be too coarse,
  * but a region is born after what lay there before it ended, and is released last. */
 static bool is_newer(const struct found *a, const struct found *b) {
-    if (a->number / GRAVES == b->number / GRAVES)
+    if (a->number / MOAT_GRAVES == b->number / MOAT_GRAVES)
         return a->stamp > b->stamp;
     if (a->past.ended.time != b->past.ended.time)
         return a->past.ended.time > b->past.ended.time;
@@ -311,7 +290,7 @@ struct search {
 };
 
 /* Look at the graves that are shown for one block, the newest first. */
-static void search_block(struct history *history, const struct block *block,
+static void search_block(struct moat_graves *history, const struct block *block,
                          struct search *search) {
     struct found found;
     /* relaxed: what a place says is verified in the grave. */
@@ -335,7 +314,7 @@ static void search_block(struct history *history, const struct block *block,
 
 bool moat_history_find_in(const struct moat_region_ref *ref, uintptr_t address,
                           struct moat_past *past) {
-    struct history *history = find_history();
+    struct moat_graves *history = find_history();
     struct search search = {.ref = ref, .address = address};
 
     if (!history || address >= MOAT_OS_USER_END)

@@ -12,8 +12,6 @@
 #include <errno.h>
 #include <stdatomic.h>
 
-#define SLOTS 4096u
-
 /* Processors that list at once begin apart. */
 #define SLOTS_APART 64u
 
@@ -28,7 +26,7 @@
 #define NAP_NS   (MOAT_OS_MS / 10)
 #define NAPS_MAX 10000u
 
-static _Atomic uint64_t slots[SLOTS];
+_Atomic uint64_t moat_resting_slots[MOAT_RESTING_SLOTS];
 static _Atomic uint32_t slots_used; /* those ever used are below this */
 
 struct piece {
@@ -60,18 +58,19 @@ static void use_through(uint32_t slot) {
 }
 
 static bool list(uintptr_t start, uintptr_t end) {
-    uint32_t first = moat_os_processor() * SLOTS_APART % SLOTS;
+    uint32_t first = moat_os_processor() * SLOTS_APART % MOAT_RESTING_SLOTS;
 
-    for (uint32_t i = 0; i < SLOTS; i++) {
-        uint32_t slot = (first + i) % SLOTS;
+    for (uint32_t i = 0; i < MOAT_RESTING_SLOTS; i++) {
+        uint32_t slot = (first + i) % MOAT_RESTING_SLOTS;
         uint64_t none = 0;
         /* relaxed: a look before the swap. */
-        if (atomic_load_explicit(&slots[slot], memory_order_relaxed) != 0)
+        if (atomic_load_explicit(&moat_resting_slots[slot], memory_order_relaxed) != 0)
             continue;
         use_through(slot);
         /* R(rest) */
-        if (atomic_compare_exchange_strong_explicit(&slots[slot], &none, pack(start, end),
-                                                    memory_order_release, memory_order_relaxed))
+        if (atomic_compare_exchange_strong_explicit(&moat_resting_slots[slot], &none,
+                                                    pack(start, end), memory_order_release,
+                                                    memory_order_relaxed))
             return true;
     }
     return false;
@@ -80,14 +79,15 @@ static bool list(uintptr_t start, uintptr_t end) {
 /* Have a word in hand that was seen in a slot and that nobody had. */
 static bool hold(uint32_t slot, uint64_t word) {
     /* A(rest) */
-    return atomic_compare_exchange_strong_explicit(&slots[slot], &word, word | HELD,
+    return atomic_compare_exchange_strong_explicit(&moat_resting_slots[slot], &word, word | HELD,
                                                    memory_order_acquire, memory_order_relaxed);
 }
 
 /* Let go of a word: what rests there now, or nothing. */
 static void let_go(uint32_t slot, uintptr_t start, uintptr_t end) {
     /* R(rest) */
-    atomic_store_explicit(&slots[slot], start < end ? pack(start, end) : 0, memory_order_release);
+    atomic_store_explicit(&moat_resting_slots[slot], start < end ? pack(start, end) : 0,
+                          memory_order_release);
 }
 
 /* The lowest mapping that has a part of [from, to), in a hand or not. */
@@ -96,7 +96,7 @@ static bool find(uintptr_t from, uintptr_t to, uint32_t *slot, uint64_t *word) {
 
     for (uint32_t i = 0; i < in_use(); i++) {
         /* A(rest) */
-        uint64_t other = atomic_load_explicit(&slots[i], memory_order_acquire);
+        uint64_t other = atomic_load_explicit(&moat_resting_slots[i], memory_order_acquire);
         const struct piece piece = unpack(other);
         if (other == 0 || piece.start >= to || piece.end <= from)
             continue;
@@ -154,7 +154,7 @@ size_t moat_resting_end_all(void) {
     size_t size = 0;
     for (uint32_t slot = 0; slot < in_use(); slot++) {
         /* relaxed: a look before the swap. */
-        uint64_t word = atomic_load_explicit(&slots[slot], memory_order_relaxed);
+        uint64_t word = atomic_load_explicit(&moat_resting_slots[slot], memory_order_relaxed);
         const struct piece piece = unpack(word);
         if (word != 0 && !(word & HELD) && hold(slot, word))
             size += unmap(slot, &piece);
@@ -165,7 +165,7 @@ size_t moat_resting_end_all(void) {
 void moat_resting_in_child(void) {
     for (uint32_t slot = 0; slot < in_use(); slot++)
         /* relaxed: other threads of a child find words as they are, held or not. */
-        (void)atomic_fetch_and_explicit(&slots[slot], ~HELD, memory_order_relaxed);
+        (void)atomic_fetch_and_explicit(&moat_resting_slots[slot], ~HELD, memory_order_relaxed);
 }
 
 bool moat_resting_meets(uintptr_t from, uintptr_t to, uintptr_t *start, uintptr_t *end) {

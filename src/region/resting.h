@@ -15,9 +15,16 @@
 #ifndef MOAT_REGION_RESTING_H
 #define MOAT_REGION_RESTING_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#define MOAT_RESTING_SLOTS 4096u
+
+/* The list, for tools that look from outside: first granule << 32 | granules, and bit 63 while
+ * somebody has it in hand. */
+extern _Atomic uint64_t moat_resting_slots[MOAT_RESTING_SLOTS];
 
 /* Bounds are multiples of a granule. Lock-free, but for what says so; async-signal-safe. */
 

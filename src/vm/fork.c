@@ -6,7 +6,7 @@
 #include "region/pages.h"
 #include "region/roster.h"
 
-static struct moat_roster managers;
+struct moat_roster moat_managers_roster;
 
 static void clear(void *manager) {
     ((struct moat_manager *)manager)->recount = (struct moat_recount){0};
@@ -40,24 +40,24 @@ static void settle(void *thing) {
 static void mend(const struct moat_fork_report *report) {
     if (report->held->count != 0 || report->held->tasks[MOAT_HELD_PLACE] != 0)
         return;
-    moat_roster_each(&managers, clear);
+    moat_roster_each(&moat_managers_roster, clear);
     moat_manager_each(NULL, add_up, NULL);
-    moat_roster_each(&managers, settle);
+    moat_roster_each(&moat_managers_roster, settle);
 }
 
 bool moat_managers_enter(struct moat_manager *manager) {
     moat_fork_follow(MOAT_FORK_MANAGERS, mend);
-    return moat_roster_enter(&managers, manager);
+    return moat_roster_enter(&moat_managers_roster, manager);
 }
 
 void moat_managers_leave(struct moat_manager *manager) {
-    moat_roster_leave(&managers, manager);
+    moat_roster_leave(&moat_managers_roster, manager);
 }
 
 bool moat_managers_nth(size_t nth, struct moat_manager **manager) {
     void *thing;
 
-    if (!moat_roster_nth(&managers, nth, &thing))
+    if (!moat_roster_nth(&moat_managers_roster, nth, &thing))
         return false;
     *manager = thing;
     return true;

@@ -6,7 +6,11 @@
 #ifndef MOAT_VM_FORK_H
 #define MOAT_VM_FORK_H
 
+#include "region/roster.h"
 #include "vm/manager.h"
+
+/* All managers. */
+extern struct moat_roster moat_managers_roster;
 
 /* Have the sums of a manager put right after forks, until it leaves. False: no memory. */
 bool moat_managers_enter(struct moat_manager *manager);

@@ -22,6 +22,7 @@
 #include "vm/deny.h"
 #include "vm/fault_report.h"
 #include "vm/fork.h"
+#include "vm/layout.h"
 #include "vm/leaks.h"
 #include "vm/limit.h"
 #include "vm/numa.h"
@@ -144,6 +145,7 @@ static struct moat_manager *make(const struct moat_options *options) {
     }
     made->options = *options;
     made->quarantine = quarantine;
+    made->layout = &moat_layout;
     return made;
 }
 

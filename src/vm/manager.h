@@ -63,6 +63,7 @@ struct moat_recount {
     uint64_t committed;
 };
 
+struct moat_layout;
 struct moat_watcher;
 
 struct moat_manager {
@@ -72,6 +73,7 @@ struct moat_manager {
     bool markers;
     struct moat_quarantine *quarantine; /* NULL: nothing rests */
     struct moat_limbo *limbo;           /* NULL: what is released traps at once */
+    const struct moat_layout *layout;   /* so that it is linked, and tools know a manager */
 
     /* What changes. */
     _Alignas(MOAT_PAGE) _Atomic(struct moat_watcher *) watch; /* of memory pressure; NULL: none */
