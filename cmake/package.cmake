@@ -1,5 +1,5 @@
-# Debian packages: cmake --workflow --preset package makes build/package/*.deb. With SOURCE_DATE_EPOCH
-# in the environment they are the same to the byte wherever they are made.
+# Debian packages: cmake --workflow --preset package makes build/package/*.deb. With
+# SOURCE_DATE_EPOCH in the environment they are the same to the byte wherever they are made.
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_DEB_COMPONENT_INSTALL ON)

@@ -12,7 +12,6 @@ of two files with one name in include and src the description takes both for pub
     --self-test    plant changes
 """
 
-import pathlib
 import re
 import shutil
 import subprocess
@@ -65,8 +64,7 @@ def constants(text):
 
 def probe(include, names):
     """A C file that has all that is public in the headers under `include` of what is exported."""
-    headers = [header for header in sorted((include / "moat").glob("*.h"))
-               if "MOAT_API" in header.read_text()]
+    headers = [path for path in common.headers(include) if "MOAT_API" in path.read_text()]
     numbers = {name for header in headers for name in constants(header.read_text())}
     return "\n".join(
         [f"#include <moat/{header.name}>" for header in headers] +
@@ -141,7 +139,7 @@ def main():
     if not shutil.which("abidiff"):
         common.skip("no abidiff (Debian: abigail-tools)")
     names = set(re.findall(r"^    (\w+);", (common.ROOT / MAP).read_text(), re.M))
-    work = pathlib.Path(given.work or "build/abi")
+    work = given.work
     shutil.rmtree(work, ignore_errors=True)
     if given.self_test:
         self_test(names, work, given)

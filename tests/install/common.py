@@ -5,6 +5,7 @@ machine's owner, and the project of somebody else that is built against what was
 import argparse
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -44,13 +45,19 @@ def interface():
     return version().rpartition(".")[0]
 
 
+def headers(include=ROOT / "include"):
+    return sorted((include / "moat").glob("*.h"))
+
+
 def arguments(description, *names):
     """--<name> of each name, as CMake gives them, and --self-test."""
     parser = argparse.ArgumentParser(description=description)
     for name in names:
         parser.add_argument("--" + name)
     parser.add_argument("--self-test", action="store_true")
-    return parser.parse_args()
+    given = parser.parse_args()
+    given.work = pathlib.Path(given.work or "build/install").resolve()
+    return given
 
 
 def compilers(given):
@@ -76,3 +83,12 @@ def consume(prefix, work, given):
     run("cmake", "--build", work)
     said = run("ctest", "--test-dir", work, "--output-on-failure", "--no-tests=error")
     return sum("Passed" in line for line in said.splitlines())
+
+
+def copy_sources(folder):
+    """What a package is made of, and a project takes that builds Moat as a part of itself."""
+    for name in ("CMakeLists.txt", "CMakePresets.json", "LICENSE"):
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder)
+    for name in ("cmake", "include", "src"):
+        shutil.copytree(ROOT / name, folder / name)

@@ -12,7 +12,7 @@ import common
 from common import fail, one, run
 
 given = common.arguments(__doc__, "build", "work", "cc", "cxx", "flags")
-work = pathlib.Path(given.work)
+work = given.work
 shutil.rmtree(work, ignore_errors=True)
 run("cmake", "--install", given.build, "--prefix", work / "first")
 prefix = (work / "first").rename(work / "prefix")

@@ -64,7 +64,7 @@ def main():
         self_test()
         return
     build = pathlib.Path(given.build)
-    headers = sorted((common.ROOT / "include/moat").glob("*.h"))
+    headers = common.headers()
     public = {name for header in headers for name in declared(header.read_text())}
     mapped = set(re.findall(r"^    (\w+);", (common.ROOT / MAP).read_text(), re.M))
     node = "MOAT_" + common.interface()
