@@ -26,7 +26,7 @@ struct moat_finding;
 enum moat_trap {
     MOAT_TRAP_AUTO,    /* markers where the kernel has them, else protect */
     MOAT_TRAP_MARKERS, /* MADV_GUARD_INSTALL: no mapping is split; creation fails where missing */
-    MOAT_TRAP_PROTECT, /* PROT_NONE by mprotect: every kernel, at the price of mappings */
+    MOAT_TRAP_PROTECT, /* PROT_NONE by mprotect: every kernel, seen in maps; costs mappings */
 };
 
 /* Who supplies pages. */

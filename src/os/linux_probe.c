@@ -87,8 +87,9 @@ static bool try_seal(unsigned char *page) {
     return moat_os_seal(page, 0) == 0;
 }
 
-void moat_os_probe(struct moat_os_powers *powers) {
+void moat_os_probe(struct moat_os_powers *powers, bool markers) {
     int saved = errno;
+    markers = markers && !moat_annotated();
     *powers = (struct moat_os_powers){0};
     void *base;
     if (moat_os_reserve(2 * MOAT_LINUX_PAGE, MOAT_LINUX_PAGE, &base) == 0) {
@@ -98,9 +99,9 @@ void moat_os_probe(struct moat_os_powers *powers) {
             powers->look_tells = !moat_annotated() && try_look(closed, open);
             powers->seal = !moat_annotated() && try_seal(open);
             powers->discard_zeroes = try_discard(open);
-            powers->guard_markers = !moat_annotated() && try_markers(open, closed);
+            powers->guard_markers = markers && try_markers(open, closed);
         }
-        if (!powers->guard_markers && !moat_annotated())
+        if (markers && !powers->guard_markers)
             powers->born_locked = born_locked(open);
         /* At the mapping limit that may be refused, as a part of what it has merged with. */
         if (moat_os_unreserve(base, 2 * MOAT_LINUX_PAGE) != 0) {

@@ -53,8 +53,9 @@ struct moat_os_mapping {
 /* One past the last address that Linux maps. Without address randomisation the stack lies there. */
 #define MOAT_OS_ADDRESS_END ((uintptr_t)0x7FFFFFFFF000)
 
-/* Try each power once. Not thread-safe; leaves nothing behind. */
-void moat_os_probe(struct moat_os_powers *powers);
+/* Try each power once, markers only if they are wanted: there are tools that end a program which
+ * gives advice that they do not know. Not thread-safe; leaves nothing behind. */
+void moat_os_probe(struct moat_os_powers *powers, bool markers);
 
 /* Reserve address space with no access and no charge; `*base` is a multiple of `alignment`. */
 int moat_os_reserve(size_t size, size_t alignment, void **base);

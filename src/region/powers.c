@@ -13,6 +13,8 @@
 
 static _Atomic unsigned shortage;
 
+static _Atomic bool forgone; /* markers */
+
 void moat_powers_lack(unsigned what) {
     /* relaxed: each bit stands for itself. */
     if ((atomic_load_explicit(&shortage, memory_order_relaxed) & what) != what)
@@ -25,8 +27,15 @@ unsigned moat_powers_lacking(void) {
     return atomic_load_explicit(&shortage, memory_order_relaxed);
 }
 
+void moat_powers_forgo_markers(void) {
+    /* relaxed: as in moat_powers_find. */
+    atomic_store_explicit(&forgone, true, memory_order_relaxed);
+}
+
 void moat_powers_find(void) {
-    moat_os_probe(&moat_registry_page.it.powers);
+    /* relaxed: a word that stands for itself. */
+    bool wanted = !atomic_load_explicit(&forgone, memory_order_relaxed);
+    moat_os_probe(&moat_registry_page.it.powers, wanted);
     if (moat_powers()->born_locked)
         moat_powers_lack(MOAT_LACKS_MARKERS);
 }

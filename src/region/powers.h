@@ -7,6 +7,10 @@
 
 #include <moat/status.h>
 
+/* Have no markers in this process, and do not try whether there are any. Without effect once the
+ * kernel was probed. */
+void moat_powers_forgo_markers(void);
+
 /* Probe the kernel. Before every other call of this layer, once, by one thread. */
 void moat_powers_find(void);
 

@@ -38,6 +38,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Whether the environment says of all managers that they do without markers: whoever runs a program
+ * under a tool that knows no markers has no other way to say so. */
+static bool all_protect(void) {
+    struct moat_options said;
+
+    moat_options_init(&said);
+    return !moat_options_parse(&said, getenv("MOAT_OPTIONS"), NULL, 0) &&
+           said.trap == MOAT_TRAP_PROTECT;
+}
+
 static enum moat_status read_options(const struct moat_options *given, struct moat_options *out) {
     char reason[512];
 
@@ -57,6 +67,8 @@ static enum moat_status read_options(const struct moat_options *given, struct mo
         moat_error_set("MOAT_OPTIONS: %s", reason);
     else /* words may be right one by one and not go together */
         status = moat_options_check(out);
+    if (!status && all_protect())
+        moat_powers_forgo_markers();
     return status;
 }
 

@@ -17,7 +17,7 @@ enum { PAGE = MOAT_PAGE_BYTES, READ_WRITE = MOAT_OS_READ | MOAT_OS_WRITE };
 /* Pages of 'x', readable and writable, or no test where there are no markers. */
 static char *filled(size_t count) {
     struct moat_os_powers powers;
-    moat_os_probe(&powers);
+    moat_os_probe(&powers, true);
     if (!powers.guard_markers)
         cr_skip_test("this kernel has no guard markers");
     void *base;

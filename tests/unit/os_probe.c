@@ -16,7 +16,7 @@
 static struct moat_os_powers probed(void) {
     struct moat_os_powers powers;
     errno = 4711;
-    moat_os_probe(&powers);
+    moat_os_probe(&powers, true);
     cr_assert_eq(errno, 4711);
     return powers;
 }

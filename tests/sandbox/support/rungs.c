@@ -43,7 +43,7 @@ static bool markers(void) {
     struct moat_os_powers powers;
     void *base;
 
-    moat_os_probe(&powers);
+    moat_os_probe(&powers, true);
     moat_options_init(&options);
     if (moat_manager_create(&options, &manager) ||
         moat_reserve(manager, NULL, SIZE, RW, MOAT_RESERVE_COMMIT, &base))
