@@ -3,7 +3,7 @@
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_DEB_COMPONENT_INSTALL ON)
-set(CPACK_COMPONENTS_ALL runtime development debug)
+set(CPACK_COMPONENTS_ALL runtime development debug tools)
 set(CPACK_PACKAGE_CONTACT "The Moat authors <moat@moat.invalid>" CACHE STRING "Who packages Moat")
 set(CPACK_PRE_BUILD_SCRIPTS ${CMAKE_CURRENT_LIST_DIR}/debian/staged.cmake)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
@@ -37,6 +37,12 @@ set(CPACK_DEBIAN_DEBUG_PACKAGE_NAME ${runtime}-dbg)
 set(CPACK_DEBIAN_DEBUG_DESCRIPTION "${about} the debug symbols of the shared library.")
 set(CPACK_DEBIAN_DEBUG_PACKAGE_SECTION debug)
 set(CPACK_DEBIAN_DEBUG_PACKAGE_DEPENDS "${runtime} (= ${PROJECT_VERSION})")
+
+set(CPACK_DEBIAN_TOOLS_PACKAGE_NAME moat-tools)
+set(CPACK_DEBIAN_TOOLS_DESCRIPTION "${about} moat-inspect, which shows the regions of a process
+or a core dump.")
+set(CPACK_DEBIAN_TOOLS_PACKAGE_SECTION devel)
+set(CPACK_DEBIAN_TOOLS_PACKAGE_SHLIBDEPS ON)
 
 # What Debian wants beside each package: whose it is, and what changed.
 file(READ LICENSE MOAT_LICENSE)

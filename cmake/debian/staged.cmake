@@ -1,6 +1,6 @@
 # Run by CPack on what is about to be packed. What debuggers alone read moves from the shared
-# library to a package of its own, under the name by which gdb looks for it, and goes from the
-# static one. CPack offers the first, but then writes the place of the build into the package.
+# library to a package of its own, under the name by which gdb looks for it, and goes from all else.
+# CPack offers the first, but then writes the place of the build into the package.
 
 function(run)
     execute_process(COMMAND ${ARGV} COMMAND_ERROR_IS_FATAL ANY OUTPUT_VARIABLE output)
@@ -22,6 +22,9 @@ run(strip --strip-unneeded --remove-section=.comment ${library})
 
 file(GLOB_RECURSE archive ${staged}/development/*/libmoat.a)
 run(strip --strip-debug --remove-section=.comment --enable-deterministic-archives ${archive})
+
+file(GLOB tools ${staged}/tools/usr/bin/*)
+run(strip --remove-section=.comment ${tools})
 
 file(GLOB changelogs ${staged}/*/usr/share/doc/*/changelog)
 run(gzip -9n ${changelogs})

@@ -90,5 +90,5 @@ def copy_sources(folder):
     for name in ("CMakeLists.txt", "CMakePresets.json", "LICENSE"):
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder)
-    for name in ("cmake", "include", "src"):
+    for name in ("cmake", "include", "src", "tools/inspect"):
         shutil.copytree(ROOT / name, folder / name)

@@ -15,7 +15,7 @@ DEBUG = "usr/lib/debug/.build-id/*.debug" # named after its content
 DATE = {"SOURCE_DATE_EPOCH": "1700000000"}
 ANOTHER_DATE = {"SOURCE_DATE_EPOCH": "1700000001"}
 # CPack's scripts call ldconfig, as all did before dpkg had triggers.
-KNOWN_TO_LINTIAN = "maintscript-calls-ldconfig"
+KNOWN_TO_LINTIAN = "maintscript-calls-ldconfig,no-manual-page"
 
 
 def make(folder):
@@ -27,7 +27,8 @@ def make(folder):
 
 def differences(here, there):
     """The products that are not the same, byte by byte, in two build folders."""
-    names = {path.name for folder in (here, there) for pattern in ("*.deb", "libmoat.*")
+    names = {path.relative_to(folder) for folder in (here, there)
+             for pattern in ("*.deb", "libmoat.*", "tools/inspect/moat-inspect")
              for path in folder.glob(pattern)}
     return sorted(name for name in names
                   if not all((folder / name).exists() for folder in (here, there)) or
@@ -37,12 +38,12 @@ def differences(here, there):
 def compare(here, there):
     differ, count = differences(here, there)
     if differ:
-        fail(f"made in {here} and in {there} these differ: {', '.join(differ)}")
+        fail(f"made in {here} and in {there} these differ: {', '.join(map(str, differ))}")
     # With another date they would, and another folder is in what is compiled without the preset.
     run("cpack", "--config", there / "CPackConfig.cmake", cwd=there, env=ANOTHER_DATE)
     differ, _ = differences(here, there)
     if len(differ) != len(contents()):
-        fail(f"of the packages of two dates these differ: {', '.join(differ)}")
+        fail(f"of the packages of two dates these differ: {', '.join(map(str, differ))}")
     objects = []
     for build in (here, there):
         source = build.parent.parent / "src/base/options.c"
@@ -62,6 +63,7 @@ def contents():
     return {
         RUNTIME: {f"{library}libmoat.so.{end}" for end in (common.interface(), common.version())},
         RUNTIME + "-dbg": {DEBUG},
+        "moat-tools": {"usr/bin/moat-inspect"},
         "libmoat-dev": {library + name for name in development} | {
             f"usr/include/moat/{path.name}" for path in (common.ROOT / "include/moat").iterdir()},
     }
@@ -79,7 +81,8 @@ def look(build):
             fail(f"{deb.name} has what it should not, or lacks: {sorted(found ^ expected)}")
         if others := [words for words in listed if words[1] != "root/root"]:
             fail(f"{deb.name} has files of somebody's: {others}")
-        depends = "libc6 (>= " if package == RUNTIME else f"{RUNTIME} (= {common.version()})"
+        program = package in (RUNTIME, "moat-tools")
+        depends = "libc6 (>= " if program else f"{RUNTIME} (= {common.version()})"
         fields = run("dpkg-deb", "-f", deb)
         if f"\nDepends: {depends}" not in fields:
             fail(f"{deb.name} does not depend on {depends}:\n{fields}")
