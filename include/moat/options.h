@@ -32,13 +32,14 @@ enum moat_trap {
 /* Who supplies pages. */
 enum moat_backend {
     MOAT_BACKEND_OS,       /* the kernel */
-    MOAT_BACKEND_MIMALLOC, /* libmimalloc.so.2, loaded on demand: a reference to compare with */
+    MOAT_BACKEND_MIMALLOC, /* libmimalloc.so.2, loaded on demand: a reference to compare with. What
+                              is released is mimalloc's again, and does not trap */
 };
 
 /* Where findings are told (<moat/report.h>), besides the status of the call. */
 enum moat_report {
     MOAT_REPORT_STDERR, /* one block of text on standard error, or to report_function */
-    MOAT_REPORT_OFF,
+    MOAT_REPORT_OFF,    /* nowhere */
 };
 
 /* What is done about a call that no correct program makes. */
@@ -135,38 +136,39 @@ enum moat_fork {
 
 /* Which protections may be given. */
 enum moat_execute {
-    MOAT_EXECUTE_ANY,
-    MOAT_EXECUTE_WX, /* none that would let written memory be executed: no EXECUTE_READWRITE, and a
+    MOAT_EXECUTE_ANY, /* all */
+    MOAT_EXECUTE_WX,  /* none that would let written memory be executed: no EXECUTE_READWRITE, and a
                         page is executable from its commit on or not until it was decommitted.
                         Code goes to a code heap (<moat/code.h>) */
 };
 
 /* What a core dump holds of the manager's regions. */
 enum moat_dump {
-    MOAT_DUMP_COMMITTED,
-    MOAT_DUMP_NONE,
+    MOAT_DUMP_COMMITTED, /* what is committed */
+    MOAT_DUMP_NONE,      /* nothing */
 };
 
 /* How writes to pages of a write-watch region are told. */
 enum moat_watch {
     MOAT_WATCH_AUTO,   /* by the kernel where it can, else by faults */
     MOAT_WATCH_KERNEL, /* asynchronous write protection (Linux 6.7), or such regions are refused */
-    MOAT_WATCH_FAULT,  /* write-protected pages and the fault handler of <moat/fault.h> */
+    MOAT_WATCH_FAULT, /* write-protected pages and the fault handler of <moat/fault.h>, which has to
+                          be installed before */
 };
 
 /* What a heap that is destroyed with live blocks, or a manager with live regions, does besides
  * giving them back. */
 enum moat_leaks {
-    MOAT_LEAKS_SILENT,
+    MOAT_LEAKS_SILENT, /* nothing */
     MOAT_LEAKS_REPORT, /* a report of each (<moat/report.h>), up to a hundred, and of their sum */
 };
 
 /* Whether the counters are written to standard error, and how: when a manager is destroyed its own,
  * and when the process ends by exit(), a forked child included, those of all that are left. */
 enum moat_stats_form {
-    MOAT_STATS_OFF,
-    MOAT_STATS_JSON, /* as moat_stats_print writes them (<moat/stats.h>) */
-    MOAT_STATS_OPENMETRICS,
+    MOAT_STATS_OFF,         /* they are not */
+    MOAT_STATS_JSON,        /* as moat_stats_print writes them (<moat/stats.h>) */
+    MOAT_STATS_OPENMETRICS, /* as Prometheus and others scrape them */
 };
 
 struct moat_options {
@@ -179,7 +181,8 @@ struct moat_options {
     uint32_t quarantine_regions; /* quarantine=N: releases of one processor before an address is
                                      placed again, at least; 0..4096. Ended for all managers when
                                      there is no other room, and by moat_trim */
-    uint8_t poison;              /* poison=BYTE: fills pages that stay resident after a decommit */
+    uint8_t poison;              /* poison=BYTE: fills pages that stay resident after a decommit
+                                     (of backend=mimalloc), and blocks under heap_poison=on */
     uint64_t quota_bytes;        /* quota=BYTES: most that may be committed at once; 0: no quota.
                                      In text, bytes may end with K, M, G or T: 512M */
     uint64_t reserve_bytes;      /* reserve=BYTES, at most the quota: of that, kept for critical
@@ -220,8 +223,9 @@ struct moat_options {
                                second release is refused; but until it traps stale pointers read and
                                write what was there. What they write is lost. Its address is nobody
                                else's before. For regions that are committed to be read and written
-                               as a whole; others, and those of a forked child, trap at once. 0: all
-                               do */
+                               as a whole; others, and those of a forked child, trap at once. With
+                               quarantine=0 one call makes more of them trap: addresses that rest
+                               lie apart. 0: all trap before the release returns */
     uint64_t defer_bytes;   /* defer_bytes=BYTES: of one processor, they trap from so many on */
     uint32_t defer_ms;      /* defer_ms=MS: and when so many milliseconds have passed, by a thread
                                that the manager then has; 1 at least */
@@ -235,7 +239,7 @@ struct moat_options {
     uint32_t deny_protect;  /* deny_protect=N: MOAT_NO_MEMORY; not of memory of others */
     uint32_t deny_heap;     /* deny_heap=N: MOAT_NO_MEMORY for blocks of heaps */
     uint32_t deny_grace_ms; /* deny_grace=MS from the creation of the manager */
-    uint32_t deny_seed;     /* deny_seed=N */
+    uint32_t deny_seed;     /* deny_seed=N: which calls fail */
 
     enum moat_stats_form stats; /* stats=off|json|openmetrics: at the end */
 
