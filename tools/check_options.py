@@ -3,9 +3,9 @@
 """Is OPTIONS.md the page of the options that there are?
 
 Its names, words, limits and defaults are the rows of the table that the library parses with
-(src/base/options.c), its sentences the comments of <moat/options.h>. tools/check_options.py --write writes it anew. An option without a
-sentence is a finding: what it means is said in the header. So is one in the code of other documents
-that there is not.
+(src/base/options.c), its sentences the comments of <moat/options.h>; tools/check_options.py --write
+writes it anew. An option without a sentence is a finding: what it means is said in the header. So
+is an option in the code of other documents that there is not.
 """
 
 import re
