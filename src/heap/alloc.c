@@ -159,7 +159,7 @@ static enum moat_status find_block(struct moat_heap *heap, size_t size, void **b
 static enum moat_status take(struct moat_heap *heap, size_t size, void **block,
                              struct taken *taken) {
     enum moat_status status = find_block(heap, size, block, taken);
-    if (!status)
+    if (MOAT_ANNOTATES && !status)
         /* relaxed: A(open) by the take. */
         moat_annotate_block(*block, size, moat_load_relaxed(&taken->span->size));
     MOAT_PROBE(heap_alloc, status ? NULL : *block, size, 0, status, heap);

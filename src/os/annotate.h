@@ -26,6 +26,9 @@
 
 #include <valgrind/memcheck.h>
 
+/* For what is to be worked out for an annotation alone. */
+enum { MOAT_ANNOTATES = 1 };
+
 /* Whether a checker looks on, which takes neither markers nor what else the kernel alone knows. */
 static inline bool moat_annotated(void) {
     return RUNNING_ON_VALGRIND != 0;
@@ -99,6 +102,8 @@ static inline void moat_annotate_lift(const void *start, size_t size) {
 #pragma weak __lsan_register_root_region
 #pragma weak __lsan_unregister_root_region
 
+enum { MOAT_ANNOTATES = 1 };
+
 /* LeakSanitizer reads all that a mapping lets it read, and a marker would end it. */
 static inline bool moat_annotated(void) {
     return __asan_poison_memory_region != NULL;
@@ -156,23 +161,59 @@ static inline void moat_annotate_block_room(const void *block, size_t room) {
 
 #else
 
+enum { MOAT_ANNOTATES = 0 };
+
 static inline bool moat_annotated(void) {
     return false;
 }
 
-/* The arguments are named, and not worked out. */
-#define moat_annotate_open(start, size)  ((void)sizeof(start), (void)sizeof(size))
-#define moat_annotate_close(start, size) ((void)sizeof(start), (void)sizeof(size))
-#define moat_annotate_region(base, size, block)                                                    \
-    ((void)sizeof(base), (void)sizeof(size), (void)sizeof(block))
-#define moat_annotate_region_end(base, size, block)                                                \
-    ((void)sizeof(base), (void)sizeof(size), (void)sizeof(block))
-#define moat_annotate_span(base, size) ((void)sizeof(base), (void)sizeof(size))
-#define moat_annotate_block(block, size, room)                                                     \
-    ((void)sizeof(block), (void)sizeof(size), (void)sizeof(room))
-#define moat_annotate_block_end(block, room)  ((void)sizeof(block), (void)sizeof(room))
-#define moat_annotate_block_room(block, room) ((void)sizeof(block), (void)sizeof(room))
-#define moat_annotate_lift(start, size)       ((void)sizeof(start), (void)sizeof(size))
+static inline void moat_annotate_open(uintptr_t start, size_t size) {
+    (void)start;
+    (void)size;
+}
+
+static inline void moat_annotate_close(uintptr_t start, size_t size) {
+    (void)start;
+    (void)size;
+}
+
+static inline void moat_annotate_region(uintptr_t base, size_t size, bool block) {
+    (void)base;
+    (void)size;
+    (void)block;
+}
+
+static inline void moat_annotate_region_end(uintptr_t base, size_t size, bool block) {
+    (void)base;
+    (void)size;
+    (void)block;
+}
+
+static inline void moat_annotate_span(uintptr_t base, size_t size) {
+    (void)base;
+    (void)size;
+}
+
+static inline void moat_annotate_block(const void *block, size_t size, size_t room) {
+    (void)block;
+    (void)size;
+    (void)room;
+}
+
+static inline void moat_annotate_block_end(const void *block, size_t room) {
+    (void)block;
+    (void)room;
+}
+
+static inline void moat_annotate_block_room(const void *block, size_t room) {
+    (void)block;
+    (void)room;
+}
+
+static inline void moat_annotate_lift(const void *start, size_t size) {
+    (void)start;
+    (void)size;
+}
 
 #endif
 
