@@ -213,6 +213,7 @@ static void look_at_nobody(void) {
     expect_nothing_else((struct moat_fork_report){.discarded = 1});
     EXPECT(!moat_region_lives(&ref));
     void *at = base();
+    EXPECT(info_of(at).state == MOAT_STATE_FREE);
     EXPECT(moat_reserve(manager, at, ref.size, RW, MOAT_RESERVE_COMMIT, &at) == MOAT_OK);
 }
 

@@ -6,10 +6,13 @@
 #define _GNU_SOURCE
 #include "os/os.h"
 #include "region/held.h"
+#include "region/latch.h"
 #include "region/lock.h"
 #include "region/parts.h"
 #include "region/place.h"
+#include "region/quarantine.h"
 #include "region/registry.h"
+#include "region/resting.h"
 #include "support/dead.h"
 #include "support/regions.h"
 #include "support/touch.h"
@@ -55,19 +58,20 @@ Test(region_mend_closed, what_took_the_place_of_a_placeholder_keeps_its_content)
          16 * GRANULE);
 }
 
-/* Two placeholders side by side that were being joined: the joined one is found already where the
- * first was, and the second is not taken away yet. */
-static struct moat_region_ref second, joined;
+/* Three placeholders side by side, of those that were being joined: the joined one is found already
+ * where the first was, and the others are not taken away yet. */
+static struct moat_region_ref second, third, joined;
 
-static void scene_of_two(const char *options, size_t size) {
+static void scene_of_three(const char *options, size_t size) {
     void *at;
     manager = manager_with(options);
-    EXPECT(moat_placeholder_reserve(manager, NULL, 3 * size, 0, NULL, &at) == MOAT_OK);
+    EXPECT(moat_placeholder_reserve(manager, NULL, 4 * size, 0, NULL, &at) == MOAT_OK);
     unsigned char *start = at;
-    EXPECT(moat_placeholder_preserve(manager, start, size) == MOAT_OK);
-    EXPECT(moat_placeholder_preserve(manager, start + size, size) == MOAT_OK);
+    for (unsigned i = 0; i < 3; i++)
+        EXPECT(moat_placeholder_preserve(manager, start + i * size, size) == MOAT_OK);
     EXPECT(moat_region_find_base((uintptr_t)start, &ref));
     EXPECT(moat_region_find_base((uintptr_t)start + size, &second));
+    EXPECT(moat_region_find_base((uintptr_t)start + 2 * size, &third));
 }
 
 static void look_at_second(void) {
@@ -85,8 +89,15 @@ static void close_second(void) {
     EXPECT(moat_region_close(&second, &patience) == MOAT_OK);
 }
 
+static void close_all(void) {
+    struct moat_patience patience = {0};
+    close_it();
+    close_second();
+    EXPECT(moat_region_close(&third, &patience) == MOAT_OK);
+}
+
 Test(region_mend_closed, of_placeholders_side_by_side_each_is_reopened) {
-    play(&(struct death){scene_of_two, close_second, NULL, NULL, look_at_second}, 4 * GRANULE);
+    play(&(struct death){scene_of_three, close_second, NULL, NULL, look_at_second}, 4 * GRANULE);
 }
 
 static void show_joined(void) {
@@ -94,27 +105,31 @@ static void show_joined(void) {
         .owner = manager, .protection = MOAT_PAGE_NOACCESS, .flags = MOAT_REGION_PLACEHOLDER};
     struct moat_place place = moat_region_place(&ref);
 
-    close_it();
-    close_second();
-    place.size += second.size;
-    place.space = moat_parts_join(ref.space, second.space);
+    close_all();
+    place.size += second.size + third.size;
+    place.space = moat_parts_join(ref.space, third.space);
     EXPECT(place.space);
     EXPECT(moat_region_prepare(&place, &terms, &joined) == MOAT_OK);
     moat_region_supersede(&ref, &joined);
 }
 
 static void look_at_joined(void) {
-    struct moat_region_ref other;
-    expect_nothing_else((struct moat_fork_report){.reopened = 1, .discarded = 1});
-    EXPECT(!moat_region_lives(&ref) && !moat_region_lives(&second));
-    EXPECT(moat_region_find(second.base, &other) && other.base == joined.base);
-    EXPECT(moat_region_find(second.base + second.size, &other) && other.base != joined.base);
-    ref = joined;
-    EXPECT(opens(ref.base, ref.base + ref.size));
+    uintptr_t bases[] = {ref.base, second.base, third.base};
+    struct moat_region_ref it;
+    expect_nothing_else((struct moat_fork_report){.reopened = 1, .discarded = 2});
+    EXPECT(!moat_region_lives(&ref) && !moat_region_lives(&second) && !moat_region_lives(&third));
+    EXPECT(moat_region_find(third.base, &it) && it.base == joined.base);
+    EXPECT(moat_region_find(third.base + third.size, &it) && it.base != joined.base);
+    for (unsigned i = 0; i < 2; i++) /* it can be cut where it was put together */
+        EXPECT(moat_placeholder_preserve(manager, (void *)bases[i], ref.size) == MOAT_OK);
+    for (unsigned i = 0; i < 3; i++) {
+        EXPECT(moat_region_find(bases[i] + PAGE, &it) && it.base == bases[i]);
+        EXPECT(moat_release(manager, (void *)bases[i]) == MOAT_OK);
+    }
 }
 
 Test(region_mend_closed, what_was_being_joined_is_one_or_two_and_not_both) {
-    play(&(struct death){scene_of_two, show_joined, NULL, NULL, look_at_joined}, 4 * GRANULE);
+    play(&(struct death){scene_of_three, show_joined, NULL, NULL, look_at_joined}, 4 * GRANULE);
 }
 
 /* A record that nobody finds yet lies where a placeholder is found that it is to be cut from. */
@@ -146,9 +161,9 @@ static void look_at_uncut(void) {
 }
 
 Test(region_mend_closed, what_was_to_be_cut_is_whole) {
-    play(&(struct death){scene_of_two, prepare_second_half, NULL, NULL, look_at_uncut},
+    play(&(struct death){scene_of_three, prepare_second_half, NULL, NULL, look_at_uncut},
          4 * GRANULE);
-    play(&(struct death){scene_of_two, prepare_all, NULL, NULL, look_at_uncut}, 4 * GRANULE);
+    play(&(struct death){scene_of_three, prepare_all, NULL, NULL, look_at_uncut}, 4 * GRANULE);
 }
 
 /* Whoever closes waits for the forking thread, and has changed nothing. */
@@ -192,6 +207,41 @@ Test(region_mend_closed, what_may_be_the_forking_threads_is_left_to_it) {
     play(&(struct death){scene, NULL, close_and_hide, NULL, look_at_placing}, IN_ARENA);
 }
 
+/* And what it has claimed. */
+static void claim_place(void) {
+    const struct moat_place_wish wish = {
+        .size = 3 * GRANULE, .markers = true, .backend = moat_backend_os()};
+    struct moat_place place;
+
+    begin_to_place();
+    EXPECT(moat_place_anywhere(&wish, &place) == MOAT_OK);
+}
+
+Test(region_mend_closed, what_the_forking_thread_has_claimed_is_its_own) {
+    play(&(struct death){scene, NULL, claim_place, NULL, look_at_placing}, IN_ARENA);
+}
+
+/* The books were written to: what is not found may be hidden by that alone. */
+static void lock_it(void) {
+    struct moat_patience patience = {0};
+    EXPECT(moat_region_lock(&ref, &patience) == MOAT_OK);
+}
+
+static void write_to_books(void) {
+    atomic_fetch_add(&second.region->size, PAGE);
+}
+
+static void look_at_books(void) {
+    expect_nothing_else((struct moat_fork_report){0});
+    EXPECT(moat_life_locked(&ref.region->life));
+    EXPECT(moat_latched());
+}
+
+Test(region_mend_closed, where_the_books_are_damaged_nothing_is_mended) {
+    play(&(struct death){scene_of_three, lock_it, NULL, write_to_books, look_at_books},
+         4 * GRANULE);
+}
+
 /* A mapping that was being given back, of a region that stood alone and was never used. */
 static void scene_of_unused(const char *options, size_t size) {
     manager = manager_with(options);
@@ -207,7 +257,7 @@ static void unmap(void) {
 
 /* What somebody else has there by now, that is not quite what was there before. */
 struct other {
-    size_t from, to; /* how much of the mapping, in eighths */
+    size_t before, behind; /* bytes that it leaves out */
     int access;
     int flags;
     bool file;
@@ -217,22 +267,21 @@ static const struct other *other;
 static uintptr_t others_start, others_end;
 
 static void let_other_in(void) {
-    size_t eighth = moat_round_down((ref.space->end - ref.space->start) / 8, PAGE);
-    uintptr_t start = ref.space->start + other->from * eighth;
-    uintptr_t end = other->to == 8 ? ref.space->end : ref.space->start + other->to * eighth;
     int file = -1;
 
+    others_start = ref.space->start + other->before;
+    others_end = ref.space->end - other->behind;
+    size_t size = others_end - others_start;
     if (other->file)
-        EXPECT((file = memfd_create("other", 0)) >= 0 &&
-               ftruncate(file, (off_t)(end - start)) == 0);
-    EXPECT(mmap((void *)start, end - start, other->access,
-                other->flags | MAP_FIXED_NOREPLACE | MAP_NORESERVE, file, 0) == (void *)start);
-    others_start = start;
-    others_end = end;
+        EXPECT((file = memfd_create("other", 0)) >= 0 && ftruncate(file, (off_t)size) == 0);
+    EXPECT(mmap((void *)others_start, size, other->access,
+                other->flags | MAP_FIXED_NOREPLACE | MAP_NORESERVE, file,
+                0) == (void *)others_start);
 }
 
 static void look_at_other(void) {
     struct moat_os_mapping mapping;
+
     expect_nothing_else((struct moat_fork_report){.discarded = 1});
     EXPECT(!moat_region_lives(&ref));
     for (uintptr_t at = others_start; at < others_end; at = mapping.end) {
@@ -242,19 +291,48 @@ static void look_at_other(void) {
 }
 
 Test(region_mend_closed, what_others_have_mapped_where_a_region_was_is_theirs) {
+    enum { PRIVATE = MAP_PRIVATE | MAP_ANONYMOUS };
     static const struct other others[] = {
-        {0, 8, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, false},
-        {0, 8, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, false},
-        {0, 8, PROT_NONE, MAP_PRIVATE, true},
-        {0, 4, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, false},
-        {4, 8, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, false},
-        {1, 7, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, false},
+        {0, 0, PROT_READ, PRIVATE, false},
+        {0, 0, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, false},
+        {0, 0, PROT_NONE, MAP_PRIVATE, true},
+        {GRANULE, 0, PROT_NONE, PRIVATE, false},
+        {0, GRANULE, PROT_NONE, PRIVATE, false},
+        {0, 4 * BLOCK, PROT_NONE, PRIVATE, false},
+        {4 * BLOCK, 0, PROT_NONE, PRIVATE, false},
+        {BLOCK, BLOCK, PROT_NONE, PRIVATE, false},
     };
 
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
         other = &others[i];
         play(&(struct death){scene_of_unused, unmap, NULL, let_other_in, look_at_other}, ALONE);
     }
+    /* Its guards are like those of the region, and what is between them is not. */
+    other = &(struct other){0, 0, PROT_NONE, PRIVATE, false};
+    play(&(struct death){scene, unmap, NULL, let_other_in, look_at_other}, ALONE);
+}
+
+/* It was kept, so that nobody else gets the addresses for a while. */
+static void put_to_rest(void) {
+    struct moat_place place = moat_region_place(&ref);
+    struct moat_quarantine *quarantine = moat_quarantine_take(8, UINT64_MAX);
+    EXPECT(quarantine);
+    others_start = ref.space->start;
+    others_end = ref.space->end;
+    close_and_hide();
+    EXPECT(moat_place_unmap(&place, quarantine) == 0 && place.rests);
+}
+
+static void look_at_rest(void) {
+    uintptr_t start, end;
+    expect_nothing_else((struct moat_fork_report){.discarded = 1});
+    EXPECT(moat_resting_meets(others_start, others_end, &start, &end));
+    EXPECT(start == others_start && end == others_end);
+    EXPECT(moat_resting_end(start, end) == end - start);
+}
+
+Test(region_mend_closed, what_had_come_to_rest_rests_on) {
+    play(&(struct death){scene_of_unused, put_to_rest, NULL, NULL, look_at_rest}, ALONE);
 }
 
 /* It was about to be unmapped. */
