@@ -212,6 +212,9 @@ static void give_back(struct thread *self) {
     code_end(self);
 }
 
+/* Bytes that were lost in an epoch of refusals: they stay lost to the process. */
+static uint64_t lost;
+
 /* Nothing is left; and where nothing was refused, nothing went wrong on the way. */
 static void reconcile(struct moat_manager *manager, enum mode mode) {
     struct moat_stats stats;
@@ -227,8 +230,6 @@ static void reconcile(struct moat_manager *manager, enum mode mode) {
     EXPECT(ORACLE_BOOKS, stats.poison_damage == 0 && stats.locks_abandoned == 0,
            "%llu pages are damaged, %llu locks abandoned", (unsigned long long)stats.poison_damage,
            (unsigned long long)stats.locks_abandoned);
-    /* What was lost in an epoch of refusals stays lost to the process. */
-    static uint64_t lost;
     if (mode != MODE_PLAIN && stats.stranded_bytes > lost)
         lost = stats.stranded_bytes;
     EXPECT(ORACLE_BOOKS,
@@ -267,5 +268,7 @@ struct facts epoch_play(uint64_t seed, enum mode mode, unsigned acts) {
     world.is_short = false;
     forks_expect_none();
     end(mode);
-    return facts_read();
+    struct facts facts = facts_read();
+    facts.stranded = lost;
+    return facts;
 }

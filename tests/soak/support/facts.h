@@ -7,7 +7,8 @@
 
 struct facts {
     size_t mappings, files;
-    size_t arenas;                                /* here or away: each has books, for ever */
+    size_t arenas;   /* here or away: each has books, for ever */
+    size_t stranded; /* bytes that the kernel would not unmap: the epoch knows */
     size_t resident_kib, tables_kib, virtual_kib; /* VmRSS, VmPTE, VmSize */
 };
 
