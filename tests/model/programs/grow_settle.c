@@ -24,5 +24,6 @@ int main(void) {
     growth_publish();
     run((void *(*const[])(void *)){help, help_and_find}, 2);
     assert(table.settled == array_word(&table, 2, true));
+    assert(table.current == table.settled);
     return 0;
 }
