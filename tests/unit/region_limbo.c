@@ -5,9 +5,15 @@
  */
 #define _GNU_SOURCE
 #include "region/access.h"
+#include "region/claim.h"
 #include "region/limbo.h"
+#include "region/limbo_trap.h"
+#include "region/pages.h"
 #include "region/powers.h"
+#include "region/quarantine.h"
 #include "region/region.h"
+#include "region/trap.h"
+#include "support/keeps.h"
 #include "support/regions.h"
 #include "support/touch.h"
 
@@ -29,7 +35,7 @@ static void note(void *owner, const struct moat_limbo_report *report) {
 
 static struct moat_limbo_terms terms_of(uint32_t regions) {
     return (struct moat_limbo_terms){
-        .regions = regions, .bytes = 64 * SIZE, .ms = 100000000, .told = note};
+        .regions = regions, .bytes = 1024 * (uint64_t)SIZE, .ms = 100000000, .told = note};
 }
 
 static struct moat_limbo *started(uint32_t regions) {
@@ -131,8 +137,8 @@ Test(region_limbo, a_flush_answers_with_the_bytes_that_were_accessible) {
 }
 
 Test(region_limbo, more_than_a_batch_traps_at_once) {
-    enum { MANY = 60 };
-    struct moat_limbo *limbo = started(64);
+    enum { MANY = 2 * MOAT_LIMBO_BATCH + 3 };
+    struct moat_limbo *limbo = started(MANY + 1);
     struct moat_place places[MANY];
 
     for (unsigned i = 0; i < MANY; i++) {
@@ -178,7 +184,7 @@ Test(region_limbo, one_that_has_ended_serves_the_next_and_has_no_thread) {
 }
 
 /* As in a child: nothing is put off, and what was is mended or done by its owner. */
-Test(region_limbo, in_a_child_it_forgets_what_it_is_told_to) {
+Test(region_limbo, in_a_child_nothing_is_put_off) {
     struct moat_limbo *limbo = started(COUNT);
     struct moat_place places[] = {filled(), filled()};
 
@@ -188,16 +194,83 @@ Test(region_limbo, in_a_child_it_forgets_what_it_is_told_to) {
     cr_assert_not(moat_limbo_admits(limbo, &places[1]));
     cr_assert(moat_limbo_settle(limbo, 0));
     cr_assert_eq(moat_limbo_flush(limbo), (size_t)SIZE);
-    moat_limbo_put(limbo, &places[1], false);
+    cr_assert(moat_limbo_end(limbo));
+    cr_assert_eq((void *)started(COUNT), (void *)limbo);
+    cr_assert(moat_limbo_admits(limbo, &places[1]), "whoever starts it in the child has a thread");
+}
+
+Test(region_limbo, in_a_child_it_forgets_what_it_is_told_to) {
+    struct moat_limbo *limbo = started(COUNT);
+    struct moat_place places[] = {filled(), filled(), filled()};
+
+    for (unsigned i = 0; i < 2; i++)
+        moat_limbo_put(limbo, &places[i], false);
     moat_limbo_in_child(true);
     cr_assert_eq(sums_of(limbo).regions + sums_of(limbo).bytes, 0u);
     cr_assert_eq(moat_limbo_flush(limbo), 0u);
-    cr_assert(touch_reads((void *)places[1].base), "somebody else sees to it");
-    struct moat_place again = filled();
-    moat_limbo_put(limbo, &again, false);
+    moat_limbo_put(limbo, &places[2], false);
     cr_assert_eq(sums_of(limbo).regions, 1u);
     cr_assert_eq(moat_limbo_flush(limbo), (size_t)SIZE);
-    cr_assert(touch_reads((void *)places[1].base));
+    for (unsigned i = 0; i < 2; i++)
+        cr_assert(touch_reads((void *)places[i].base), "somebody else sees to it");
+}
+
+static uint8_t state_of(const struct moat_place *place) {
+    return moat_pages_run(place->space, place->base, place->base + PAGE).state;
+}
+
+Test(region_limbo, the_memory_is_kept_of_what_is_worth_it_and_of_nothing_else) {
+    struct moat_limbo_terms terms = terms_of(COUNT);
+    struct moat_place worth = filled(), other = filled();
+    struct moat_limbo *limbo;
+
+    if (!memory_can_be_kept())
+        cr_skip("no memory can be retained here");
+    terms.retain = (uint64_t)1 << 30;
+    cr_assert_eq(moat_limbo_start(&terms, &limbo), 0);
+    moat_limbo_put(limbo, &worth, true);
+    (void)moat_limbo_flush(limbo);
+    moat_limbo_put(limbo, &other, false);
+    (void)moat_limbo_flush(limbo);
+    cr_assert(moat_page_retained(state_of(&worth)));
+    cr_assert_not(moat_page_retained(state_of(&other)));
+    cr_assert_not(touch_reads((void *)worth.base) || touch_reads((void *)other.base));
+    cr_assert(moat_limbo_end(limbo));
+}
+
+static struct moat_place filled_at(uintptr_t base) {
+    const struct moat_place_wish wish = {
+        .size = SIZE, .markers = true, .backend = moat_backend_os()};
+    struct moat_place place;
+    uintptr_t conflict;
+    cr_assert_eq(moat_place_at(&wish, base, &place, &conflict), MOAT_OK);
+    grant(&place, SIZE, MOAT_PAGE_READWRITE);
+    return place;
+}
+
+Test(region_limbo, what_rests_behind_a_place_rests_on) {
+    struct moat_quarantine *quarantine = moat_quarantine_take(8, UINT64_MAX);
+    const struct moat_place_wish wish = {
+        .size = 5 * SIZE, .markers = true, .backend = moat_backend_os()};
+    struct moat_limbo *limbo = started(COUNT);
+    struct moat_place room = placed(&wish);
+
+    cr_assert_eq(moat_place_vacate(&room, NULL), 0);
+    struct moat_place place = filled_at(room.base), other = filled_at(room.base + 2 * SIZE);
+    size_t block = moat_space_block(other.space, other.base);
+    uintptr_t offset = other.base - moat_space_block_start(other.space, block);
+    unsigned granule = (unsigned)(offset >> MOAT_GRANULE_SHIFT);
+    struct moat_trap_report report = {0};
+    cr_assert_eq(moat_trap_pages(other.space, other.base, other.base + SIZE, 0, &report), 0);
+    cr_assert_eq(moat_place_vacate(&other, quarantine), 0);
+    cr_assert_eq(moat_claim_of(other.space, block, granule), MOAT_CLAIM_RESTING);
+    moat_limbo_put(limbo, &place, false);
+    cr_assert_eq(moat_limbo_flush(limbo), (size_t)SIZE);
+    cr_assert_eq(moat_claim_of(other.space, block, granule), MOAT_CLAIM_RESTING);
+    /* Whoever gives the quarantine back lets it go. */
+    moat_quarantine_give(quarantine);
+    cr_assert_eq(moat_claim_of(other.space, block, granule), MOAT_CLAIM_FREE);
+    cr_assert(moat_limbo_end(limbo));
 }
 
 static bool is_free(const struct moat_place *place) {

@@ -67,8 +67,11 @@ static void scene_of_three(const char *options, size_t size) {
     manager = manager_with(options);
     EXPECT(moat_placeholder_reserve(manager, NULL, 4 * size, 0, NULL, &at) == MOAT_OK);
     unsigned char *start = at;
-    for (unsigned i = 0; i < 3; i++)
-        EXPECT(moat_placeholder_preserve(manager, start + i * size, size) == MOAT_OK);
+    /* Other regions before and behind it, and the last record dealt first. */
+    (void)reserved(manager, GRANULE, true);
+    (void)reserved(manager, ALONE, false);
+    EXPECT(moat_placeholder_preserve(manager, start + 2 * size, size) == MOAT_OK);
+    EXPECT(moat_placeholder_preserve(manager, start, size) == MOAT_OK);
     EXPECT(moat_region_find_base((uintptr_t)start, &ref));
     EXPECT(moat_region_find_base((uintptr_t)start + size, &second));
     EXPECT(moat_region_find_base((uintptr_t)start + 2 * size, &third));
