@@ -35,6 +35,7 @@ foreach(MOAT_PC_NAME IN ITEMS moat moat-static)
         DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT development)
 endforeach()
 
+include(cmake/manual.cmake)
 if(PROJECT_IS_TOP_LEVEL)
     include(cmake/package.cmake)
 endif()

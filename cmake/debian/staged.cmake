@@ -26,5 +26,5 @@ run(strip --strip-debug --remove-section=.comment --enable-deterministic-archive
 file(GLOB tools ${staged}/tools/usr/bin/*)
 run(strip --remove-section=.comment ${tools})
 
-file(GLOB changelogs ${staged}/*/usr/share/doc/*/changelog)
-run(gzip -9n ${changelogs})
+file(GLOB texts ${staged}/*/usr/share/doc/*/changelog ${staged}/*/usr/share/man/man*/*)
+run(gzip -9n ${texts})

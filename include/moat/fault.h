@@ -76,7 +76,7 @@ struct moat_fault {
 MOAT_API int moat_guard_fault(void *addr);
 
 /*
- * The same with all that a handler knows, which is enough to tell what to do in every case.
+ * As moat_guard_fault, with all that a handler knows: enough to tell what to do in every case.
  *
  *   signal    the first argument of the handler
  *   siginfo   the second one, a siginfo_t *

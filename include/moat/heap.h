@@ -117,7 +117,8 @@ MOAT_API MOAT_CHECKED enum moat_status moat_heap_alloc(struct moat_heap *heap, s
                                                        void **block);
 
 /*
- * The same, and keep for moat_heap_walk and the list of leaks where that was.
+ * Allocate a block as moat_heap_alloc does, and keep for moat_heap_walk and the list of leaks where
+ * that was.
  *
  *   file   copied; of a long one the last 231 bytes. NULL: as moat_heap_alloc
  *   line   any number

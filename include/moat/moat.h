@@ -244,7 +244,10 @@ MOAT_API MOAT_CHECKED enum moat_status moat_commit(struct moat_manager *manager,
  * Say that the content of committed pages is not needed; each page reads as before or as zero until
  * it is written again. Uncommitted pages in the range stay as they are.
  *
- * Parameters and results as moat_commit; the protection must be valid and is ignored.
+ *   address, size, start   as moat_commit
+ *   protection             MOAT_PAGE_*; ignored
+ *
+ * Returns   as moat_commit
  * Threads   any, at once
  * Since     0.1
  * Contract  VirtualAlloc, MEM_RESET

@@ -275,8 +275,9 @@ MOAT_API BOOL WINAPI VirtualProtect(LPVOID lpAddress, SIZE_T dwSize, DWORD flNew
                                     PDWORD lpflOldProtect);
 
 /*
- * The calling thread's last error: what its last failing call set, or SetLastError; 0 at first.
+ * The calling thread's last error.
  *
+ * Returns   what its last failing call set, or SetLastError; 0 at first
  * Threads   any; async-signal-safe. A signal handler that calls Moat saves and restores it
  * Since     0.1
  * Contract  learn.microsoft.com, errhandlingapi.h, GetLastError

@@ -142,8 +142,9 @@ MOAT_API DWORD WINAPI ReclaimVirtualMemory(const void *VirtualAddress, SIZE_T Si
 MOAT_API SIZE_T WINAPI GetLargePageMinimum(VOID);
 
 /*
- * A handle of the calling process, that needs no closing. For FlushInstructionCache.
+ * A handle of the calling process, for FlushInstructionCache.
  *
+ * Returns   a constant, which needs no closing
  * Threads   any; async-signal-safe
  * Since     0.2
  * Contract  learn.microsoft.com, processthreadsapi.h, GetCurrentProcess

@@ -5,6 +5,7 @@ what is in them, has dpkg install them into a folder, builds and runs somebody e
 against what is there, looks for a source line with gdb, and has them removed."""
 
 import os
+import re
 import shutil
 
 import common
@@ -15,7 +16,9 @@ DEBUG = "usr/lib/debug/.build-id/*.debug" # named after its content
 DATE = {"SOURCE_DATE_EPOCH": "1700000000"}
 ANOTHER_DATE = {"SOURCE_DATE_EPOCH": "1700000001"}
 # CPack's scripts call ldconfig, as all did before dpkg had triggers.
-KNOWN_TO_LINTIAN = "maintscript-calls-ldconfig,no-manual-page"
+KNOWN_TO_LINTIAN = "maintscript-calls-ldconfig"
+# In libmoat-dev, whose names the test of the manual knows.
+MANUAL = "usr/share/(man/man3/.*|doc/libmoat-dev/reference/.*)"
 
 
 def make(folder):
@@ -63,7 +66,8 @@ def contents():
     return {
         RUNTIME: {f"{library}libmoat.so.{end}" for end in (common.interface(), common.version())},
         RUNTIME + "-dbg": {DEBUG},
-        "moat-tools": {"usr/bin/moat-inspect"},
+        "moat-tools": {"usr/bin/moat-inspect", "usr/share/man/man1/moat-inspect.1.gz",
+                       "usr/share/bash-completion/completions/moat-inspect"},
         "libmoat-dev": {library + name for name in development} | {
             f"usr/include/moat/{path.name}" for path in (common.ROOT / "include/moat").iterdir()},
     }
@@ -76,7 +80,10 @@ def look(build):
         expected |= {f"usr/share/doc/{package}/{name}" for name in ("copyright", "changelog.gz")}
         listed = [line.split() for line in run("dpkg-deb", "-c", deb).splitlines()]
         found = {words[5].removeprefix("./") for words in listed if not words[5].endswith("/")}
-        found = {DEBUG if name.endswith(".debug") else name for name in found}
+        pages = {name for name in found if re.fullmatch(MANUAL, name)}
+        if bool(pages) != (package == "libmoat-dev"):
+            fail(f"{deb.name} has {len(pages)} pages of the manual")
+        found = {DEBUG if name.endswith(".debug") else name for name in found - pages}
         if found != expected:
             fail(f"{deb.name} has what it should not, or lacks: {sorted(found ^ expected)}")
         if others := [words for words in listed if words[1] != "root/root"]:
