@@ -90,5 +90,5 @@ def copy_sources(folder):
     for name in ("CMakeLists.txt", "CMakePresets.json", "LICENSE"):
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder)
-    for name in ("cmake", "include", "src", "tools/inspect"):
+    for name in ("cmake", "include", "src", "tools/inspect", "tools/manual"):
         shutil.copytree(ROOT / name, folder / name)
