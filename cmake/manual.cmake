@@ -16,7 +16,7 @@ add_custom_command(OUTPUT ${manual}/made
     COMMAND ${CMAKE_COMMAND} -E touch ${manual}/made
     DEPENDS ${manual_sources}
     VERBATIM)
-add_custom_target(manual ALL DEPENDS ${manual}/made)
+add_custom_target(moat_manual ALL DEPENDS ${manual}/made)
 install(DIRECTORY ${manual}/man/man3 DESTINATION ${CMAKE_INSTALL_MANDIR} COMPONENT development)
 install(DIRECTORY ${manual}/reference
     DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/doc/libmoat-dev COMPONENT development)

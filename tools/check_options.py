@@ -16,9 +16,9 @@ import check_common
 TABLE = "src/base/options.c"
 HEADER = "include/moat/options.h"
 PAGE = "OPTIONS.md"
-DOCUMENTS = ("HOSTING.md", "README.md", "SECURITY.md", "SYSCALLS.md")
+DOCUMENTS = ("HOSTING.md", "PORTING.md", "README.md", "SECURITY.md", "SYSCALLS.md")
 CODE = re.compile(r"`([^`\n]*)`")
-SAID = re.compile(r"(?<![\w-])([a-z_]+)=([\w|]*)")
+SAID = re.compile(r"(?<![\w.-])([a-z_]+)=([\w|]*)")
 ROW = re.compile(r'\{"(\w+)",\s*(\w+),\s*FIELD\((\w+)\),\s*([^,]+),\s*([^,]+),\s*(true|false)\}')
 WORDS = re.compile(r"(\w+_words)\[\] = \{(.*?)\}", re.S)
 ENUM = re.compile(r"(?:/\*((?:(?!\*/).)*)\*/\n)?enum (\w+) \{(.*?)\};", re.S)
