@@ -96,7 +96,7 @@ void moat_os_probe(struct moat_os_powers *powers, bool markers) {
         unsigned char *open = base;
         unsigned char *closed = open + MOAT_LINUX_PAGE;
         if (moat_os_protect(open, MOAT_LINUX_PAGE, MOAT_OS_READ | MOAT_OS_WRITE) == 0) {
-            powers->look_tells = !moat_annotated() && try_look(closed, open);
+            powers->look_tells = try_look(closed, open);
             powers->seal = !moat_annotated() && try_seal(open);
             powers->discard_zeroes = try_discard(open);
             powers->guard_markers = markers && try_markers(open, closed);

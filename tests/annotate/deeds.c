@@ -162,6 +162,19 @@ static void right_blocks(void) {
         must(moat_heap_free(heap, live[i]));
 }
 
+/* Many at once, so that there are several arenas, and blocks of them that are opened. */
+static void right_regions(void) {
+    enum { LIVE = 600 };
+    char *live[LIVE];
+    for (unsigned i = 0; i < LIVE; i++) {
+        size_t size = (i % 40 + 1) * (size_t)PAGE;
+        live[i] = reserve(size, 0);
+        memset(commit(live[i] + size - PAGE, PAGE), 1, PAGE);
+    }
+    for (unsigned i = 0; i < LIVE; i++)
+        must(moat_release(manager, live[i]));
+}
+
 /* Nobody but a page of a region knows where this is. */
 static void right_pointer(void) {
     void **page = (void **)(void *)reserve(PAGE, MOAT_RESERVE_COMMIT);
@@ -180,6 +193,7 @@ static void begin(bool poison) {
 
 static void right(void) {
     right_pages();
+    right_regions();
     for (unsigned poison = 0; poison < 2; poison++) {
         right_blocks();
         moat_heap_destroy(heap);
