@@ -40,7 +40,7 @@ set(CPACK_DEBIAN_DEBUG_PACKAGE_DEPENDS "${runtime} (= ${PROJECT_VERSION})")
 
 set(CPACK_DEBIAN_TOOLS_PACKAGE_NAME moat-tools)
 set(CPACK_DEBIAN_TOOLS_DESCRIPTION "${about} moat-inspect, which shows the regions of a process
-or a core dump.")
+or a core dump, and commands for gdb that do the same.")
 set(CPACK_DEBIAN_TOOLS_PACKAGE_SECTION devel)
 set(CPACK_DEBIAN_TOOLS_PACKAGE_SHLIBDEPS ON)
 

@@ -22,7 +22,7 @@
 extern "C" {
 #endif
 
-#define MOAT_LAYOUT_MAGIC     "\x93moat-layout\r\n\x1a\n" /* and a NUL: 16 bytes */
+#define MOAT_LAYOUT_MAGIC     "\x93moat-layout\r\n\x1a\n" /* 16 bytes */
 #define MOAT_LAYOUT_VERSION   1u
 #define MOAT_LAYOUT_ADDRESSES 12
 #define MOAT_LAYOUT_NUMBERS   68

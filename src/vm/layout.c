@@ -25,7 +25,7 @@
 
 #define NAMES MOAT_LAYOUT_EACH_ADDRESS(WORD) ";" MOAT_LAYOUT_EACH_NUMBER(WORD)
 
-_Static_assert(sizeof(MOAT_LAYOUT_MAGIC) == 17, "with its own NUL and that of the literal");
+_Static_assert(sizeof(MOAT_LAYOUT_MAGIC) == 17, "16 bytes, and the NUL of the literal");
 _Static_assert(sizeof(NAMES) <= MOAT_LAYOUT_NAMES, "room for the names");
 _Static_assert(0 MOAT_LAYOUT_EACH_ADDRESS(ONE) <= MOAT_LAYOUT_ADDRESSES, "and for what they name");
 _Static_assert(0 MOAT_LAYOUT_EACH_NUMBER(ONE) <= MOAT_LAYOUT_NUMBERS, "the same");

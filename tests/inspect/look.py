@@ -6,7 +6,6 @@ what the programs themselves say; and what it says of what it cannot look at."""
 import json
 import os
 import pty
-import resource
 import shutil
 import subprocess
 import sys
@@ -14,39 +13,12 @@ import tempfile
 import time
 import xml.etree.ElementTree as xml
 
+from scenes import Scene, core_of
+
 SVG = "{http://www.w3.org/2000/svg}"
 SNAPSHOTS = 40
 
 SHOWN, DAMAGED, USAGE, OUT_OF_REACH, NO_MOAT, OTHER_VERSION = range(6)
-
-
-class Scene:
-    """A program that has told its regions, and waits."""
-
-    def __init__(self, program, what, folder=None):
-        self.process = subprocess.Popen(
-            [program, what], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=folder,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE,
-                                                  (resource.RLIM_INFINITY,) * 2))
-        self.regions = {}
-        for line in self.process.stdout:
-            words = line.split()
-            if words[0] == "ready":
-                break
-            self.regions[int(words[1], 16)] = (int(words[2]), int(words[3]))
-        assert self.regions, f"{program} {what} has told nothing"
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *unused):
-        self.process.stdin.close()
-        self.process.stdout.close()
-        self.process.wait(timeout=600)
-
-    @property
-    def pid(self):
-        return str(self.process.pid)
 
 
 def run(tool, *arguments, **more):
@@ -146,14 +118,30 @@ def check_busy(tool, program):
           f"that came and went, {torn} torn, {passed} passed over")
 
 
+def check_torn(tool, program):
+    """A record whose life changes between two looks is never told as whole, and soon as torn. Its
+    thread may not run while one of them is taken."""
+    with Scene(program, "torn") as scene:
+        for tries in range(1000):
+            code, text, errors = run(tool, "--json", scene.pid)
+            assert (code, errors) == (DAMAGED, "")
+            entries = [region["entry"] for region in json.loads(text)["regions"]]
+            assert entries.count("whole") == len(entries) - 1 == len(scene.regions) - 1
+            if "torn" in entries:
+                break
+        else:
+            raise AssertionError("never torn")
+        assert run(tool, scene.pid)[0] == DAMAGED
+    print(f"{os.path.basename(program)}: a record that changes is torn, at look {tries + 1}")
+
+
 def check_crash(tool, program, folder):
     with Scene(program, "crash", folder) as scene:
         pass
-    cores = [name for name in os.listdir(folder) if name.startswith("core")]
-    if not cores:
+    path = core_of(folder)
+    if not path:
         print("the kernel leaves no dumps here: none of its own was looked at")
         return
-    path = os.path.join(folder, cores[0])
     count = check_all(tool, path, scene)
     whole = os.path.getsize(path)
     for part in range(1, 13):
@@ -252,9 +240,11 @@ def main(tool, counting, *scenes):
         check_still(tool, program)
         check_busy(tool, program)
         check_wrong(tool, program)
+        check_torn(tool, program)
         with tempfile.TemporaryDirectory() as folder:
             check_crash(tool, program, folder)
-            check_gcore(tool, program, folder)
+    with tempfile.TemporaryDirectory() as folder:
+        check_gcore(tool, scenes[-1], folder)
     check_watch(tool, scenes[0])
 
 

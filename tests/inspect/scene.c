@@ -7,6 +7,8 @@
  *   crash     aborts
  *   strange   changes the version of its layout first
  *   damaged   changes the record of its second region first
+ *   torn      goes on changing that record's life
+ *   misuse    releases a region twice, which misuse=abort makes the end
  *
  * Its lines are "region BASE SIZE COMMITTED" and, when it is ready, "ready".
  */
@@ -123,15 +125,47 @@ static uint64_t number_of(const struct moat_layout *layout, const char *name) {
     exit(1);
 }
 
-/* By the layout, as a stray write would by chance. The second name is the registry. */
-static void damage(void) {
-    const struct moat_layout *layout = find_layout();
+/* The record of the second region, by the layout. The second address is the registry. */
+static unsigned char *second_record(const struct moat_layout *layout) {
     const unsigned char *registry = layout->addresses[1];
     unsigned char *records;
     memcpy(&records, registry + number_of(layout, "registry_records"), sizeof records);
-    size_t *size = (size_t *)(void *)(records + 2 * number_of(layout, "record_bytes") +
-                                      number_of(layout, "record_size"));
-    *size += MOAT_PAGE_SIZE;
+    return records + 2 * number_of(layout, "record_bytes");
+}
+
+/* As a stray write would, by chance. */
+static void damage(void) {
+    const struct moat_layout *layout = find_layout();
+    unsigned char *size = second_record(layout) + number_of(layout, "record_size");
+    *(size_t *)(void *)size += MOAT_PAGE_SIZE;
+}
+
+/* As if a region came and went, and came: an odd generation, and the next odd one. */
+static void *flicker(void *life) {
+    do
+        atomic_fetch_add((_Atomic uint64_t *)life, UINT64_C(2) << 32);
+    while (!over);
+    return NULL;
+}
+
+/* Once before anybody looks. */
+static void *start_to_flicker(void) {
+    const struct moat_layout *layout = find_layout();
+    unsigned char *life = second_record(layout) + number_of(layout, "record_life");
+    over = true;
+    (void)flicker(life);
+    over = false;
+    return life;
+}
+
+/* The second release is refused, or by option the end. */
+static void misuse(void) {
+    unsigned char *base = reserve(first, 10, MOAT_PAGE_READWRITE, MOAT_RESERVE_COMMIT);
+    printf("released 0x%lx\n", (unsigned long)base);
+    puts("ready");
+    (void)fflush(stdout);
+    must(moat_release(first, base));
+    must(moat_release(first, base));
 }
 
 int main(int count, char **arguments) {
@@ -145,9 +179,14 @@ int main(int count, char **arguments) {
         layout->version++;
     } else if (strcmp(what, "damaged") == 0) {
         damage();
+    } else if (strcmp(what, "misuse") == 0) {
+        misuse();
     }
-    for (unsigned i = 0; i < THREADS && strcmp(what, "busy") == 0; i++)
-        if (pthread_create(&threads[i], NULL, mutate, NULL) != 0)
+    bool torn = strcmp(what, "torn") == 0;
+    void *life = torn ? start_to_flicker() : NULL;
+    unsigned busy = torn ? 1 : strcmp(what, "busy") == 0 ? THREADS : 0;
+    for (unsigned i = 0; i < busy; i++)
+        if (pthread_create(&threads[i], NULL, torn ? flicker : mutate, life) != 0)
             return 1;
     puts("ready");
     (void)fflush(stdout);
@@ -156,7 +195,7 @@ int main(int count, char **arguments) {
     while (getchar() != EOF)
         continue;
     over = true;
-    for (unsigned i = 0; i < THREADS && strcmp(what, "busy") == 0; i++)
+    for (unsigned i = 0; i < busy; i++)
         (void)pthread_join(threads[i], NULL);
     _exit(0);
 }

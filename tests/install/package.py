@@ -64,9 +64,11 @@ def contents():
                    "cmake/moat/moatConfig.cmake", "cmake/moat/moatConfigVersion.cmake",
                    "cmake/moat/moatConfig-relwithdebinfo.cmake")
     return {
-        RUNTIME: {f"{library}libmoat.so.{end}" for end in (common.interface(), common.version())},
+        RUNTIME: {f"{library}libmoat.so.{end}" for end in (common.interface(), common.version())} |
+                 {f"usr/share/gdb/auto-load/{library}libmoat.so.{common.version()}-gdb.py"},
         RUNTIME + "-dbg": {DEBUG},
-        "moat-tools": {"usr/bin/moat-inspect", "usr/share/man/man1/moat-inspect.1.gz",
+        "moat-tools": {"usr/bin/moat-inspect", "usr/share/moat/moat-gdb.py",
+                       "usr/share/man/man1/moat-inspect.1.gz",
                        "usr/share/bash-completion/completions/moat-inspect"},
         "libmoat-dev": {library + name for name in development} | {
             f"usr/include/moat/{path.name}" for path in (common.ROOT / "include/moat").iterdir()},
