@@ -135,8 +135,9 @@ Test(region_mend_calls, what_cannot_be_unmarked_is_unmarked_later) {
          IN_ARENA);
 }
 
-/* Nothing makes a page trap that was committed. */
+/* Nothing makes a page trap that was committed, though it may get other rights. */
 static void refuse_to_trap(void) {
+    inject_only(INJECT_MPROTECT, PROT_NONE);
     refuse(INJECT_MPROTECT);
     refuse_advice(MARK);
 }

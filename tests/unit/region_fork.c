@@ -163,3 +163,29 @@ Test(region_fork, what_the_forking_thread_worked_on_is_caught_up_with) {
     play_with(&death, "fork=wipe", IN_ARENA);
     play_with(&death, "fork=wipe", ALONE);
 }
+
+/* The first call of a child may be any. */
+static void lock_it(void) {
+    struct moat_patience patience = {0};
+    EXPECT(moat_region_lock(&ref, &patience) == MOAT_OK);
+}
+
+static void lock_first(void) {
+    lock_it();
+    EXPECT(!moat_fork_pending() && found.locks == 1);
+    EXPECT(moat_region_unlock(&ref) == MOAT_OK);
+}
+
+static void unlock_first(void) {
+    EXPECT(moat_region_unlock(&ref) == MOAT_OK);
+    EXPECT(!moat_fork_pending() && found.locks == 0);
+}
+
+static void look_no_further(void) {
+    EXPECT(opens(ref.base, ref.base + ref.size));
+}
+
+Test(region_fork, the_first_call_may_be_about_a_lock) {
+    play(&(struct death){scene, lock_it, NULL, lock_first, look_no_further}, IN_ARENA);
+    play(&(struct death){scene, NULL, lock_it, unlock_first, look_no_further}, IN_ARENA);
+}

@@ -190,6 +190,19 @@ Test(region_mend_closed, whoever_waited_to_close_is_forgotten) {
     play(&(struct death){scene, NULL, take_first_page, begin_to_close, look_at_worker}, IN_ARENA);
 }
 
+/* The forking thread is in the middle of a release of its own. */
+static void look_at_own_close(void) {
+    expect_nothing_else((struct moat_fork_report){0});
+    EXPECT(moat_region_lives(&ref) && touch_all_bytes(base(), PAGE, 'p'));
+    EXPECT(!opens(ref.base, ref.base + PAGE));
+    moat_region_reopen(&ref);
+    EXPECT(opens(ref.base, ref.base + ref.size));
+}
+
+Test(region_mend_closed, what_the_forking_thread_closes_is_left_to_it) {
+    play(&(struct death){scene, NULL, close_it, NULL, look_at_own_close}, IN_ARENA);
+}
+
 /* The forking thread is in the middle of placing: what nobody finds may be its own. */
 static void close_and_hide(void) {
     close_it();

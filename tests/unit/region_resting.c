@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,8 +36,12 @@ static void step_aside(void) {
         body();
 }
 
+static bool unmaps_nothing;
+
 int __wrap_moat_os_unreserve(void *base, size_t size) {
     step_aside();
+    if (unmaps_nothing)
+        return ENOMEM;
     return __real_moat_os_unreserve(base, size);
 }
 
@@ -155,6 +160,46 @@ Test(region_resting, an_interrupted_thread_is_not_waited_for_forever) {
     cr_assert_eq(moat_resting_take(at, at + SIZE), 0);
     cr_assert_eq(outcome, EEXIST);
     give_back();
+}
+
+/* Whoever wants address space back takes none from under a reservation in the making. */
+static size_t ended;
+
+static void end_all_in_between(void) {
+    ended = moat_resting_end_all();
+}
+
+Test(region_resting, what_is_in_hand_is_not_unmapped) {
+    have_pieces();
+    meanwhile = end_all_in_between;
+    cr_assert_eq(moat_resting_take(at, at + SIZE), 0);
+    cr_assert_eq(ended, (size_t)(PIECES - 1) * MOAT_GRANULE, "all but the first piece");
+    give_back();
+}
+
+Test(region_resting, what_the_kernel_does_not_unmap_rests_on) {
+    have_pieces();
+    unmaps_nothing = true;
+    cr_assert_eq(moat_resting_end(at, at + MOAT_GRANULE), (size_t)0);
+    cr_assert_eq(moat_resting_end_all(), (size_t)0);
+    unmaps_nothing = false;
+    expect_pieces_alone();
+    cr_assert_eq(moat_resting_take(at, at + SIZE), 0);
+    give_back();
+}
+
+/* Somebody has mapped over the last piece: it is his, and the hole before it is free again. */
+Test(region_resting, what_is_not_at_rest_any_more_refuses) {
+    have_pieces();
+    uintptr_t last = at + SIZE - 2 * MOAT_GRANULE, hole_before = last - MOAT_GRANULE;
+    void *page = mmap((void *)last, MOAT_GRANULE, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    cr_assert_eq(page, (void *)last);
+    cr_assert_eq(moat_resting_take(at, at + SIZE), EEXIST);
+    cr_assert_eq(__real_moat_os_reserve_at((void *)hole_before, MOAT_GRANULE), 0);
+    cr_assert_eq(__real_moat_os_unreserve((void *)hole_before, MOAT_GRANULE), 0);
+    *(char *)page = 1;
+    cr_assert_eq(moat_resting_end_all(), (size_t)(PIECES - 1) * MOAT_GRANULE);
 }
 
 static void take_in_a_child(void) {
