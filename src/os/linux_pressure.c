@@ -19,7 +19,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-
 /* Some thread stalled for 150 ms within 2 s: what systemd takes as well. */
 static const char trigger[] = "some 150000 2000000";
 
