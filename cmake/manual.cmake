@@ -8,7 +8,7 @@ if(NOT MOAT_PYTHON)
     return()
 endif()
 set(manual ${CMAKE_CURRENT_BINARY_DIR}/manual)
-file(GLOB manual_sources CONFIGURE_DEPENDS include/moat/*.h tools/manual/*)
+file(GLOB manual_sources CONFIGURE_DEPENDS include/moat/* tools/manual/*)
 list(APPEND manual_sources ${PROJECT_SOURCE_DIR}/tools/inspect/main.c)
 list(FILTER manual_sources EXCLUDE REGEX "__pycache__")
 add_custom_command(OUTPUT ${manual}/made

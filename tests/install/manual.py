@@ -42,6 +42,8 @@ def lacking(pages, exported):
         returns = not re.search(r'^\.B "(void|VOID) \w', synopsis, re.M)
         if name in exported - OBJECTS and returns and "RETURN VALUE" not in found:
             yield f"{name}.3 does not say what it returns"
+        if re.search(r"\breturn\b.*;$", found.get("TYPES AND CONSTANTS", ""), re.M):
+            yield f"{name}.3 has statements among its types"
         for other in re.findall(r"^\.BR (\S+) \(3\)", found.get("SEE ALSO", ""), re.M):
             if other not in pages:
                 yield f"{name}.3 refers to {other}.3, which is not there"
@@ -113,6 +115,8 @@ def self_test(pages, exported, work):
         ("how it is called", {"moat_commit": right.replace("moat_commit(", "moat_comit(")}),
         ("what it returns", {"moat_commit": right.replace('"RETURN VALUE"', '"RESULT"')}),
         ("refers to", {"moat_commit": right.replace(".BR moat (3)", ".BR moat_boat (3)")}),
+        ("statements among", {"moat": pages["moat"].replace(
+            "AND CONSTANTS\"\n", "AND CONSTANTS\"\n    return MOAT_OK;\n")}),
         ("leads to", {"IID_IUnknown": ".so man3/moat_boat.3\n"}),
     )
     for fragment, change in planted:

@@ -146,31 +146,50 @@ def call_of(comment, code):
     return Call(name[1], declaration + ";", blocks(body), parsed)
 
 
+def head_of(text):
+    """The first comment, without its license: (what the header is for, blocks, where it ends)."""
+    head = re.match(r"/\* SPDX[^\n]*\n/\*\n(.*?) \*/\n|// SPDX[^\n]*\n//\n((?://[^\n]*\n)+)", text,
+                    re.S)
+    lines = lines_of(head[1] or re.sub(r"^//", " *", head[2], flags=re.M))
+    title = []
+    while lines and lines[0]:
+        title.append(lines.pop(0))
+    purpose, _, more = " ".join(title).partition(": ")[2].partition(". ")
+    body = [("text", more)] if more else []
+    return purpose.rstrip("."), body + blocks(lines), head.end()
+
+
+def classes_of(text):
+    """The classes of a header for C++, each with the comment before it."""
+    found = re.findall(r"^((?://[^\n]*\n)+)class (\w+)", text, re.M)
+    terms = [(f"class moat::{name}", blocks(lines_of(re.sub(r"^//", " *", comment, flags=re.M))))
+             for comment, name in found]
+    return [("terms", terms)] if terms else []
+
+
+def types_of(text, has_code):
+    """Code that is no call: types and constants. What C++ has besides is the same once more, and of
+    what is inline only what it works on is for others."""
+    if has_code:
+        text = "".join(re.findall(r"^(?:/\*(?:(?!\*/).)*\*/\n)?struct \w+ \{\n.*?^\};\n", text,
+                                  re.S | re.M))
+    text = re.sub(r"^#ifdef __cplusplus\nextern.*?#endif\n", "", text, flags=re.S | re.M)
+    text = re.sub(r"^MOAT_LAYOUT\(.*?;\n", "", text, flags=re.S | re.M)
+    return re.sub(r"\n\s*\n\s*\n+", "\n\n", SCAFFOLD.sub("", text)).strip("\n")
+
+
 def read(path):
     """The pages of a header."""
     text = path.read_text()
-    head = re.match(r"/\* SPDX[^\n]*\n/\*\n(.*?) \*/\n", text, re.S)
-    lines = lines_of(head[1])
-    purpose = []
-    while lines and lines[0]:
-        purpose.append(lines.pop(0))
-    title = " ".join(purpose).partition(": ")[2]
-    purpose = re.split(r"(?<=[^.])\.(?: |$)", title, maxsplit=1)
-    body = ([("text", purpose[1])] if purpose[1:] and purpose[1] else []) + blocks(lines)
-    rest = text[head.end():]
+    purpose, body, end = head_of(text)
+    rest = text[end:]
+    if path.suffix == ".hpp":
+        return Header(path.name, purpose, body + classes_of(rest), "", [], [])
     calls = []
     for chunk in CHUNK.finditer(rest):
-        code = chunk["code"]
-        if call := call_of(chunk["comment"], code):
+        if call := call_of(chunk["comment"], chunk["code"]):
             calls.append(call)
             rest = rest.replace(chunk[0], "")
     others = re.findall(r"^extern MOAT_API [^;]*?(\w+);", rest, re.M)
-    # Code that is no call: types and constants. What C++ has besides is the same once more.
-    rest = re.sub(r"^#ifdef __cplusplus\nextern.*?#endif\n", "", rest, flags=re.S | re.M)
-    rest = re.sub(r"^MOAT_LAYOUT\(.*?;\n", "", rest, flags=re.S | re.M)
-    if "static inline" in text or path.suffix == ".hpp":
-        rest = "".join(re.findall(r"^(?:/\*(?:(?!\*/).)*\*/\n)?struct \w+ \{\n.*?^\};\n", rest,
-                                  re.S | re.M))
-    rest = SCAFFOLD.sub("", rest)
-    types = re.sub(r"\n\s*\n\s*\n+", "\n\n", rest).strip("\n")
-    return Header(path.name, purpose[0].rstrip("."), body, types, calls, others)
+    return Header(path.name, purpose, body, types_of(rest, "static inline" in text), calls,
+                  others)
