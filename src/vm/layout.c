@@ -21,14 +21,19 @@
 
 #define WORD(name, value)  #name " "
 #define VALUE(name, value) (value),
-#define ONE(name, value)   +1
+
+#define ADDRESS(name, value) ADDRESS_##name,
+#define NUMBER(name, value)  NUMBER_##name,
+
+enum { MOAT_LAYOUT_EACH_ADDRESS(ADDRESS) ADDRESSES };
+enum { MOAT_LAYOUT_EACH_NUMBER(NUMBER) NUMBERS };
 
 #define NAMES MOAT_LAYOUT_EACH_ADDRESS(WORD) ";" MOAT_LAYOUT_EACH_NUMBER(WORD)
 
 _Static_assert(sizeof(MOAT_LAYOUT_MAGIC) == 17, "16 bytes, and the NUL of the literal");
 _Static_assert(sizeof(NAMES) <= MOAT_LAYOUT_NAMES, "room for the names");
-_Static_assert(0 MOAT_LAYOUT_EACH_ADDRESS(ONE) <= MOAT_LAYOUT_ADDRESSES, "and for what they name");
-_Static_assert(0 MOAT_LAYOUT_EACH_NUMBER(ONE) <= MOAT_LAYOUT_NUMBERS, "the same");
+_Static_assert(ADDRESSES <= MOAT_LAYOUT_ADDRESSES, "and for what they name");
+_Static_assert(NUMBERS <= MOAT_LAYOUT_NUMBERS, "the same");
 
 _Alignas(64) const struct moat_layout moat_layout = {
     .magic = MOAT_LAYOUT_MAGIC,
