@@ -6,6 +6,7 @@ what the programs themselves say; and what it says of what it cannot look at."""
 import json
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,10 @@ from scenes import Scene, core_of
 
 SVG = "{http://www.w3.org/2000/svg}"
 SNAPSHOTS = 40
+
+# <moat/inspect.h>
+MAGIC = b"\x93moat-layout\r\n\x1a\n"
+ADDRESSES, NAMES = 48, 48 + 12 * 8 + 68 * 4
 
 SHOWN, DAMAGED, USAGE, OUT_OF_REACH, NO_MOAT, OTHER_VERSION = range(6)
 
@@ -135,6 +140,27 @@ def check_torn(tool, program):
     print(f"{os.path.basename(program)}: a record that changes is torn, at look {tries + 1}")
 
 
+def check_overwritten(tool, path):
+    """A dump in which the numbers by which the books are read, and the addresses, are any."""
+    with open(path, "r+b") as core:
+        text = core.read()
+        count = 0
+        for start in (at.start() for at in re.finditer(re.escape(MAGIC), text)):
+            if int.from_bytes(text[start + 16:start + 24], "little") % 16:
+                continue
+            for at in range(start + ADDRESSES, start + NAMES, 4):
+                core.seek(at)
+                core.write(b"\xff\xff\xff\x7f")
+                core.flush()
+                assert run(tool, "--json", path)[0] in range(OTHER_VERSION + 1)
+                core.seek(at)
+                core.write(text[at:at + 4])
+                count += 1
+        core.flush()
+    assert count > 50, "the layout was not found"
+    return count
+
+
 def check_crash(tool, program, folder):
     with Scene(program, "crash", folder) as scene:
         pass
@@ -143,13 +169,15 @@ def check_crash(tool, program, folder):
         print("the kernel leaves no dumps here: none of its own was looked at")
         return
     count = check_all(tool, path, scene)
+    overwritten = check_overwritten(tool, path)
     whole = os.path.getsize(path)
     for part in range(1, 13):
         os.truncate(path, whole * (13 - part) // 13)
         code = run(tool, path)[0]
         assert code in (SHOWN, DAMAGED, NO_MOAT, OUT_OF_REACH), f"cut by {part}/13: {code}"
     os.unlink(path)
-    print(f"{os.path.basename(program)}: {count} regions in the kernel's dump; cut at 12 places")
+    print(f"{os.path.basename(program)}: {count} regions in the kernel's dump; cut at 12 places, "
+          f"overwritten at {overwritten}")
 
 
 def check_gcore(tool, program, folder):

@@ -65,7 +65,8 @@ struct range {
 struct books {
     struct target target;
     struct layout layout;
-    struct region *regions; /* by base */
+    uint64_t records, births; /* where they begin in the target */
+    struct region *regions;   /* by base */
     size_t region_count;
     struct arena *arenas; /* by address */
     size_t arena_count;

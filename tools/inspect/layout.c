@@ -12,16 +12,41 @@
 
 #define STEP      ((uint64_t)1 << 20)
 #define ALIGNMENT 16u
+#define SLOTS_MAX 65536u
 
 #define WORD(name, value) #name " "
 static const char own_names[] = MOAT_LAYOUT_EACH_ADDRESS(WORD) ";" MOAT_LAYOUT_EACH_NUMBER(WORD);
 
 _Static_assert(sizeof(void *) == sizeof(uint64_t), "the struct is read as it is");
 
+/* Whether fields of a struct, numbers that follow its size, lie in it. */
+static bool are_within(const uint32_t *numbers, unsigned size, unsigned last, uint32_t most) {
+    bool are = numbers[size] >= sizeof(uint64_t) && numbers[size] <= most;
+
+    for (unsigned field = size + 1; field <= last; field++)
+        are = are && numbers[field] <= numbers[size] - sizeof(uint64_t);
+    return are;
+}
+
+/* Whether numbers may be what their names say: this program counts and divides by them, and what
+ * is looked at may have been overwritten. */
+static bool are_possible(const uint32_t *numbers) {
+    uint32_t page = numbers[OF_page_bytes];
+
+    return (page == 4096 || page == 16384 || page == 65536) && numbers[OF_granule_bytes] == 65536 &&
+           numbers[OF_block_bytes] == 2 << 20 &&
+           are_within(numbers, OF_record_bytes, OF_record_span_end, LAYOUT_RECORD_MAX) &&
+           are_within(numbers, OF_birth_bytes, OF_birth_site, LAYOUT_BIRTH_MAX) &&
+           are_within(numbers, OF_space_bytes, OF_space_pages, LAYOUT_SPACE_MAX) &&
+           numbers[OF_arena_slots] <= SLOTS_MAX && numbers[OF_resting_slots] <= SLOTS_MAX &&
+           numbers[OF_roster_slot_count] - 1 < SLOTS_MAX && numbers[OF_moment_thread_bits] < 64 &&
+           numbers[OF_moment_time_shift] < 64;
+}
+
 /* Whether this very version of the struct is there, with the same names. */
 static bool is_known(const struct moat_layout *found) {
     return found->version == MOAT_LAYOUT_VERSION && found->size == sizeof *found &&
-           memcmp(found->names, own_names, sizeof own_names) == 0;
+           memcmp(found->names, own_names, sizeof own_names) == 0 && are_possible(found->numbers);
 }
 
 static enum ending refuse(const struct target *target, const struct moat_layout *found) {

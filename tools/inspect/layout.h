@@ -15,6 +15,11 @@
 enum { MOAT_LAYOUT_EACH_ADDRESS(AS_ADDRESS) AT_COUNT };
 enum { MOAT_LAYOUT_EACH_NUMBER(AS_NUMBER) OF_COUNT };
 
+/* Larger structs than these are none. */
+#define LAYOUT_RECORD_MAX 256u
+#define LAYOUT_BIRTH_MAX  64u
+#define LAYOUT_SPACE_MAX  1024u
+
 struct layout {
     char library[16];
     uint64_t self;

@@ -22,11 +22,14 @@ struct view {
 
 static bool read_view(const struct books *books, uint64_t space, struct view *view) {
     const struct layout *layout = &books->layout;
-    const struct target *target = &books->target;
+    unsigned char copy[LAYOUT_SPACE_MAX];
 
-    return target_read(target, space + OF(layout, space_first_block), &view->first_block, 8) &&
-           target_read(target, space + OF(layout, space_uniform), &view->uniform, 8) &&
-           target_read(target, space + OF(layout, space_pages), &view->pages, 8);
+    if (!target_read(&books->target, space, copy, OF(layout, space_bytes)))
+        return false;
+    memcpy(&view->first_block, copy + OF(layout, space_first_block), sizeof view->first_block);
+    memcpy(&view->uniform, copy + OF(layout, space_uniform), sizeof view->uniform);
+    memcpy(&view->pages, copy + OF(layout, space_pages), sizeof view->pages);
+    return true;
 }
 
 /* Append pages, to the run before them if they are as those are. */

@@ -110,8 +110,7 @@ static struct region region_of(const struct raw *raw, uint32_t handle) {
 }
 
 static uint64_t record_address(const struct books *books, uint32_t handle) {
-    return registry_word(books, OF(&books->layout, registry_records)) +
-           (uint64_t)handle * OF(&books->layout, record_bytes);
+    return books->records + (uint64_t)handle * OF(&books->layout, record_bytes);
 }
 
 bool record_lives(const struct books *books, const struct region *region) {
@@ -120,16 +119,21 @@ bool record_lives(const struct books *books, const struct region *region) {
     return (uint32_t)(life >> 32) == region->generation;
 }
 
-static void read_birth(struct books *books, struct region *region) {
+static void read_birth(const struct books *books, struct region *region) {
     const struct layout *layout = &books->layout;
-    uint64_t birth = registry_word(books, OF(layout, registry_births)) +
-                     (uint64_t)region->handle * OF(layout, birth_bytes);
-    uint64_t when = word_of(books, birth + OF(layout, birth_when));
+    uint64_t birth = books->births + (uint64_t)region->handle * OF(layout, birth_bytes);
     uint32_t bits = OF(layout, moment_thread_bits);
+    unsigned char copy[LAYOUT_BIRTH_MAX];
 
+    if (!target_read(&books->target, birth, copy, OF(layout, birth_bytes)))
+        return;
+    uint64_t when = word_at(copy, OF(layout, birth_when));
     region->born = when >> bits << OF(layout, moment_time_shift);
     region->thread = (uint32_t)(when & ((UINT64_C(1) << bits) - 1));
-    region->site = word_of(books, birth + OF(layout, birth_site));
+    region->site = word_at(copy, OF(layout, birth_site));
+}
+
+static void find_manager(const struct books *books, struct region *region) {
     for (size_t number = 0; number < books->manager_count; number++)
         if (books->managers[number] && books->managers[number] == region->owner)
             region->manager = (uint32_t)number;
@@ -162,7 +166,7 @@ static void add(struct books *books, const struct region *region) {
 static bool read_region(struct books *books, uint32_t handle, const uint64_t *key,
                         struct region *region) {
     const struct layout *layout = &books->layout;
-    unsigned char record[256];
+    unsigned char record[LAYOUT_RECORD_MAX];
 
     for (unsigned tries = 0; tries < TRIES; tries++) {
         if (!target_read(&books->target, record_address(books, handle), record,
@@ -175,6 +179,7 @@ static bool read_region(struct books *books, uint32_t handle, const uint64_t *ke
         *region = region_of(&raw, handle);
         set_guards(layout, region);
         read_birth(books, region);
+        find_manager(books, region);
         if (!is_checked(region, raw.link, key) || !is_possible(layout, region))
             region->trust = CHANGED;
         else
@@ -217,9 +222,11 @@ bool records_read(struct books *books) {
     uint64_t pool = registry_word(books, OF(layout, registry_pool));
     uint64_t dealt = word_of(books, pool + OF(layout, pool_dealt));
     uint64_t key[CHECK_KEYS];
+    books->records = registry_word(books, OF(layout, registry_records));
+    books->births = registry_word(books, OF(layout, registry_births));
     uint32_t size = OF(layout, record_bytes);
 
-    if (pool == 0 || dealt > RECORDS_MAX || size > 256 ||
+    if (pool == 0 || dealt > RECORDS_MAX ||
         !target_read(&books->target, AT(layout, registry) + OF(layout, registry_check_key), key,
                      sizeof key))
         return false;
