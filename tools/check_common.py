@@ -39,7 +39,18 @@ def self_test(check, clean, planted):
     return failures
 
 
+STATUSES = """
+  {0}               all files
+  {0} --self-test   is each planted violation reported?
+
+The exit status is 0 when there are no problems, 1 when there are."""
+
+
 def main(check, files, clean, planted):
+    if sys.argv[1:] in (["-h"], ["--help"]):
+        command = "tools/" + pathlib.Path(sys.argv[0]).name
+        print(sys.modules["__main__"].__doc__.strip() + "\n" + STATUSES.format(command))
+        sys.exit(0)
     if sys.argv[1:] == ["--self-test"]:
         problems = self_test(check, clean, planted)
         summary = f"{len(planted)} planted violations"

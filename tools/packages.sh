@@ -1,6 +1,22 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=sh
-# Sourced by tools/test and tools/bench, which run from a fresh Debian machine.
+# Sourced by the commands that run on a fresh Debian machine, when they are in the root.
+
+# help <argument>...: if --help is among these, print the comment that the command begins with.
+help() {
+    for argument; do
+        case $argument in
+        -h | --help)
+            usage
+            exit 0
+            ;;
+        esac
+    done
+}
+
+usage() {
+    sed -n '3,/^$/s/^# \{0,1\}//p' "tools/${0##*/}"
+}
 
 # need <package>...: install the Debian packages that are missing, or say how and stop.
 need() {
