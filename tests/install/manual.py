@@ -1,20 +1,24 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """The manual: a page of each function and object that the library exports, which says what it does,
-how it is called, what it returns and in which threads; no line that groff, lexgrog or mandoc
-complains of; the exit statuses of each program; and completions that bash offers."""
+how it is called, what it returns and in which threads; each word of the headers' comments; no line
+that groff, lexgrog or mandoc complains of; the exit statuses of each program; and completions that
+bash offers."""
 
+import collections
 import pathlib
 import re
 import shutil
 import subprocess
 
 import common
+import symbols
 
 MAP = "src/moat.map.in"
 # Every call has these. (A call that cannot fail has nothing to return.)
 SECTIONS = ("NAME", "SYNOPSIS", "DESCRIPTION", "ATTRIBUTES", "HISTORY", "SEE ALSO")
 OBJECTS = {"moat_abort_text"}
+BECOME_TITLES = {"Returns", "Threads", "Since", "Contract"}
 
 
 def sections(text):
@@ -47,6 +51,23 @@ def lacking(pages, exported):
         for other in re.findall(r"^\.BR (\S+) \(3\)", found.get("SEE ALSO", ""), re.M):
             if other not in pages:
                 yield f"{name}.3 refers to {other}.3, which is not there"
+
+
+def words(text):
+    return collections.Counter(re.findall(r"[A-Za-z0-9_]{2,}", text))
+
+
+def lost(header, pages):
+    """The words of a header's comments that none of its pages, {name: text}, has as often."""
+    text = header.read_text()
+    own = "moat" if header.name == "moat.h" else "moat_" + header.name
+    said = "".join(pages[name] for name in {own, *symbols.declared(text)})
+    for character, escape in (("-", "\\-"), ("'", "\\(aq"), ("`", "\\(ga"), ("~", "\\(ti")):
+        said = said.replace(escape, character)
+    text = re.sub(r"^#endif.*", "", text.partition("\n")[2], flags=re.M)
+    comments = re.findall(r"/\*.*?\*/", text, re.S)
+    return sorted(word for word in words(" ".join(comments)) - words(said)
+                  if word not in BECOME_TITLES)
 
 
 def dead_links(reference):
@@ -123,6 +144,9 @@ def self_test(pages, exported, work):
         changed = {name: text for name, text in {**pages, **change}.items() if text is not None}
         if not any(fragment in each for each in lacking(changed, exported)):
             common.fail(f"not reported: {fragment}")
+    header = common.ROOT / "include/moat/moat.h"
+    if "rounded" not in lost(header, {**pages, "moat_commit": right.replace("rounded", "", 1)}):
+        common.fail("a word that is lost is not reported")
     for link in ("boat.html", "watch.html#moat_boat"):
         if not dead_links({"watch.html": f'<h2 id="moat"><a href="{link}">'})[0]:
             common.fail(f"not reported: {link}")
@@ -134,7 +158,17 @@ def self_test(pages, exported, work):
         said, asked = complaints([file])
         if asked and not said:
             common.fail(f"{file}: nobody complains of it")
-    print(f"{len(planted) + 4} planted faults reported")
+    print(f"{len(planted) + 5} planted faults reported")
+
+
+def check_words(pages):
+    """No word of a header is lost on the way. (Of inline functions some are nobody's business.)"""
+    headers = [path for path in sorted((common.ROOT / "include/moat").glob("*.h"))
+               if path.name != "export.h" and "static inline" not in path.read_text()]
+    for header in headers:
+        if missing := lost(header, pages):
+            common.fail(f"of {header.name} the manual lacks: {' '.join(missing)}")
+    return len(headers)
 
 
 def main():
@@ -152,14 +186,16 @@ def main():
     said, asked = complaints([path for path in files if not path.read_text().startswith(".so ")])
     if found := [*lacking(pages, exported), *said]:
         common.fail("\n".join(found))
-    pages = {path.name: path.read_text() for path in (build / "manual/reference").iterdir()}
-    dead, links = dead_links(pages)
+    complete = check_words(pages)
+    dead, links = dead_links({path.name: path.read_text()
+                              for path in (build / "manual/reference").iterdir()})
     if dead or links < len(exported):
         common.fail("\n".join(dead) or f"the reference has only {links} links")
     for path in (build / "manual/man/man1").glob("*.1"):
         print(f"{path.stem}: {check_program(build, path.stem)}")
-    print(f"{len(files)} pages, {len(exported)} names exported; {asked} programs read them without "
-          f"a complaint; {links} links in the reference lead somewhere")
+    print(f"{len(files)} pages, {len(exported)} names exported, all words of {complete} headers; "
+          f"{asked} programs read them without a complaint; {links} links in the reference lead "
+          "somewhere")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 A header is written to be read, and this reads it by its layout: a comment in column 0 belongs to
 what follows it, "Returns", "Threads" and the like begin a section whose text stands ten columns in,
 two spaces in a line divide a term from what it means, and four at its start are code. A call that
-is not understood in this way has a page without text, which the tests do not let pass.
+is not understood in this way loses words, which a test counts.
 """
 
 import collections
