@@ -34,7 +34,7 @@ struct moat_layout {
     const struct moat_layout *self;
     uint32_t version; /* of this struct */
     uint32_t size;    /* of this struct */
-    char library[16]; /* the version of Moat: "0.5.0" */
+    char library[16]; /* the version of Moat: "0.6.0" */
     const void *addresses[MOAT_LAYOUT_ADDRESSES];
     uint32_t numbers[MOAT_LAYOUT_NUMBERS];
     char names[MOAT_LAYOUT_NAMES];

@@ -11,7 +11,7 @@
  *     # HELP moat_committed_bytes Accessible memory of live regions; what a quota bounds.
  *     moat_committed_bytes{manager="0"} 65536
  *
- *     {"version":"0.5.0","page_bytes":4096,
+ *     {"version":"0.6.0","page_bytes":4096,
  *      "retained_bytes":0, ... ,
  *      "managers":[
  *      {"manager":0,"regions":1,"reserved_bytes":65536,"committed_bytes":65536, ... }

@@ -10,7 +10,7 @@
 #define MOAT_VERSION_H
 
 #define MOAT_VERSION_MAJOR 0
-#define MOAT_VERSION_MINOR 5
+#define MOAT_VERSION_MINOR 6
 #define MOAT_VERSION_PATCH 0
 
 #endif
