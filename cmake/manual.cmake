@@ -9,7 +9,10 @@ if(NOT MOAT_PYTHON)
 endif()
 set(manual ${CMAKE_CURRENT_BINARY_DIR}/manual)
 file(GLOB manual_sources CONFIGURE_DEPENDS include/moat/* tools/manual/*)
-list(APPEND manual_sources ${PROJECT_SOURCE_DIR}/tools/inspect/main.c)
+foreach(file IN ITEMS inspect/main.c check_common.py check_options.py)
+    list(APPEND manual_sources ${PROJECT_SOURCE_DIR}/tools/${file})
+endforeach()
+list(APPEND manual_sources ${PROJECT_SOURCE_DIR}/src/base/options.c)
 list(FILTER manual_sources EXCLUDE REGEX "__pycache__")
 add_custom_command(OUTPUT ${manual}/made
     COMMAND ${MOAT_PYTHON} -B ${PROJECT_SOURCE_DIR}/tools/manual/make ${manual}
@@ -17,7 +20,8 @@ add_custom_command(OUTPUT ${manual}/made
     DEPENDS ${manual_sources}
     VERBATIM)
 add_custom_target(moat_manual ALL DEPENDS ${manual}/made)
-install(DIRECTORY ${manual}/man/man3 DESTINATION ${CMAKE_INSTALL_MANDIR} COMPONENT development)
+install(DIRECTORY ${manual}/man/man3 ${manual}/man/man7
+    DESTINATION ${CMAKE_INSTALL_MANDIR} COMPONENT development)
 install(DIRECTORY ${manual}/reference
     DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/doc/libmoat-dev COMPONENT development)
 if(MOAT_TOOLS)

@@ -92,3 +92,5 @@ def copy_sources(folder):
         shutil.copy(ROOT / name, folder)
     for name in ("cmake", "include", "src", "tools/inspect", "tools/manual"):
         shutil.copytree(ROOT / name, folder / name)
+    for name in ("check_common.py", "check_options.py"): # the manual has a page of the options
+        shutil.copy(ROOT / "tools" / name, folder / "tools")

@@ -144,6 +144,8 @@ def self_test(pages, exported, work):
         changed = {name: text for name, text in {**pages, **change}.items() if text is not None}
         if not any(fragment in each for each in lacking(changed, exported)):
             common.fail(f"not reported: {fragment}")
+    if other_options('    {"trap",\n', '.SH "OPTIONS"\n.B trip=auto\n') != {"trap", "trip"}:
+        common.fail("an option that is not there is not reported")
     header = common.ROOT / "include/moat/moat.h"
     if "rounded" not in lost(header, {**pages, "moat_commit": right.replace("rounded", "", 1)}):
         common.fail("a word that is lost is not reported")
@@ -158,7 +160,7 @@ def self_test(pages, exported, work):
         said, asked = complaints([file])
         if asked and not said:
             common.fail(f"{file}: nobody complains of it")
-    print(f"{len(planted) + 5} planted faults reported")
+    print(f"{len(planted) + 6} planted faults reported")
 
 
 def check_words(pages):
@@ -169,6 +171,12 @@ def check_words(pages):
         if missing := lost(header, pages):
             common.fail(f"of {header.name} the manual lacks: {' '.join(missing)}")
     return len(headers)
+
+
+def other_options(table, page):
+    """The options that only one of the library's table and the page of options has."""
+    rows = re.findall(r'^    \{"(\w+)",', table, re.M)
+    return set(rows) ^ set(re.findall(r"^\.B (\w+)=", sections(page)["OPTIONS"], re.M))
 
 
 def main():
@@ -182,7 +190,10 @@ def main():
     if given.self_test:
         self_test(pages, exported, pathlib.Path(given.work))
         return
-    files += sorted((build / "manual/man/man1").glob("*.1"))
+    files += sorted((build / "manual/man").glob("man[17]/*"))
+    options = (build / "manual/man/man7/moat_options.7").read_text()
+    if differ := other_options((common.ROOT / "src/base/options.c").read_text(), options):
+        common.fail(f"moat_options.7 and the table of options differ in {differ}")
     said, asked = complaints([path for path in files if not path.read_text().startswith(".so ")])
     if found := [*lacking(pages, exported), *said]:
         common.fail("\n".join(found))

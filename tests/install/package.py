@@ -18,7 +18,7 @@ ANOTHER_DATE = {"SOURCE_DATE_EPOCH": "1700000001"}
 # CPack's scripts call ldconfig, as all did before dpkg had triggers.
 KNOWN_TO_LINTIAN = "maintscript-calls-ldconfig"
 # In libmoat-dev, whose names the test of the manual knows.
-MANUAL = "usr/share/(man/man3/.*|doc/libmoat-dev/reference/.*)"
+MANUAL = "usr/share/(man/man[37]/.*|doc/libmoat-dev/reference/.*)"
 
 
 def make(folder):

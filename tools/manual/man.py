@@ -131,7 +131,7 @@ def page_of_header(header, headers, version):
         lines += section("TYPES AND CONSTANTS", code(header.types.splitlines()))
     if whole:
         lines += section("ENVIRONMENT", roff([("terms", [("MOAT_OPTIONS", [
-            ("text", "Options by name, as trap=protect,timeout=500; moat_options.h(3).")])])]))
+            ("text", "Options by name, as trap=protect,timeout=500; moat_options(7).")])])]))
     return lines + section("SEE ALSO", see_also([call.name for call in header.calls] +
                                                 ([] if whole else ["moat"])))
 
@@ -159,10 +159,35 @@ def program_page(name, text, version):
             *section("SEE ALSO", [".BR moat (3)"])]
 
 
-def manual(headers, programs, version):
+def options_page(options, version):
+    """A page of what MOAT_OPTIONS understands: [(word=value, default, paragraphs, [(word, what it
+    means)])]."""
+    terms = []
+    for form, default, paragraphs, words in options:
+        meaning = [("text", f"Default {default}.")] + [("text", each) for each in paragraphs]
+        if words:
+            meaning.append(("terms", [(word, [("text", text)]) for word, text in words]))
+        terms.append((form, meaning))
+    name = "moat_options"
+    about = "A manager takes its options from the host, and the environment has the last word " \
+        "on them. A word that does not parse is an error that names it and the nearest right " \
+        "one, and no manager is made. Numbers of bytes may end with K, M, G or T. Programs that " \
+        "run with more rights than their user's ignore the variable."
+    return [*heading(name, 7, version),
+            *section("NAME", [f"{name} \\- how Moat behaves, by name"]),
+            *section("SYNOPSIS", [".nf", ".B MOAT_OPTIONS=name=value,name=value,\\&...", ".fi"]),
+            *section("DESCRIPTION", roff([("text", about)])),
+            *section("OPTIONS", roff([("terms", terms)])),
+            *section("EXAMPLES", code([
+                "MOAT_OPTIONS=misuse=report,faults=report,leaks=report ./host",
+                "MOAT_OPTIONS=quota=2G,reserve=64M ./host"])[1:]),
+            *section("SEE ALSO", see_also(["moat", "moat_options.h"]))]
+
+
+def manual(headers, programs, options, version):
     """{path below man: text} of all pages."""
     known = {call.name for header in headers for call in header.calls}
-    pages = {}
+    pages = {"man7/moat_options.7": options_page(options, version)}
     for header in headers:
         pages[f"man3/{header_page(header)}.3"] = page_of_header(header, headers, version)
         for call in header.calls:
