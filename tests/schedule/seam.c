@@ -114,6 +114,8 @@ int __real_madvise(void *address, size_t size, int advice);
 int __wrap_madvise(void *address, size_t size, int advice);
 int __real_moat_os_wait(const void *word, uint32_t value, uint64_t deadline);
 int __wrap_moat_os_wait(const void *word, uint32_t value, uint64_t deadline);
+void __real_moat_os_nap(uint64_t duration);
+void __wrap_moat_os_nap(uint64_t duration);
 
 void *__wrap_mmap(void *address, size_t size, int access, int flags, int file, off_t offset) {
     schedule_step();
@@ -137,4 +139,9 @@ int __wrap_madvise(void *address, size_t size, int advice) {
 
 int __wrap_moat_os_wait(const void *word, uint32_t value, uint64_t deadline) {
     return schedule_yield() ? 0 : __real_moat_os_wait(word, value, deadline);
+}
+
+void __wrap_moat_os_nap(uint64_t duration) {
+    if (!schedule_yield())
+        __real_moat_os_nap(duration);
 }
