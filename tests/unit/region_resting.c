@@ -122,6 +122,22 @@ Test(region_resting, too_much_of_a_piece_is_given_back) {
     give_back();
 }
 
+Test(region_resting, too_much_that_cannot_be_given_back_rests_on) {
+    uintptr_t start, end;
+    have_window();
+    cr_assert_eq(__real_moat_os_reserve_at((void *)at, SIZE), 0);
+    cr_assert(moat_resting_enter(at, at + SIZE));
+    unmaps_nothing = true;
+    cr_assert_eq(moat_resting_take(at + MOAT_GRANULE, at + 2 * MOAT_GRANULE), 0);
+    unmaps_nothing = false;
+    cr_assert(moat_resting_meets(at, at + SIZE, &start, &end));
+    cr_assert(start == at && end == at + MOAT_GRANULE);
+    cr_assert(moat_resting_meets(end, at + SIZE, &start, &end));
+    cr_assert(start == at + 2 * MOAT_GRANULE && end == at + SIZE);
+    cr_assert_eq(moat_resting_end_all(), (size_t)SIZE - MOAT_GRANULE);
+    cr_assert_eq(__real_moat_os_unreserve((void *)(at + MOAT_GRANULE), MOAT_GRANULE), 0);
+}
+
 Test(region_resting, after_a_refusal_all_rests_as_it_did) {
     have_pieces();
     void *obstacle = (void *)(at + SIZE - MOAT_GRANULE);
