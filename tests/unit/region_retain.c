@@ -13,9 +13,11 @@
 #include "support/regions.h"
 #include "support/touch.h"
 
+#include <moat/describe.h>
 #include <moat/space.h>
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -237,11 +239,25 @@ struct model {
     unsigned char *last; /* that was released */
 };
 
+/* What there is to say of a byte that should not be there. */
+static void tell(const unsigned char *at) {
+    struct moat_description told;
+    char text[1500];
+
+    if (!moat_describe_address(at, &told)) {
+        (void)moat_description_print(&told, text, sizeof text);
+        (void)fprintf(stderr, "%s", text);
+    }
+}
+
 static void check_zero(const unsigned char *start, size_t size) {
     for (size_t at = 0; at < size; at += sizeof(uint64_t)) {
         uint64_t word;
         memcpy(&word, start + at, sizeof word);
-        cr_assert_eq(word, 0u, "byte %zu of %zu", at, size);
+        if (word != 0)
+            tell(start + at);
+        cr_assert_eq(word, 0u, "%p: byte %zu of %zu, %#lx", (const void *)start, at, size,
+                     (unsigned long)word);
     }
 }
 
