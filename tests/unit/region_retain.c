@@ -261,6 +261,16 @@ static void check_zero(const unsigned char *start, size_t size) {
     }
 }
 
+/* No two regions that live have a byte in common. */
+static void check_apart(const struct model *model, const unsigned char *base, size_t size) {
+    for (unsigned slot = 0; slot < REGIONS; slot++) {
+        const unsigned char *other = model->regions[slot].base;
+        cr_assert(!other || other >= base + size || base >= other + model->regions[slot].size,
+                  "%p of %zu bytes lies over %p of %zu", (const void *)base, size,
+                  (const void *)other, model->regions[slot].size);
+    }
+}
+
 static void come(struct model *model, unsigned slot) {
     static const size_t sizes[] = {SIZE, SIZE, SIZE, SIZE - PAGE, 2 * SIZE, 3 * PAGE, 3 * SIZE};
     size_t size = sizes[next_random(&model->seed) % 7];
@@ -270,6 +280,7 @@ static void come(struct model *model, unsigned slot) {
 
     if (moat_reserve(model->manager, name, size, RW, commit ? MOAT_RESERVE_COMMIT : 0, &base))
         return;
+    check_apart(model, base, size);
     model->regions[slot].base = base;
     model->regions[slot].size = size;
     model->regions[slot].committed = commit;
